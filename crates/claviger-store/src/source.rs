@@ -1,0 +1,44 @@
+//! What the directory's memory asks of a store.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use claviger::clock::UnixMillis;
+use claviger::directory::DirectoryError;
+
+use crate::subject::{Change, Loaded, Subject};
+
+/// A future of a [`Source`].
+pub type SourceFuture<T> = Pin<Box<dyn Future<Output = Result<T, DirectoryError>> + Send>>;
+
+/// Where the directory's memory reads what it does not have, and follows what changes.
+pub trait Source: fmt::Debug + Send + Sync + 'static {
+    /// Reads these subjects, at most 256, as committed at some moment after the call. Answers each exactly
+    /// once, in any order. Reads go to the primary and give up after 5 s.
+    fn load(&self, subjects: Vec<Subject>) -> SourceFuture<Vec<Loaded>>;
+
+    /// The changes committed since `after`. Every change is in the answer of some poll, in no particular order,
+    /// and maybe in several.
+    fn poll(&self, after: Cursor) -> SourceFuture<Poll>;
+
+    /// Every revoked token that has not expired yet, with the cursor to follow from.
+    fn revoked_tokens(&self) -> SourceFuture<(Vec<Loaded>, Cursor)>;
+}
+
+/// How far somebody has followed the feed. Opaque: only the store that made it can read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor(pub String);
+
+/// The answer of one poll.
+#[derive(Debug, Clone)]
+pub struct Poll {
+    /// What has changed.
+    pub changes: Vec<Change>,
+    /// Where the next poll goes on.
+    pub cursor: Cursor,
+    /// Whether rows that we have not seen may be gone: everything remembered has to be forgotten.
+    pub forget_all: bool,
+    /// The store's clock when it answered.
+    pub store_now: UnixMillis,
+}
