@@ -1,3 +1,4 @@
 //! Remembers, one tenant at a time, in SQLite or PostgreSQL.
+pub mod follower;
 pub mod source;
 pub mod subject;
