@@ -42,7 +42,9 @@ impl FromStr for KeyPrefix {
             && !text.starts_with('_')
             && !text.ends_with('_');
         good.then(|| Self(text.into())).ok_or_else(|| {
-            format!("`{text}` cannot begin a key; use at most 16 lower-case letters, digits and inner underscores")
+            format!(
+                "`{text}` cannot begin a key; use at most 16 lower-case letters, digits and inner underscores"
+            )
         })
     }
 }
@@ -68,9 +70,11 @@ impl FromStr for PepperId {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let good = (1..=8).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        good.then(|| Self(text.into()))
-            .ok_or_else(|| format!("`{text}` cannot name a pepper; use at most 8 lower-case letters and digits"))
+        let good = (1..=8).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        good.then(|| Self(text.into())).ok_or_else(|| {
+            format!("`{text}` cannot name a pepper; use at most 8 lower-case letters and digits")
+        })
     }
 }
 
@@ -152,7 +156,12 @@ impl fmt::Debug for NewKey {
 
 impl NewKey {
     /// Makes one under the newest of `peppers`.
-    pub fn generate(prefix: &KeyPrefix, environment: Environment, peppers: &Peppers, random: &dyn Random) -> Self {
+    pub fn generate(
+        prefix: &KeyPrefix,
+        environment: Environment,
+        peppers: &Peppers,
+        random: &dyn Random,
+    ) -> Self {
         let newest = peppers.newest();
         let shown_prefix = format!("{}_{environment}_", prefix.as_str());
         let mut text = format!("{shown_prefix}{}_", newest.id);
@@ -272,7 +281,6 @@ impl Peppers {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -313,7 +321,9 @@ mod tests {
     #[test]
     fn trap_key_and_trailing_bytes_accepted() {
         let key = fresh();
-        for bad in [format!("{key}x"), format!("{key} "), format!(" {key}"), format!("{key}\0"), key[1..].to_owned()] {
+        for bad in
+            [format!("{key}x"), format!("{key} "), format!(" {key}"), format!("{key}\0"), key[1..].to_owned()]
+        {
             assert!(PresentedKey::parse(&bad, &prefix()).is_none(), "{bad}");
         }
     }

@@ -9,15 +9,16 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use crate::api_key::KeyDigest;
 use crate::clock::{BootMillis, UnixMillis};
 use crate::grants::Grants;
 use crate::id::{
-    AccountId, ApiName, Environment, KeyId, OrgId, PlanName, RealmName, RoleName, SessionId, TenantId, TokenId,
+    AccountId, ApiName, Environment, KeyId, OrgId, PlanName, RealmName, RoleName, SessionId, TenantId,
+    TokenId,
 };
 use crate::key_set::VerifyingKey;
 use crate::network::Networks;
 use crate::secret::Secret;
-use crate::api_key::KeyDigest;
 
 /// The reads a decision needs. Every method is cheap and never blocks.
 pub trait Directory: fmt::Debug + Send + Sync {
@@ -50,7 +51,12 @@ pub trait Directory: fmt::Debug + Send + Sync {
     fn user_secret(&self, kid: &str) -> Answer<UserSecretRecord>;
 
     /// The account behind a foreign issuer's subject, within the tenant.
-    fn foreign_identity(&self, tenant: TenantId, issuer: &str, subject: &str) -> Answer<ForeignIdentityRecord>;
+    fn foreign_identity(
+        &self,
+        tenant: TenantId,
+        issuer: &str,
+        subject: &str,
+    ) -> Answer<ForeignIdentityRecord>;
 
     /// The realm's key that verifies identity tokens and bears `kid`.
     fn identity_key(&self, realm: &RealmName, kid: &str) -> Answer<VerifyingKey>;

@@ -177,7 +177,9 @@ mod tests {
 
     #[test]
     fn only_whole_numbers_are_ints() {
-        for (text, whole) in [("1", Some(1)), ("1.0", None), ("1e3", None), ("-5", Some(-5)), ("18446744073709551615", None)] {
+        for (text, whole) in
+            [("1", Some(1)), ("1.0", None), ("1e3", None), ("-5", Some(-5)), ("18446744073709551615", None)]
+        {
             assert_eq!(Json::parse(text.as_bytes(), 1).unwrap().as_int(), whole, "{text}");
         }
     }

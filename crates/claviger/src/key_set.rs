@@ -5,8 +5,8 @@ use std::fmt;
 use aws_lc_rs::encoding::{AsBigEndian, AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    self, ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
-    ParsedPublicKey,
+    self, ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair,
+    KeyPair, ParsedPublicKey,
 };
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -97,7 +97,10 @@ impl VerifyingKey {
                     }
                     text
                 };
-                if raw.len() != 32 || SMALL_ORDER.contains(&hex.as_str()) || SMALL_ORDER.contains(&&*unsigned(&hex)) {
+                if raw.len() != 32
+                    || SMALL_ORDER.contains(&hex.as_str())
+                    || SMALL_ORDER.contains(&&*unsigned(&hex))
+                {
                     return Err(KeyError::Refused);
                 }
                 ParsedPublicKey::new(&ED25519, raw)
@@ -154,7 +157,8 @@ impl VerifyingKey {
 pub fn parse_jwk_set(text: &[u8]) -> Result<Vec<VerifyingKey>, KeyError> {
     let malformed = |what: &str| KeyError::Malformed(what.to_owned());
     let set = Json::parse(text, 6).map_err(|_| malformed("the key set is not valid JSON"))?;
-    let keys = set.get("keys").and_then(Json::as_array).ok_or_else(|| malformed("the key set has no `keys`"))?;
+    let keys =
+        set.get("keys").and_then(Json::as_array).ok_or_else(|| malformed("the key set has no `keys`"))?;
     let mut found: Vec<VerifyingKey> = Vec::new();
     for key in keys {
         let text = |name: &str| key.get(name).and_then(Json::as_str);
@@ -172,12 +176,15 @@ pub fn parse_jwk_set(text: &[u8]) -> Result<Vec<VerifyingKey>, KeyError> {
         }
         let kid = text("kid").ok_or_else(|| malformed("a key in the set has no `kid`"))?;
         if text("alg").is_some_and(|alg| alg != algorithm.as_str()) {
-            return Err(KeyError::Malformed(format!("key `{kid}` names an algorithm that its kind cannot do")));
+            return Err(KeyError::Malformed(format!(
+                "key `{kid}` names an algorithm that its kind cannot do"
+            )));
         }
         if found.iter().any(|other| other.kid() == kid) {
             return Err(KeyError::Malformed(format!("two keys in the set are called `{kid}`")));
         }
-        let raw = raw.ok_or_else(|| KeyError::Malformed(format!("key `{kid}` has no readable coordinates")))?;
+        let raw =
+            raw.ok_or_else(|| KeyError::Malformed(format!("key `{kid}` has no readable coordinates")))?;
         let key = VerifyingKey::new(kid, algorithm, &raw)
             .map_err(|_| KeyError::Malformed(format!("key `{kid}` is not a usable public key")))?;
         found.push(key);
@@ -232,7 +239,8 @@ impl SigningKey {
     pub fn from_pkcs8(kid: &str, algorithm: Algorithm, document: &Secret) -> Result<Self, KeyError> {
         let pair = match algorithm {
             Algorithm::EdDsa => Pair::EdDsa(
-                Ed25519KeyPair::from_pkcs8_maybe_unchecked(document.expose()).map_err(|_| KeyError::Refused)?,
+                Ed25519KeyPair::from_pkcs8_maybe_unchecked(document.expose())
+                    .map_err(|_| KeyError::Refused)?,
             ),
             Algorithm::Es256 => Pair::Es256(
                 EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.expose())
@@ -319,7 +327,11 @@ mod tests {
     #[test]
     fn a_key_set_with_a_doubled_or_nameless_key_is_refused() {
         let document = SigningKey::generate(Algorithm::EdDsa).unwrap();
-        let key = SigningKey::from_pkcs8("a", Algorithm::EdDsa, &document).unwrap().verifying_key().unwrap().to_jwk();
+        let key = SigningKey::from_pkcs8("a", Algorithm::EdDsa, &document)
+            .unwrap()
+            .verifying_key()
+            .unwrap()
+            .to_jwk();
         let twice = serde_json::json!({ "keys": [key.clone(), key.clone()] }).to_string();
         assert!(parse_jwk_set(twice.as_bytes()).is_err());
         let mut nameless = key;

@@ -129,7 +129,8 @@ mod tests {
     #[test]
     fn trap_left_most_xff_trusted() {
         let trusted = networks(&["10.0.0.0/8"]);
-        let client = |peer, lines: &[&'static str]| client_address(address(peer), lines.iter().copied(), &trusted);
+        let client =
+            |peer, lines: &[&'static str]| client_address(address(peer), lines.iter().copied(), &trusted);
         // The client wrote 1.1.1.1 itself; the proxy at 10.0.0.1 added 203.0.113.9.
         assert_eq!(client("10.0.0.1", &["1.1.1.1, 203.0.113.9"]), address("203.0.113.9"));
         assert_eq!(client("10.0.0.1", &["1.1.1.1", "203.0.113.9, 10.0.0.2"]), address("203.0.113.9"));

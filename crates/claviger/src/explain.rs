@@ -1,0 +1,106 @@
+//! Why a request would be let in or refused, step by step.
+
+use std::fmt;
+
+use crate::authenticate::Principal;
+use crate::limit::LimitState;
+use crate::refusal::{Reason, Refusal};
+
+/// A step of the decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Host, method and path to a need.
+    Route,
+    /// Headers to a credential.
+    Identify,
+    /// Whether the directory's memory may be believed.
+    Freshness,
+    /// Credential to principal.
+    Authenticate,
+    /// Principal and need to grant.
+    Authorize,
+    /// Grant to permit.
+    Limit,
+}
+
+impl Step {
+    /// The step's name, a verb.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Route => "route",
+            Self::Identify => "identify",
+            Self::Freshness => "trust the directory",
+            Self::Authenticate => "authenticate",
+            Self::Authorize => "authorize",
+            Self::Limit => "limit",
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What the steps said. Meant for the owner of the credential: it says what a refusal does not.
+#[derive(Debug, Clone, Default)]
+pub struct Explanation {
+    steps: Vec<(Step, String)>,
+    refusal: Option<Refusal>,
+}
+
+impl Explanation {
+    /// The steps taken, in order, with what each found.
+    pub fn steps(&self) -> &[(Step, String)] {
+        &self.steps
+    }
+
+    /// What the last step refused with; `None` if the request would be let in.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.as_ref()
+    }
+
+    /// Notes the outcome of a step and hands its value on.
+    pub fn step<T>(&mut self, step: Step, outcome: Result<T, Reason>) -> Option<T> {
+        match outcome {
+            Ok(value) => {
+                self.steps.push((step, "ok".into()));
+                Some(value)
+            }
+            Err(reason) => {
+                self.steps.push((step, reason.to_string()));
+                self.refusal = Some(reason.into());
+                None
+            }
+        }
+    }
+
+    /// Adds words to the last step.
+    pub fn add(&mut self, words: &str) {
+        if let Some((_, said)) = self.steps.last_mut() {
+            said.push_str(": ");
+            said.push_str(words);
+        }
+    }
+
+    pub(crate) fn principal(&mut self, principal: &Principal) {
+        let (tenant, org) = principal.ids();
+        let grants = principal.grants().map_or_else(|| "nothing (unknown role)".into(), ToString::to_string);
+        self.add(&format!(
+            "{} of tenant {tenant}, organization {org}, {}, allows {grants}",
+            principal.kind().as_str(),
+            principal.environment(),
+        ));
+    }
+
+    pub(crate) fn limits(&mut self, outcome: Result<Vec<LimitState>, Reason>) {
+        if let Some(states) = self.step(Step::Limit, outcome) {
+            let words: Vec<String> = states
+                .iter()
+                .map(|state| format!("`{}` {} of {} left", state.name, state.remaining, state.limit))
+                .collect();
+            self.add(&if words.is_empty() { "nothing is limited".to_owned() } else { words.join(", ") });
+        }
+    }
+}
