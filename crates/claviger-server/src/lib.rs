@@ -1,1 +1,2 @@
-//! x
+//! Serves: the gateway and the `claviger` program.
+pub mod config;

@@ -1,0 +1,288 @@
+//! From a file to settings, or to an error that says where and what to do.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use toml::de::{DeTable, DeValue};
+use toml::{Spanned, Table, Value};
+
+use super::Config;
+
+/// Every setting and its default.
+pub(super) const DEFAULTS: &str = include_str!("config.default.toml");
+
+/// Tables of the default file that are lists in a user's: each of their items takes the defaults.
+const LISTS: [&[&str]; 6] = [
+    &["listener"],
+    &["tls", "certificate"],
+    &["api"],
+    &["api", "route"],
+    &["api", "limit"],
+    &["api", "issuer"],
+];
+
+/// A setting that cannot be used: which, where, why, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The file, as it was named.
+    pub file: PathBuf,
+    /// The line, counted from 1, where it is known.
+    pub line: Option<usize>,
+    /// What is wrong.
+    pub what: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in `{}`", self.what, self.file.display())?;
+        if let Some(line) = self.line {
+            write!(f, ", line {line}")?;
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, "\nhint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// A file's text and the places in it.
+#[derive(Debug)]
+pub struct Source {
+    file: PathBuf,
+    text: String,
+}
+
+impl Source {
+    /// An error at the setting that `path` leads to: `api[0].route[2].path`.
+    pub fn error(&self, path: &str, what: impl Into<String>) -> ConfigError {
+        let line = self.line_of(path);
+        ConfigError { file: self.file.clone(), line, what: format!("`{path}`: {}", what.into()), hint: None }
+    }
+
+    fn line_at(&self, offset: usize) -> usize {
+        self.text.bytes().take(offset).filter(|b| *b == b'\n').count() + 1
+    }
+
+    /// The line of the last step of `path` that the file has.
+    fn line_of(&self, path: &str) -> Option<usize> {
+        let document = DeTable::parse(&self.text).ok()?;
+        let mut table: &DeTable<'_> = document.get_ref();
+        let mut offset = None;
+        for step in path.split('.') {
+            let (name, index) = match step.split_once('[') {
+                Some((name, index)) => (name, index.trim_end_matches(']').parse::<usize>().ok()),
+                None => (step, None),
+            };
+            let Some((key, value)) = table.iter().find(|(key, _)| key.get_ref() == name) else { break };
+            offset = Some(key.span().start);
+            let value: &Spanned<DeValue<'_>> = match (value.get_ref(), index) {
+                (DeValue::Array(items), Some(index)) => {
+                    let Some(item) = items.get(index) else { break };
+                    offset = Some(item.span().start);
+                    item
+                }
+                _ => value,
+            };
+            match value.get_ref() {
+                DeValue::Table(inner) => table = inner,
+                _ => break,
+            }
+        }
+        offset.map(|offset| self.line_at(offset))
+    }
+}
+
+impl Config {
+    /// Reads the settings in `file`.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is not TOML, or has a setting that is unknown or ill-typed.
+    pub fn load(file: &Path) -> Result<(Self, Source), ConfigError> {
+        let text = std::fs::read_to_string(file).map_err(|error| ConfigError {
+            file: file.to_owned(),
+            line: None,
+            what: format!("cannot read the settings ({error})"),
+            hint: Some("name your file with `--config FILE`; `examples/` has three to begin with".into()),
+        })?;
+        Self::parse(file, text)
+    }
+
+    /// Reads settings from a text; `file` is what errors call it.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn parse(file: &Path, text: String) -> Result<(Self, Source), ConfigError> {
+        let source = Source { file: file.to_owned(), text };
+        let own: Table = source.text.parse().map_err(|error: toml::de::Error| ConfigError {
+            file: source.file.clone(),
+            line: error.span().map(|span| source.line_at(span.start)),
+            what: format!("not valid TOML: {}", error.message()),
+            hint: None,
+        })?;
+        let merged = merge(&mut Vec::new(), &defaults(), Some(&Value::Table(own)));
+        let config: Config = serde_path_to_error::deserialize(merged).map_err(|error| {
+            let path = error.path().to_string();
+            explain(&source, &path, error.inner().message())
+        })?;
+        Ok((config, source))
+    }
+}
+
+#[expect(clippy::expect_used, reason = "the file is compiled in, and a test reads it")]
+fn defaults() -> Value {
+    Value::Table(DEFAULTS.parse().expect("the default settings are TOML"))
+}
+
+/// The user's value where there is one, over the default.
+fn merge(path: &mut Vec<String>, default: &Value, own: Option<&Value>) -> Value {
+    let is_list = LISTS.iter().any(|list| list.iter().eq(path.iter()));
+    match (default, own) {
+        (Value::Table(_), Some(Value::Array(items))) if is_list => {
+            Value::Array(items.iter().map(|item| merge_tables(path, default, item)).collect())
+        }
+        (Value::Table(_), None) if is_list => Value::Array(Vec::new()),
+        // Something else where a list belongs: left as it is, for the types to refuse.
+        (_, Some(own)) if is_list => own.clone(),
+        (Value::Table(_), Some(own @ Value::Table(_))) => merge_tables(path, default, own),
+        (Value::Table(_), None) => merge_tables(path, default, &Value::Table(Table::new())),
+        (_, Some(own)) => own.clone(),
+        (default, None) => default.clone(),
+    }
+}
+
+fn merge_tables(path: &mut Vec<String>, default: &Value, own: &Value) -> Value {
+    let (Value::Table(default), Value::Table(own)) = (default, own) else { return own.clone() };
+    let mut merged = own.clone();
+    for (name, value) in default {
+        path.push(name.clone());
+        merged.insert(name.clone(), merge(path, value, own.get(name)));
+        path.pop();
+    }
+    Value::Table(merged)
+}
+
+/// Turns a type error into words that name the setting, the line, and the nearest known name.
+fn explain(source: &Source, path: &str, message: &str) -> ConfigError {
+    let Some(rest) = message.strip_prefix("unknown field `") else {
+        return source.error(path, message.trim_end());
+    };
+    let (name, rest) = rest.split_once('`').unwrap_or((rest, ""));
+    // Depending on where the error arose, the path does or does not end in the unknown name.
+    let parent = path.strip_suffix(name).unwrap_or(path).trim_end_matches('.');
+    let full = if parent.is_empty() || parent == "?" { name.to_owned() } else { format!("{parent}.{name}") };
+    let known: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
+    let nearest = known
+        .iter()
+        .map(|candidate| (strsim::damerau_levenshtein(candidate, name), *candidate))
+        .min()
+        .filter(|(distance, candidate)| *distance <= candidate.len().max(name.len()) / 2);
+    let place = without_indices(parent);
+    let hint = match nearest {
+        Some((_, nearest)) if place.is_empty() => format!("did you mean `{nearest}`?"),
+        Some((_, nearest)) => format!("did you mean `{place}.{nearest}`?"),
+        None => format!(
+            "known here are {}",
+            known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+        ),
+    };
+    ConfigError {
+        file: source.file.clone(),
+        line: source.line_of(&full),
+        what: format!("unknown setting `{}`", without_indices(&full)),
+        hint: Some(hint),
+    }
+}
+
+fn without_indices(path: &str) -> String {
+    path.split('.').map(|step| step.split('[').next().unwrap_or(step)).collect::<Vec<_>>().join(".")
+}
+
+/// What is in force, as TOML: the defaults with the user's settings over them, passwords hidden.
+///
+/// # Errors
+/// As [`Config::load`].
+pub fn in_force(file: &Path) -> Result<String, ConfigError> {
+    let (config, source) = Config::load(file)?;
+    let own: Table = source.text.parse().unwrap_or_default();
+    let mut merged = merge(&mut Vec::new(), &defaults(), Some(&Value::Table(own)));
+    for (name, url) in [("url", Some(&config.store.url)), ("owner_url", config.store.owner_url.as_ref())] {
+        let place = merged.get_mut("store").and_then(Value::as_table_mut);
+        if let (Some(store), Some(url)) = (place, url) {
+            store.insert(name.to_owned(), Value::String(url.shown()));
+        }
+    }
+    toml::to_string(&merged)
+        .map_err(|error| source.error("", format!("the settings cannot be written out ({error})")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const API: &str = "[[api]]\nname = \"orders\"\nrealm = \"orders\"\nupstream = \"http://127.0.0.1:1\"\n";
+
+    fn error(text: &str) -> String {
+        Config::parse(Path::new("claviger.toml"), text.to_owned()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_defaults_are_complete() {
+        let (config, _) = Config::parse(
+            Path::new("claviger.toml"),
+            format!("{API}[[api.route]]\npath=\"/a\"\nresource=\"a\"\n[[api.limit]]\nname=\"a\"\n[[listener]]\naddress=\"127.0.0.1:0\"\n"),
+        )
+        .unwrap();
+        assert_eq!(config.api[0].key_prefix.as_str(), "sk");
+        assert_eq!(config.api[0].route[0].methods, ["GET"]);
+        assert_eq!(config.server.drain_seconds, 30);
+        assert!(config.tls.certificate.is_empty());
+    }
+
+    #[test]
+    fn an_unknown_setting_names_its_line_and_its_neighbour() {
+        assert_eq!(
+            error("[server]\ncores = 2\ndrain_second = 5\n"),
+            "unknown setting `server.drain_second` in `claviger.toml`, line 3\nhint: did you mean `server.drain_seconds`?"
+        );
+        assert_eq!(
+            error(&format!("{API}upsteam = \"x\"\n")),
+            "unknown setting `api.upsteam` in `claviger.toml`, line 5\nhint: did you mean `api.upstream`?"
+        );
+        assert_eq!(
+            error(&format!("{API}\n[[api.route]]\npath = \"/a\"\nresource = \"a\"\nmethod = [\"GET\"]\n")),
+            "unknown setting `api.route.method` in `claviger.toml`, line 9\nhint: did you mean `api.route.methods`?"
+        );
+        assert_eq!(
+            error("[servers]\n"),
+            "unknown setting `servers` in `claviger.toml`, line 1\nhint: did you mean `server`?"
+        );
+    }
+
+    #[test]
+    fn an_ill_typed_setting_names_its_line() {
+        for (text, setting, line) in [
+            ("[server]\n\ncores = \"two\"\n".to_owned(), "server.cores", 3),
+            (format!("{API}errors = \"html\"\n"), "api[0].errors", 5),
+            (format!("{API}paths = 3\n"), "api[0].paths", 5),
+            ("[server]\ntrusted_proxies = [\"10.0.0.1/8\"]\n".to_owned(), "server.trusted_proxies", 2),
+            ("listener = 3\n".to_owned(), "listener", 1),
+            ("[store]\nurl = \"mysql://x\"\n".to_owned(), "store.url", 2),
+        ] {
+            let error = error(&text);
+            assert!(error.contains(&format!("`{setting}`")), "{error}");
+            assert!(error.contains(&format!("line {line}")), "{error}");
+        }
+        assert!(error("a = = 3").contains("not valid TOML"), "{}", error("a = = 3"));
+    }
+
+    #[test]
+    fn passwords_are_hidden() {
+        let url: super::super::StoreUrl = "postgres://rt:hun@ter2@db/claviger".parse().unwrap();
+        assert_eq!(url.shown(), "postgres://rt:***@db/claviger");
+        assert!(!format!("{url:?}").contains("ter2"));
+    }
+}

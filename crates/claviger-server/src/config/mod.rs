@@ -1,0 +1,393 @@
+//! The settings: one TOML file, read strictly, over the defaults in `config.default.toml`.
+//!
+//! No default stands in this code. A setting that is missing from the default file fails every start.
+
+mod api;
+mod load;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use claviger::api::HeaderMode;
+use claviger::envelope::Layout;
+use claviger::id::{ApiName, PlanName, RealmName, Resource};
+use claviger::limit::{Per, PerAccess};
+use claviger::network::{Network, Networks};
+use claviger::route::{Paths, Unlisted};
+use serde::{Deserialize, Deserializer};
+
+pub use api::{ServedApi, build_api};
+pub use load::{ConfigError, Source, in_force};
+
+/// All settings, checked.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "`config.default.toml` says what each setting is, and is what users read")]
+pub struct Config {
+    pub server: Server,
+    pub listener: Vec<Listener>,
+    pub tls: Tls,
+    pub store: Store,
+    pub keyring: Keyring,
+    pub directory: Directory,
+    pub ops: Ops,
+    pub log: Log,
+    pub api: Vec<Api>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see `Config`")]
+pub struct Server {
+    pub cores: usize,
+    #[serde(deserialize_with = "networks")]
+    pub trusted_proxies: Networks,
+    pub drain_seconds: u64,
+    pub head_seconds: u64,
+    pub keep_alive_seconds: u64,
+    pub max_head_bytes: usize,
+    pub max_connections: usize,
+    pub max_connections_per_address: usize,
+    pub empty_lookups_per_minute: u32,
+    pub verified_token_bytes: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see `Config`")]
+pub struct Listener {
+    pub address: SocketAddr,
+    pub tls: bool,
+    #[serde(deserialize_with = "unset_if_empty")]
+    pub api: Option<ApiName>,
+    pub plain_http: PlainHttp,
+}
+
+/// Whether HTTPS rules are off for local development.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlainHttp {
+    /// The rules hold.
+    No,
+    /// They are off where listener, client and Host are all local.
+    YesForDevelopmentOnly,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see `Config`")]
+pub struct Tls {
+    pub certificate: Vec<Certificate>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see `Config`")]
+pub struct Certificate {
+    pub certificate_file: PathBuf,
+    pub key_file: PathBuf,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see `Config`")]
+pub struct Store {
+    pub url: StoreUrl,
+    #[serde(deserialize_with = "unset_if_empty")]
+    pub owner_url: Option<StoreUrl>,
+    #[serde(deserialize_with = "unset_if_empty")]
+    pub ca_file: Option<PathBuf>,
+    pub readers: usize,
+}
+
+/// A store's address. May hold a password, so it does not print it.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct StoreUrl(String);
+
+impl StoreUrl {
+    /// The whole address, for the store.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The file, if it is SQLite's.
+    pub fn sqlite_path(&self) -> Option<&Path> {
+        self.0.strip_prefix("sqlite:").map(Path::new)
+    }
+
+    /// The address with its password hidden.
+    pub fn shown(&self) -> String {
+        let Some((scheme, rest)) = self.0.split_once("://") else { return self.0.clone() };
+        match rest.rsplit_once('@') {
+            Some((user, host)) => {
+                let user = user.split_once(':').map_or(user.to_owned(), |(user, _)| format!("{user}:***"));
+                format!("{scheme}://{user}@{host}")
+            }
+            None => self.0.clone(),
+        }
+    }
+}
+
+impl TryFrom<String> for StoreUrl {
+    type Error = String;
+
+    fn try_from(url: String) -> Result<Self, String> {
+        let known = ["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme));
+        if known { Ok(Self(url)) } else { Err("a store is `sqlite:` and a path, or `postgres://…`".into()) }
+    }
+}
+
+impl std::str::FromStr for StoreUrl {
+    type Err = String;
+
+    fn from_str(url: &str) -> Result<Self, String> {
+        url.to_owned().try_into()
+    }
+}
+
+impl std::fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.shown())
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see `Config`")]
+pub struct Keyring {
+    pub file: PathBuf,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see `Config`")]
+pub struct Directory {
+    pub max_staleness_seconds: u64,
+    pub max_entries: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see `Config`")]
+pub struct Ops {
+    pub address: SocketAddr,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see `Config`")]
+pub struct Log {
+    pub filter: String,
+    pub format: LogFormat,
+    pub access: AccessLog,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Where the access log goes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub enum AccessLog {
+    /// Nowhere.
+    Off,
+    /// Standard output.
+    Stdout,
+    /// The end of this file.
+    File(PathBuf),
+}
+
+impl From<String> for AccessLog {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "off" => Self::Off,
+            "stdout" => Self::Stdout,
+            _ => Self::File(text.into()),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see `Config`")]
+pub struct Api {
+    pub name: ApiName,
+    pub realm: RealmName,
+    pub hosts: Vec<String>,
+    pub credentials: Vec<Kind>,
+    pub upstream: String,
+    #[serde(deserialize_with = "unset_if_empty")]
+    pub upstream_ca_file: Option<PathBuf>,
+    pub errors: Layout,
+    #[serde(deserialize_with = "unset_if_empty")]
+    pub error_doc_url: Option<String>,
+    #[serde(deserialize_with = "parsed")]
+    pub key_prefix: claviger::api_key::KeyPrefix,
+    #[serde(deserialize_with = "unset_if_empty")]
+    pub token_issuer: Option<String>,
+    #[serde(deserialize_with = "unset_if_empty")]
+    pub token_audience: Option<String>,
+    pub token_algorithm: TokenAlgorithm,
+    pub token_lifetime_seconds: i64,
+    #[serde(deserialize_with = "unset_if_empty")]
+    pub user_token_issuer: Option<String>,
+    pub identity_headers: HeaderMode,
+    #[serde(deserialize_with = "parsed")]
+    pub tenant_header: http::HeaderName,
+    #[serde(deserialize_with = "parsed")]
+    pub org_header: http::HeaderName,
+    pub tenant_parameters: Vec<String>,
+    pub org_parameters: Vec<String>,
+    pub https: Https,
+    pub verified_email: bool,
+    pub paths: Paths,
+    pub unlisted: Unlisted,
+    pub max_body_bytes: u64,
+    pub plans: Vec<PlanName>,
+    pub cors_origins: Vec<String>,
+    pub timeouts: Timeouts,
+    pub roles: BTreeMap<String, String>,
+    pub messages: BTreeMap<String, String>,
+    pub route: Vec<Route>,
+    pub limit: Vec<Limit>,
+    pub issuer: Vec<Issuer>,
+}
+
+/// What identity tokens are signed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum TokenAlgorithm {
+    /// Ed25519.
+    #[serde(rename = "EdDSA")]
+    EdDsa,
+    /// ECDSA over P-256.
+    #[serde(rename = "ES256")]
+    Es256,
+}
+
+/// Whether an API is served over HTTPS alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Https {
+    /// It is.
+    Required,
+    /// Plain HTTP too.
+    Optional,
+}
+
+/// A kind of credential, as settings spell it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "each is its own name")]
+pub enum Kind {
+    ApiKey,
+    IdentityToken,
+    UserToken,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see `Config`")]
+pub struct Timeouts {
+    pub connect: u64,
+    pub response_head: u64,
+    pub body_idle: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see `Config`")]
+pub struct Route {
+    pub path: String,
+    pub resource: Resource,
+    pub methods: Vec<String>,
+    #[serde(deserialize_with = "unset_if_empty")]
+    pub access: Option<claviger::grants::Access>,
+    pub credentials: Vec<Kind>,
+    pub websocket: bool,
+    pub cost: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see `Config`")]
+pub struct Limit {
+    pub name: String,
+    pub per: Per,
+    pub form: LimitForm,
+    pub seconds: u64,
+    pub plans: BTreeMap<PlanName, Amounts>,
+    pub otherwise: Amounts,
+}
+
+/// How a limit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "see `config.default.toml`")]
+pub enum LimitForm {
+    Sliding,
+    Burst,
+    Concurrency,
+}
+
+/// Amounts by access.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see `config.default.toml`")]
+pub struct Amounts {
+    pub read: Option<u64>,
+    pub write: Option<u64>,
+    pub admin: Option<u64>,
+}
+
+impl From<Amounts> for PerAccess {
+    fn from(amounts: Amounts) -> Self {
+        Self { read: amounts.read, write: amounts.write, admin: amounts.admin }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see `Config`")]
+pub struct Issuer {
+    pub issuer: String,
+    pub audience: String,
+    pub typ: String,
+    pub jwks_file: PathBuf,
+    pub tenants: Vec<String>,
+}
+
+/// A text that stands for nothing when it is empty.
+fn unset_if_empty<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
+fn parsed<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+}
+
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Networks, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let networks: Result<Vec<Network>, String> = texts.iter().map(|text| text.parse()).collect();
+    networks.map(Networks::new).map_err(serde::de::Error::custom)
+}
