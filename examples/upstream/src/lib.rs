@@ -1,6 +1,6 @@
 //! Your API behind Claviger: a small server that trusts the signed principal token and nothing else.
 //!
-//! Every request goes through [`guard`] first, which makes the three checks a backend owes its users: the
+//! Every request goes through `guard` first, which makes the three checks a backend owes its users: the
 //! principal token is Claviger's, it was made for this API, and it belongs to this very request. What is
 //! behind it takes a `Caller`, which only those checks can make, so no answer can leave without them.
 
