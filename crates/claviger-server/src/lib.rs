@@ -1,1 +1,3 @@
-//! x
+//! Serves: the gateway and the `claviger` program.
+
+pub mod wire;
