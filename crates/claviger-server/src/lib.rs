@@ -1,2 +1,7 @@
 //! Serves: the gateway and the `claviger` program.
+<<<<<<< HEAD
 pub mod config;
+=======
+
+pub mod wire;
+>>>>>>> gateway

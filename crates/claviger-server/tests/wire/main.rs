@@ -1,0 +1,15 @@
+//! The wire against raw sockets on both sides.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail loudly"
+)]
+
+mod bodies;
+mod connections;
+mod faults;
+mod framing;
+mod support;
+mod tunnels;
