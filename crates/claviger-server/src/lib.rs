@@ -1,7 +1,4 @@
 //! Serves: the gateway and the `claviger` program.
-<<<<<<< HEAD
-pub mod config;
-=======
 
+pub mod config;
 pub mod wire;
->>>>>>> gateway
