@@ -66,16 +66,14 @@ impl Door {
         Ok(self.authenticator.authenticate(api, inbound, credential).await?)
     }
 
-    /// Whether a request that was let in would still be: asked again and again of streams that stay open.
+    /// Whether a principal that was let in before still stands: asked again and again of streams that stay open.
     ///
     /// # Errors
-    /// As [`decide`](Self::decide), limits left out: what is open has been counted.
-    pub async fn still_good(&self, api: &Api, inbound: &Inbound<'_>, need: &Need) -> Result<(), Refusal> {
-        let credential = identify::identify(api, inbound)?;
+    /// As [`decide`](Self::decide), for what has changed since; limits are left out, as what is open was counted.
+    pub async fn still_stands(&self, api: &Api, principal: &Principal) -> Result<(), Refusal> {
         self.trust_the_directory().await?;
-        let principal = self.authenticator.authenticate(api, inbound, credential).await?;
-        authorize::authorize(api, inbound, principal, need)?;
-        Ok(())
+        let now = self.authenticator.still_stands(api, principal).await?;
+        Ok(authorize::may_act(api, &now)?)
     }
 
     /// The same steps as [`decide`](Self::decide), each told, and nothing counted.

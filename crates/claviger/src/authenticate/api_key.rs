@@ -2,7 +2,8 @@
 
 use crate::api::Api;
 use crate::api_key::PresentedKey;
-use crate::directory::State;
+use crate::clock::UnixMillis;
+use crate::directory::{KeyRecord, State};
 use crate::inbound::Inbound;
 use crate::refusal::Reason;
 
@@ -22,24 +23,29 @@ impl Authenticator {
         if record.environment != key.environment() {
             return Err(bad("the key says another environment than its record"));
         }
-        if record.state != State::Active {
-            return Err(bad("the key is disabled or revoked"));
-        }
-        if record.secret_revoked {
-            return Err(bad("the secret is revoked"));
-        }
-        // Expiry is exact and has no leeway: it is measured by the store's clock, which set it.
-        let now = self.clock.now();
-        if [record.key_expires_at, record.secret_expires_at].into_iter().flatten().any(|end| now >= end) {
-            return Err(bad("the key or secret has expired"));
-        }
+        check_key(&record, self.clock.now()).map_err(bad)?;
         let (tenant, org) = self.home(api, record.tenant, record.org).await?;
         Ok(Principal {
             environment: record.environment,
             grants: Some(record.grants.clone()),
-            subject: Subject::Key(record),
+            subject: Subject::Key(record, digest),
             tenant,
             org,
         })
     }
+}
+
+/// Whether a key and its secret may act at `now`. Expiry is exact and has no leeway: it is measured by the
+/// store's clock, which set it.
+pub(super) fn check_key(record: &KeyRecord, now: UnixMillis) -> Result<(), &'static str> {
+    if record.state != State::Active {
+        return Err("the key is disabled or revoked");
+    }
+    if record.secret_revoked {
+        return Err("the secret is revoked");
+    }
+    if [record.key_expires_at, record.secret_expires_at].into_iter().flatten().any(|end| now >= end) {
+        return Err("the key or secret has expired");
+    }
+    Ok(())
 }

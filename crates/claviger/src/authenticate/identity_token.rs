@@ -215,7 +215,8 @@ impl Authenticator {
         }
         let member = self.membership(tenant_id, org_id, account_id).await?;
         if foreign.is_none() {
-            self.check_session(&claims, &tenant, &org, &account, &member, now).await?;
+            let session = claims.session.ok_or(bad("the token names no session"))?;
+            self.check_session(session, &tenant, &org, &account, &member).await?;
         }
         // The lower of what the token claims and what the member is today.
         let claimed = claims.role.as_deref().and_then(|role| api.roles.grants(role));
@@ -234,20 +235,19 @@ impl Authenticator {
         })
     }
 
-    async fn check_session(
+    /// Whether the session is there, live, this person's, and made under today's generations.
+    pub(super) async fn check_session(
         &self,
-        claims: &IdentityClaims,
+        id: SessionId,
         tenant: &TenantRecord,
         org: &OrgRecord,
         account: &AccountRecord,
         member: &MemberRecord,
-        now: UnixMillis,
     ) -> Result<(), Reason> {
         let bad = |why| Reason::BadCredential { why };
-        let id = claims.session.ok_or(bad("the token names no session"))?;
         let session =
             self.directory.session(tenant.tenant, id).resolve().await?.ok_or(bad("no such session"))?;
-        if session.ended || now >= session.expires_at.plus_seconds(LEEWAY_SECONDS) {
+        if session.ended || self.clock.now() >= session.expires_at.plus_seconds(LEEWAY_SECONDS) {
             return Err(bad("the session has ended"));
         }
         if session.account != account.account || session.org != org.org {

@@ -6,6 +6,7 @@
 mod api_key;
 mod identity_token;
 mod principal;
+mod standing;
 mod user_token;
 mod verified;
 

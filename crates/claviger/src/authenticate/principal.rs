@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::api_key::KeyDigest;
 use crate::clock::UnixMillis;
 use crate::directory::{AccountRecord, KeyRecord, MemberRecord, OrgRecord, TenantRecord};
 use crate::grants::Grants;
@@ -33,7 +34,7 @@ pub struct Principal {
 /// What was proven, by kind of credential.
 #[derive(Debug, Clone)]
 pub(crate) enum Subject {
-    Key(Arc<KeyRecord>),
+    Key(Arc<KeyRecord>, KeyDigest),
     Person(Arc<Person>),
 }
 
@@ -56,7 +57,7 @@ impl Principal {
     /// The kind of credential it was proven by.
     pub fn kind(&self) -> CredentialKind {
         match &self.subject {
-            Subject::Key(_) => CredentialKind::ApiKey,
+            Subject::Key(..) => CredentialKind::ApiKey,
             Subject::Person(person) => match person.token {
                 TokenFacts::Identity { .. } => CredentialKind::IdentityToken,
                 TokenFacts::User { .. } => CredentialKind::UserToken,
@@ -97,7 +98,7 @@ impl Principal {
     /// The key, if it is one.
     pub fn key(&self) -> Option<KeyId> {
         match &self.subject {
-            Subject::Key(record) => Some(record.key),
+            Subject::Key(record, _) => Some(record.key),
             Subject::Person(_) => None,
         }
     }
@@ -105,7 +106,7 @@ impl Principal {
     /// The account, if it is a person's token.
     pub fn account(&self) -> Option<AccountId> {
         match &self.subject {
-            Subject::Key(_) => None,
+            Subject::Key(..) => None,
             Subject::Person(person) => Some(person.account.account),
         }
     }
@@ -113,7 +114,7 @@ impl Principal {
     /// The live role, if it is a person's token.
     pub fn role(&self) -> Option<&RoleName> {
         match &self.subject {
-            Subject::Key(_) => None,
+            Subject::Key(..) => None,
             Subject::Person(person) => Some(&person.member.role),
         }
     }
@@ -121,7 +122,7 @@ impl Principal {
     /// When the credential itself ends, if it does. Open streams end with it.
     pub fn expires_at(&self) -> Option<UnixMillis> {
         match &self.subject {
-            Subject::Key(record) => match (record.key_expires_at, record.secret_expires_at) {
+            Subject::Key(record, _) => match (record.key_expires_at, record.secret_expires_at) {
                 (Some(key), Some(secret)) => Some(key.min(secret)),
                 (key, secret) => key.or(secret),
             },
@@ -135,7 +136,7 @@ impl Principal {
     /// One text that tells this credential from every other: for logs and counters, no secret.
     pub fn credential_id(&self) -> String {
         match &self.subject {
-            Subject::Key(record) => record.key.to_string(),
+            Subject::Key(record, _) => record.key.to_string(),
             Subject::Person(person) => match &person.token {
                 TokenFacts::Identity { token, .. } => token.to_string(),
                 TokenFacts::User { kid } => kid.to_string(),
@@ -150,7 +151,7 @@ impl Principal {
                 TokenFacts::Identity { session, .. } => session,
                 TokenFacts::User { .. } => None,
             },
-            Subject::Key(_) => None,
+            Subject::Key(..) => None,
         }
     }
 

@@ -52,7 +52,7 @@ pub fn authorize(
 }
 
 /// Whether tenant, organization, account and member may act.
-fn may_act(api: &Api, principal: &Principal) -> Result<(), Reason> {
+pub(crate) fn may_act(api: &Api, principal: &Principal) -> Result<(), Reason> {
     if principal.tenant().state != State::Active {
         return Err(Reason::TenantSuspended);
     }
@@ -75,7 +75,7 @@ fn may_act(api: &Api, principal: &Principal) -> Result<(), Reason> {
 
 /// Whether a key may be used from where the request came.
 fn from_here(inbound: &Inbound<'_>, principal: &Principal) -> Result<(), Reason> {
-    let Subject::Key(key) = principal.subject() else { return Ok(()) };
+    let Subject::Key(key, _) = principal.subject() else { return Ok(()) };
     match &key.networks {
         Some(networks) if !networks.contain(inbound.client) => {
             Err(Reason::NetworkNotAllowed { from: inbound.client })

@@ -1,0 +1,79 @@
+//! The only place that reads the machine's clocks.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use claviger::clock::{BootMillis, Clock, UnixMillis};
+use rustix::time::{ClockId, clock_gettime};
+
+/// The boot clock, which runs through suspension, and the time of day made from it: an offset read once from the
+/// machine's own time of day, and corrected to the store's. A person who turns the machine's clock changes
+/// nothing until the next start.
+pub struct MachineClock {
+    offset: AtomicI64,
+}
+
+impl fmt::Debug for MachineClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MachineClock")
+    }
+}
+
+impl MachineClock {
+    /// Reads the machine's time of day once.
+    pub fn new() -> Arc<Self> {
+        let offset = millis(ClockId::Realtime) - millis(ClockId::Boottime);
+        Arc::new(Self { offset: AtomicI64::new(offset) })
+    }
+
+    /// Goes by the store's clock from now on: it was `store_now` when this machine's was `at`.
+    pub fn follow(&self, store_now: UnixMillis, at: BootMillis) {
+        let boot = i64::try_from(at.0).unwrap_or(i64::MAX);
+        self.offset.store(store_now.0.saturating_sub(boot), Ordering::Relaxed);
+    }
+
+    /// Moves the time of day, for tests of a running program.
+    #[cfg(feature = "test-clock")]
+    pub fn turn(&self, millis: i64) {
+        self.offset.fetch_add(millis, Ordering::Relaxed);
+    }
+}
+
+impl Clock for MachineClock {
+    fn now(&self) -> UnixMillis {
+        UnixMillis(millis(ClockId::Boottime) + self.offset.load(Ordering::Relaxed))
+    }
+
+    fn boot(&self) -> BootMillis {
+        BootMillis(u64::try_from(millis(ClockId::Boottime)).unwrap_or(0))
+    }
+}
+
+fn millis(clock: ClockId) -> i64 {
+    let time = clock_gettime(clock);
+    time.tv_sec * 1000 + time.tv_nsec / 1_000_000
+}
+
+/// Measures how long something takes, to the nanosecond. For figures alone; nothing is decided by it.
+#[derive(Debug, Clone, Copy)]
+pub struct Stopwatch {
+    started: u64,
+}
+
+impl Stopwatch {
+    /// Starts.
+    pub fn start() -> Self {
+        Self { started: nanos() }
+    }
+
+    /// Nanoseconds since.
+    pub fn nanos(self) -> u64 {
+        nanos().saturating_sub(self.started)
+    }
+}
+
+fn nanos() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    u64::try_from(time.tv_sec * 1_000_000_000 + time.tv_nsec).unwrap_or(0)
+}

@@ -1,0 +1,65 @@
+//! Ends what stays open when its credential, session or tenant is withdrawn (decision 23).
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use claviger::directory::Freshness;
+use claviger::{Api, Door, Permit};
+
+use crate::wire::StillAllowed;
+
+/// How often the whole question is asked of an open stream even if nothing seems to have changed, in
+/// milliseconds: expiry is no change.
+const AT_LEAST_EVERY_MILLIS: u64 = 1000;
+
+/// What a stream was let in on.
+pub(super) struct Standing {
+    door: Arc<Door>,
+    api: Arc<Api>,
+    permit: Arc<Permit>,
+    lost: Arc<AtomicBool>,
+    asking: Arc<AtomicBool>,
+    seen_version: AtomicU64,
+    asked_at: AtomicU64,
+}
+
+impl fmt::Debug for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Standing(lost: {})", self.lost.load(Ordering::Relaxed))
+    }
+}
+
+impl Standing {
+    pub(super) fn new(door: Arc<Door>, api: Arc<Api>, permit: Arc<Permit>) -> Self {
+        let seen_version = AtomicU64::new(door.directory().version());
+        let asked_at = AtomicU64::new(door.clock().boot().0);
+        Self { door, api, permit, lost: Arc::default(), asking: Arc::default(), seen_version, asked_at }
+    }
+}
+
+impl StillAllowed for Standing {
+    /// Answers from memory at once; where something has changed, the question goes through the same checks as the
+    /// request did, and its answer is there at the next beat.
+    fn still_allowed(&self) -> bool {
+        let now = self.door.clock().boot();
+        let version = self.door.directory().version();
+        let unchanged = self.seen_version.load(Ordering::Relaxed) == version
+            && now.0.saturating_sub(self.asked_at.load(Ordering::Relaxed)) < AT_LEAST_EVERY_MILLIS
+            && matches!(self.door.directory().freshness(now), Freshness::Fresh);
+        if !unchanged && !self.asking.swap(true, Ordering::AcqRel) {
+            self.seen_version.store(version, Ordering::Relaxed);
+            self.asked_at.store(now.0, Ordering::Relaxed);
+            let (door, api, permit) = (self.door.clone(), self.api.clone(), self.permit.clone());
+            let (lost, asking) = (self.lost.clone(), self.asking.clone());
+            tokio::spawn(async move {
+                // A directory that cannot say ends the stream too: nothing stays open on faith.
+                if door.still_stands(&api, permit.principal()).await.is_err() {
+                    lost.store(true, Ordering::Release);
+                }
+                asking.store(false, Ordering::Release);
+            });
+        }
+        !self.lost.load(Ordering::Acquire)
+    }
+}
