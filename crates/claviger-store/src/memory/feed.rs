@@ -48,9 +48,7 @@ impl WaitingRoom {
     ///
     /// # Errors
     /// If the store did not answer in time, or too many wait.
-    pub(super) fn wait(
-        &self,
-    ) -> impl Future<Output = Result<(), DirectoryError>> + Send + 'static {
+    pub(super) fn wait(&self) -> impl Future<Output = Result<(), DirectoryError>> + Send + 'static {
         let (reply, answer) = oneshot::channel();
         let entered = match self.seats.take() {
             Some(seat) => self.waiters.send(Waiter { reply, _seat: seat }).map_err(|_| stopped()),
@@ -90,7 +88,15 @@ impl Feed {
         arriving: mpsc::UnboundedReceiver<Waiter>,
         ready: watch::Sender<bool>,
     ) -> Self {
-        Self { known, source, arriving, waiting: VecDeque::new(), ready, state: State::default(), fails: false }
+        Self {
+            known,
+            source,
+            arriving,
+            waiting: VecDeque::new(),
+            ready,
+            state: State::default(),
+            fails: false,
+        }
     }
 
     /// Follows until the memory is gone.
@@ -194,11 +200,7 @@ async fn round(
     (state, outcome)
 }
 
-async fn try_round(
-    known: &Known,
-    source: &Arc<dyn Source>,
-    state: &mut State,
-) -> Result<(), DirectoryError> {
+async fn try_round(known: &Known, source: &Arc<dyn Source>, state: &mut State) -> Result<(), DirectoryError> {
     if !state.has_tokens {
         read_tokens(known, source, state).await?;
     }
@@ -230,7 +232,11 @@ async fn try_round(
 }
 
 /// Reads every revoked token. The cursor of an earlier moment, if there is one, is kept: it tells of more.
-async fn read_tokens(known: &Known, source: &Arc<dyn Source>, state: &mut State) -> Result<(), DirectoryError> {
+async fn read_tokens(
+    known: &Known,
+    source: &Arc<dyn Source>,
+    state: &mut State,
+) -> Result<(), DirectoryError> {
     let deadline = Instant::now() + TOKENS_DEADLINE;
     let asked = Arc::clone(source);
     let (tokens, cursor) = by_deadline(deadline, move || asked.revoked_tokens()).await?;

@@ -177,7 +177,10 @@ impl Known {
 
     fn report_difference(&self, subject: &Subject) {
         self.counts.reread_differences.add(1);
-        tracing::error!(kind = subject.kind(), "a record differs from what was remembered, and no change was heard");
+        tracing::error!(
+            kind = subject.kind(),
+            "a record differs from what was remembered, and no change was heard"
+        );
     }
 
     /// Holds a token that the store says is revoked.
@@ -190,7 +193,9 @@ impl Known {
                 self.revoked.insert(*tenant, *token, *expires_at);
                 Ok(())
             }
-            _ => Err(DirectoryError::Unavailable("the store listed something else as a revoked token".to_owned())),
+            _ => Err(DirectoryError::Unavailable(
+                "the store listed something else as a revoked token".to_owned(),
+            )),
         }
     }
 

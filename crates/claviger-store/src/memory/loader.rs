@@ -116,7 +116,11 @@ pub(super) struct Loader {
 
 impl Loader {
     /// A loader for what comes in at the desk.
-    pub(super) fn new(known: Arc<Known>, source: Arc<dyn Source>, asks: mpsc::UnboundedReceiver<Ask>) -> Self {
+    pub(super) fn new(
+        known: Arc<Known>,
+        source: Arc<dyn Source>,
+        asks: mpsc::UnboundedReceiver<Ask>,
+    ) -> Self {
         Self {
             known,
             source,
@@ -185,7 +189,8 @@ impl Loader {
     /// When there is something to do although nothing comes in.
     fn next_time(&self) -> Option<Instant> {
         let has_room = self.batches.len() < self.known.settings.max_batches;
-        let batch = (has_room && !self.queue.is_empty()).then(|| self.open_since + self.known.settings.batch_window);
+        let batch =
+            (has_room && !self.queue.is_empty()).then(|| self.open_since + self.known.settings.batch_window);
         let pause = self.pausing.first_key_value().map(|((time, _), _)| *time);
         let deadline = self.deadlines.front().map(|(time, _)| *time);
         [batch, pause, deadline].into_iter().flatten().min()
@@ -212,7 +217,8 @@ impl Loader {
             (settings.batch_size.clamp(1, 256), settings.batch_window, settings.max_batches.max(1))
         };
         while !self.queue.is_empty() && self.batches.len() < most {
-            let is_due = self.queue.len() >= size || now >= self.open_since + window || self.batches.is_empty();
+            let is_due =
+                self.queue.len() >= size || now >= self.open_since + window || self.batches.is_empty();
             if !is_due {
                 return;
             }
@@ -260,7 +266,8 @@ impl Loader {
                 continue;
             }
             let answer = loaded.remove(&subject);
-            let fits = |loaded: &Loaded| loaded.found.as_ref().is_none_or(|(_, record)| is_of(record, &subject));
+            let fits =
+                |loaded: &Loaded| loaded.found.as_ref().is_none_or(|(_, record)| is_of(record, &subject));
             match answer.filter(fits) {
                 Some(answer) => self.judge((number, subject), &answer, sent),
                 None => {

@@ -198,7 +198,6 @@ macro_rules! unpack {
     ($kind:ident) => {
         |record| match record {
             Record::$kind(record) => Some(record),
-            #[expect(clippy::match_wildcard_for_single_variants, reason = "every other kind is the wrong one")]
             _ => None,
         }
     };
@@ -253,7 +252,12 @@ impl Directory for Memory {
         self.answer(shelved, || Subject::UserSecret(kid.into()), unpack!(UserSecret))
     }
 
-    fn foreign_identity(&self, tenant: TenantId, issuer: &str, subject: &str) -> Answer<ForeignIdentityRecord> {
+    fn foreign_identity(
+        &self,
+        tenant: TenantId,
+        issuer: &str,
+        subject: &str,
+    ) -> Answer<ForeignIdentityRecord> {
         let name = ForeignName(tenant, issuer, subject);
         let shelved = self.known.shelves.foreign_identities.get(&name, self.known.pulse.beat());
         let subject = || Subject::ForeignIdentity(tenant, issuer.into(), subject.into());

@@ -267,7 +267,10 @@ impl<P: Primitives> Ring<P> {
         self.stripes.iter().map(|stripe| stripe.with(|stripe| stripe.order.len())).sum()
     }
 
-    #[expect(clippy::indexing_slicing, reason = "there is at least one stripe, and the index is taken modulo their number")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "there is at least one stripe, and the index is taken modulo their number"
+    )]
     fn stripe<R>(&self, subject: &Subject, act: impl FnOnce(&mut Stripe) -> R) -> R {
         // One stripe needs no hash; a model checker depends on that, for the hash is seeded at random.
         let at = match self.stripes.len() {
@@ -306,8 +309,11 @@ impl Stripe {
     }
 
     fn hear(&mut self, change: &Change, committed: i64, at: Moment, now: BootMillis) {
-        let heard =
-            self.heard.entry(change.subject.clone()).or_insert(Heard { committed, highest: change.version, at });
+        let heard = self.heard.entry(change.subject.clone()).or_insert(Heard {
+            committed,
+            highest: change.version,
+            at,
+        });
         heard.committed = heard.committed.max(committed);
         heard.highest = heard.highest.max(change.version);
         heard.at = at;

@@ -159,7 +159,8 @@ where
     /// Puts a record here, to be read again at the second `due`. Answers what it replaced.
     pub(super) fn put(&self, key: K, version: i64, record: Arc<T>, beat: Beat, due: u32) -> Option<Before> {
         let entries = self.entries.pin();
-        let entry = Entry { record: Arc::clone(&record), version, due, life: beat.life, used: AtomicU16::new(0) };
+        let entry =
+            Entry { record: Arc::clone(&record), version, due, life: beat.life, used: AtomicU16::new(0) };
         let before = entries.get(&key).filter(|entry| entry.life == beat.life);
         // Somebody asked for it again, so a re-read does not make it one that nobody used.
         if let Some(before) = before {
@@ -208,9 +209,16 @@ where
         }
     }
 
-    /// Drops the entries that the census sentences. One that was used in the meantime may still go.
-    pub(super) fn evict(&self, census: &mut Census, beat: Beat) {
-        self.entries.pin().retain(|_, entry| !census.takes(entry.record.tenant(), entry.rank(beat)));
+    /// Drops the entries that the census sentences, and answers how many. One that was used in the meantime may
+    /// still go.
+    pub(super) fn evict(&self, census: &mut Census, beat: Beat) -> usize {
+        let mut evicted = 0;
+        self.entries.pin().retain(|_, entry| {
+            let goes = census.takes(entry.record.tenant(), entry.rank(beat));
+            evicted += usize::from(goes);
+            !goes
+        });
+        evicted
     }
 }
 

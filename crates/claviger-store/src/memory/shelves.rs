@@ -34,15 +34,42 @@ pub(super) struct Shelves {
 /// Runs the same on each shelf.
 macro_rules! on_each_shelf {
     ($shelves:expr, $shelf:ident => $act:expr) => {{
-        { let $shelf = &$shelves.keys; $act }
-        { let $shelf = &$shelves.tenants; $act }
-        { let $shelf = &$shelves.orgs; $act }
-        { let $shelf = &$shelves.accounts; $act }
-        { let $shelf = &$shelves.members; $act }
-        { let $shelf = &$shelves.sessions; $act }
-        { let $shelf = &$shelves.user_secrets; $act }
-        { let $shelf = &$shelves.foreign_identities; $act }
-        { let $shelf = &$shelves.identity_keys; $act }
+        {
+            let $shelf = &$shelves.keys;
+            $act
+        }
+        {
+            let $shelf = &$shelves.tenants;
+            $act
+        }
+        {
+            let $shelf = &$shelves.orgs;
+            $act
+        }
+        {
+            let $shelf = &$shelves.accounts;
+            $act
+        }
+        {
+            let $shelf = &$shelves.members;
+            $act
+        }
+        {
+            let $shelf = &$shelves.sessions;
+            $act
+        }
+        {
+            let $shelf = &$shelves.user_secrets;
+            $act
+        }
+        {
+            let $shelf = &$shelves.foreign_identities;
+            $act
+        }
+        {
+            let $shelf = &$shelves.identity_keys;
+            $act
+        }
     }};
 }
 
@@ -50,10 +77,22 @@ macro_rules! on_each_shelf {
 macro_rules! on_shelf_of {
     ($shelves:expr, $subject:expr, |$shelf:ident, $name:ident| $act:expr, none: $none:expr) => {
         match $subject {
-            Subject::Key(digest) => { let ($shelf, $name) = (&$shelves.keys, digest); $act }
-            Subject::Tenant(tenant) => { let ($shelf, $name) = (&$shelves.tenants, tenant); $act }
-            Subject::Org(tenant, org) => { let ($shelf, $name) = (&$shelves.orgs, &(*tenant, *org)); $act }
-            Subject::Account(account) => { let ($shelf, $name) = (&$shelves.accounts, account); $act }
+            Subject::Key(digest) => {
+                let ($shelf, $name) = (&$shelves.keys, digest);
+                $act
+            }
+            Subject::Tenant(tenant) => {
+                let ($shelf, $name) = (&$shelves.tenants, tenant);
+                $act
+            }
+            Subject::Org(tenant, org) => {
+                let ($shelf, $name) = (&$shelves.orgs, &(*tenant, *org));
+                $act
+            }
+            Subject::Account(account) => {
+                let ($shelf, $name) = (&$shelves.accounts, account);
+                $act
+            }
             Subject::Member(tenant, org, account) => {
                 let ($shelf, $name) = (&$shelves.members, &(*tenant, *org, *account));
                 $act
@@ -62,7 +101,10 @@ macro_rules! on_shelf_of {
                 let ($shelf, $name) = (&$shelves.sessions, &(*tenant, *session));
                 $act
             }
-            Subject::UserSecret(kid) => { let ($shelf, $name) = (&$shelves.user_secrets, kid); $act }
+            Subject::UserSecret(kid) => {
+                let ($shelf, $name) = (&$shelves.user_secrets, kid);
+                $act
+            }
             Subject::ForeignIdentity(tenant, issuer, subject) => {
                 let ($shelf, $name) =
                     (&$shelves.foreign_identities, &(*tenant, Arc::clone(issuer), Arc::clone(subject)));
@@ -188,14 +230,14 @@ impl Shelves {
     /// Brings the number of entries down to `most`. Takes as long as walking over all of them three times.
     /// Answers how many went.
     pub(super) fn evict_to(&self, most: usize, beat: Beat) -> usize {
-        let before = self.len();
+        let mut evicted = 0;
         let mut counts = HashMap::new();
         on_each_shelf!(self, shelf => shelf.count_tenants(&mut counts));
         let mut census = Census::of(counts, most);
         on_each_shelf!(self, shelf => shelf.enter_into(&mut census, beat));
         census.sentence();
-        on_each_shelf!(self, shelf => shelf.evict(&mut census, beat));
-        before.saturating_sub(self.len())
+        on_each_shelf!(self, shelf => evicted += shelf.evict(&mut census, beat));
+        evicted
     }
 }
 

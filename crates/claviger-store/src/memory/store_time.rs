@@ -3,8 +3,8 @@
 //! Each poll brings the store's clock. It was read at some moment between the sending of the poll and its
 //! answer, so the offset is known to half of that time. The sharpest recent reading is kept.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use claviger::clock::{BootMillis, Clock, UnixMillis};
 
