@@ -47,7 +47,7 @@ impl Door {
     /// # Errors
     /// A [`Refusal`], which knows its status and code.
     pub async fn decide(&self, api: &Api, inbound: &Inbound<'_>, need: &Need) -> Result<Permit, Refusal> {
-        safe_from_listeners(api, inbound)?;
+        api.check_transport(inbound.secure)?;
         let credential = identify::identify(api, inbound)?;
         self.trust_the_directory().await?;
         let principal = self.authenticator.authenticate(api, inbound, credential).await?;
@@ -76,7 +76,7 @@ impl Door {
     /// # Errors
     /// As [`decide`](Self::decide), limits left out: what is open has been counted.
     pub async fn still_good(&self, api: &Api, inbound: &Inbound<'_>, need: &Need) -> Result<(), Refusal> {
-        safe_from_listeners(api, inbound)?;
+        api.check_transport(inbound.secure)?;
         let credential = identify::identify(api, inbound)?;
         self.trust_the_directory().await?;
         let principal = self.authenticator.authenticate(api, inbound, credential).await?;
@@ -87,7 +87,7 @@ impl Door {
     /// The same steps as [`decide`](Self::decide), each told, and nothing counted.
     pub async fn explain(&self, api: &Api, inbound: &Inbound<'_>, need: &Need) -> Explanation {
         let mut told = Explanation::default();
-        let shown = safe_from_listeners(api, inbound).and_then(|()| identify::identify(api, inbound));
+        let shown = api.check_transport(inbound.secure).and_then(|()| identify::identify(api, inbound));
         let credential = match told.step(Step::Identify, shown) {
             Some(credential) => credential,
             None => return told,
@@ -123,13 +123,4 @@ impl Door {
             Freshness::Stale(catch_up) => Ok(catch_up.await?),
         }
     }
-}
-
-/// Refuses what came in clear where the API asks for TLS, before its credential is looked at: the answer is the
-/// same for a good, a bad or no credential.
-fn safe_from_listeners(api: &Api, inbound: &Inbound<'_>) -> Result<(), Reason> {
-    if api.requires_https && !inbound.secure {
-        return Err(Reason::HttpsRequired);
-    }
-    Ok(())
 }
