@@ -2,16 +2,15 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use claviger::clock::{BootMillis, Clock, UnixMillis};
 use rustix::time::{ClockId, clock_gettime};
 
 /// The boot clock, which runs through suspension, and the time of day made from it: an offset read once from the
-/// machine's own time of day, and corrected to the store's. A person who turns the machine's clock changes
-/// nothing until the next start.
+/// machine's own time of day. A person who turns the machine's clock changes nothing until the next start; where
+/// the store has a clock of its own, the directory's memory puts that one in its place.
 pub struct MachineClock {
-    offset: AtomicI64,
+    offset: i64,
 }
 
 impl fmt::Debug for MachineClock {
@@ -24,25 +23,13 @@ impl MachineClock {
     /// Reads the machine's time of day once.
     pub fn new() -> Arc<Self> {
         let offset = millis(ClockId::Realtime) - millis(ClockId::Boottime);
-        Arc::new(Self { offset: AtomicI64::new(offset) })
-    }
-
-    /// Goes by the store's clock from now on: it was `store_now` when this machine's was `at`.
-    pub fn follow(&self, store_now: UnixMillis, at: BootMillis) {
-        let boot = i64::try_from(at.0).unwrap_or(i64::MAX);
-        self.offset.store(store_now.0.saturating_sub(boot), Ordering::Relaxed);
-    }
-
-    /// Moves the time of day, for tests of a running program.
-    #[cfg(feature = "test-clock")]
-    pub fn turn(&self, millis: i64) {
-        self.offset.fetch_add(millis, Ordering::Relaxed);
+        Arc::new(Self { offset })
     }
 }
 
 impl Clock for MachineClock {
     fn now(&self) -> UnixMillis {
-        UnixMillis(millis(ClockId::Boottime) + self.offset.load(Ordering::Relaxed))
+        UnixMillis(millis(ClockId::Boottime) + self.offset)
     }
 
     fn boot(&self) -> BootMillis {

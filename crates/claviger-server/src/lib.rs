@@ -1,9 +1,20 @@
 //! Serves: the gateway and the `claviger` program.
+//!
+//! A request goes `listen → route → identify → authenticate → authorize → limit → forward → journal`. [`wire`]
+//! listens and talks to upstreams, [`gateway`] leads a request through, the core decides, [`respond`] writes what
+//! a refused client gets, [`journal`] has the last word. [`app`] builds all of it from the settings in [`config`].
 
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
+mod control;
+pub mod demo;
 pub mod gateway;
+pub mod identity_tokens;
 pub mod journal;
+pub mod management;
 pub mod metrics;
+pub mod ops;
 pub mod respond;
 pub mod wire;

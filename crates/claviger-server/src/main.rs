@@ -1,2 +1,5 @@
-//! x
-fn main() {}
+//! The `claviger` program.
+
+fn main() -> std::process::ExitCode {
+    claviger_server::cli::main()
+}

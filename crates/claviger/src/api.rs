@@ -10,7 +10,7 @@ use crate::grants::Grants;
 use crate::id::{ApiName, RealmName, RoleName, TenantId};
 use crate::key_set::VerifyingKey;
 use crate::limit::LimitRule;
-use crate::refusal::CredentialKind;
+use crate::refusal::{CredentialKind, Reason};
 use crate::route::RouteTable;
 
 /// A configured API. Immutable: a changed configuration makes another one.
@@ -44,6 +44,20 @@ pub struct Api {
     pub requires_https: bool,
     /// The form of its errors.
     pub envelope: Envelope,
+}
+
+impl Api {
+    /// Whether a request may come by this transport; asked before its credential is looked at, so that the answer
+    /// is the same for a good, a bad and no credential.
+    ///
+    /// # Errors
+    /// 403 if it came in clear and this API is served over TLS alone.
+    pub fn check_transport(&self, secure: bool) -> Result<(), Reason> {
+        if self.requires_https && !secure {
+            return Err(Reason::HttpsRequired);
+        }
+        Ok(())
+    }
 }
 
 /// A set of credential kinds.

@@ -47,13 +47,18 @@ impl Door {
     /// # Errors
     /// A [`Refusal`], which knows its status and code.
     pub async fn decide(&self, api: &Api, inbound: &Inbound<'_>, need: &Need) -> Result<Permit, Refusal> {
+        api.check_transport(inbound.secure)?;
         let credential = identify::identify(api, inbound)?;
         self.trust_the_directory().await?;
         let principal = self.authenticator.authenticate(api, inbound, credential).await?;
         let tenant = principal.ids().0;
-        let of_tenant = |reason: Reason| Refusal::new(reason).of_tenant(tenant);
-        let grant = authorize::authorize(api, inbound, principal, need).map_err(of_tenant)?;
-        self.limiter.admit(grant, &api.limits, self.clock().boot()).map_err(of_tenant)
+        let now = self.clock().boot();
+        let grant = authorize::authorize(api, inbound, principal, need).map_err(|denied| {
+            // Nothing is counted, but a known credential is told where it stands on every answer.
+            let standing = self.limiter.standing(&denied.principal, &api.limits, now);
+            Refusal::new(denied.reason).of_tenant(tenant).at_limit(standing)
+        })?;
+        self.limiter.admit(grant, &api.limits, now).map_err(|reason| Refusal::new(reason).of_tenant(tenant))
     }
 
     /// Proves the credential of a request that is refused for another reason, so that its owner can be told.
@@ -79,7 +84,8 @@ impl Door {
     /// The same steps as [`decide`](Self::decide), each told, and nothing counted.
     pub async fn explain(&self, api: &Api, inbound: &Inbound<'_>, need: &Need) -> Explanation {
         let mut told = Explanation::default();
-        let credential = match told.step(Step::Identify, identify::identify(api, inbound)) {
+        let shown = api.check_transport(inbound.secure).and_then(|()| identify::identify(api, inbound));
+        let credential = match told.step(Step::Identify, shown) {
             Some(credential) => credential,
             None => return told,
         };
@@ -89,7 +95,7 @@ impl Door {
         let proven = self.authenticator.authenticate(api, inbound, credential).await;
         let Some(principal) = told.step(Step::Authenticate, proven) else { return told };
         told.principal(&principal);
-        let granted = authorize::authorize(api, inbound, principal, need);
+        let granted = authorize::authorize(api, inbound, principal, need).map_err(|denied| denied.reason);
         let Some(grant) = told.step(Step::Authorize, granted) else { return told };
         told.limits(self.peek(api, &grant));
         told

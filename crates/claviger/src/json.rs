@@ -142,13 +142,21 @@ impl<'de> Visitor<'de> for Depth {
         let inner = Depth(self.0.checked_sub(1).ok_or_else(|| A::Error::custom("too deep"))?);
         let mut found: Vec<(String, Json)> = Vec::new();
         while let Some(name) = members.next_key::<String>()? {
-            if found.iter().any(|(other, _)| *other == name) {
-                return Err(A::Error::custom("duplicate name"));
-            }
             found.push((name, members.next_value_seed(inner)?));
+        }
+        if has_duplicate(&found) {
+            return Err(A::Error::custom("duplicate name"));
         }
         Ok(Json::Object(found))
     }
+}
+
+/// Sorts, because a token's header is read before anybody is known: comparing each name with each would let
+/// strangers buy a millisecond of ours with one header of 8 KiB.
+fn has_duplicate(members: &[(String, Json)]) -> bool {
+    let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    names.windows(2).any(|pair| matches!(pair, [a, b] if a == b))
 }
 
 #[cfg(test)]

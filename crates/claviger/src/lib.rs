@@ -10,6 +10,7 @@
 //! What a decision has to know comes from a [`directory::Directory`], time from a [`clock::Clock`] and
 //! unpredictable bytes from a [`random::Random`]; all of them are handed in.
 
+pub mod answer;
 pub mod api;
 pub mod api_key;
 pub mod authenticate;
@@ -28,7 +29,7 @@ pub mod inbound;
 pub mod json;
 pub mod jws;
 pub mod key_set;
-
+pub mod layer;
 pub mod limit;
 pub mod lookups;
 pub mod network;
@@ -46,5 +47,6 @@ pub use authenticate::Principal;
 pub use authorize::Grant;
 pub use door::Door;
 pub use inbound::Inbound;
+pub use layer::ClavigerLayer;
 pub use limit::Permit;
 pub use refusal::{Reason, Refusal};

@@ -19,6 +19,8 @@ pub struct Refusal {
     reason: Reason,
     /// The tenant the credential proved to be of, where the request got that far.
     tenant: Option<TenantId>,
+    /// Where the credential's limits stand, where the request got that far.
+    limit: Option<Box<LimitState>>,
 }
 
 /// Which credential shape a request showed.
@@ -409,7 +411,7 @@ impl Code {
 impl Refusal {
     /// A refusal for `reason`.
     pub fn new(reason: Reason) -> Self {
-        Self { reason, tenant: None }
+        Self { reason, tenant: None, limit: None }
     }
 
     /// The same, of a request whose credential proved to be of `tenant`.
@@ -417,6 +419,21 @@ impl Refusal {
     pub fn of_tenant(mut self, tenant: TenantId) -> Self {
         self.tenant = Some(tenant);
         self
+    }
+
+    /// The same, of a request whose credential's limits stand like this.
+    #[must_use]
+    pub fn at_limit(mut self, state: Option<LimitState>) -> Self {
+        self.limit = state.map(Box::new);
+        self
+    }
+
+    /// The limit that refused the request, or else the one of its credential that is nearest to its end.
+    pub fn limit(&self) -> Option<&LimitState> {
+        match &self.reason {
+            Reason::TooMany(state) => Some(state),
+            _ => self.limit.as_deref(),
+        }
     }
 
     /// Why.

@@ -75,8 +75,8 @@ pub struct Demand {
 #[derive(Debug, Clone)]
 pub struct Need {
     demand: Demand,
-    /// What another reading of the same path would need.
-    stricter_reading: Option<Demand>,
+    /// What other readings of the same path would need, each about a resource of its own.
+    other_readings: Vec<Demand>,
     credentials: Option<Kinds>,
     /// The methods the path has, if the request's is not among them.
     not_among: Option<Arc<str>>,
@@ -87,7 +87,7 @@ pub struct Need {
 impl Need {
     /// Everything that must be granted.
     pub fn demands(&self) -> impl Iterator<Item = &Demand> {
-        std::iter::once(&self.demand).chain(&self.stricter_reading)
+        std::iter::once(&self.demand).chain(&self.other_readings)
     }
 
     /// The kinds of credential the route takes, where that is fewer than the API's.
@@ -114,7 +114,7 @@ impl Need {
     pub fn of(resource: Resource, access: Access) -> Self {
         Self {
             demand: Demand { resource: Some(resource), access },
-            stricter_reading: None,
+            other_readings: Vec::new(),
             credentials: None,
             not_among: None,
             websocket: false,
@@ -159,23 +159,31 @@ impl RouteTable {
     pub fn new(routes: Vec<Route>, paths: Paths, unlisted: Unlisted) -> Result<Self, RouteError> {
         let mut table = Self { routes: Vec::new(), exact: matchit::Router::new(), folded: None, unlisted };
         let mut folded: Vec<(String, Vec<usize>)> = Vec::new();
+        let mut above: Vec<(String, Vec<usize>)> = Vec::new();
         for (at, route) in routes.into_iter().enumerate() {
             let error = |why: String| RouteError { path: route.path.clone(), why };
-            if !route.path.starts_with('/') || route.path.contains("//") {
-                return Err(error("a path begins with a slash and has no empty segments".into()));
-            }
+            check_pattern(&route.path).map_err(|why| error(why.into()))?;
             if route.methods.is_empty() {
                 return Err(error("it has no methods, so nothing could reach it".into()));
             }
             table.exact.insert(&route.path, at).map_err(|e| error(e.to_string()))?;
-            let pattern = fold_pattern(&route.path);
-            match folded.iter_mut().find(|(other, _)| *other == pattern) {
-                Some((_, routes)) => routes.push(at),
-                None => folded.push((pattern, vec![at])),
+            gather(&mut folded, fold_pattern(&route.path), at);
+            if let Some(parent) = above_catch_all(&route.path) {
+                gather(&mut above, fold_pattern(parent), at);
             }
             let allow = allow_list(&route.methods).into();
             table.routes.push(Compiled { route, allow });
         }
+        // What takes everything below a path takes the path itself, unless that is listed: otherwise
+        // `/manage/` would need less than `/manage/{*rest}`.
+        for (at, compiled) in table.routes.iter().enumerate() {
+            if let Some(parent) = above_catch_all(&compiled.route.path) {
+                // The one error there can be is that it is listed.
+                let _ = table.exact.insert(parent, at);
+            }
+        }
+        above.retain(|(pattern, _)| folded.iter().all(|(other, _)| other != pattern));
+        folded.append(&mut above);
         if paths == Paths::Lenient {
             let mut router = matchit::Router::new();
             for (pattern, routes) in folded {
@@ -201,14 +209,10 @@ impl RouteTable {
         if matches!(*method, Method::CONNECT | Method::TRACE) {
             return Err(Reason::MethodNotAllowed { allow: "GET, HEAD, OPTIONS, POST, PATCH, DELETE".into() });
         }
-        let path = target.path();
-        let exact = self.exact.at(path).ok().map(|found| *found.value);
-        let mut readings: Vec<usize> = exact.into_iter().collect();
-        if let Some(folded) = &self.folded {
-            let lower = fold_path(path);
-            if let Ok(found) = folded.at(&lower) {
-                readings.extend(found.value.iter().filter(|at| Some(**at) != exact));
-            }
+        let mut readings = Vec::with_capacity(1);
+        self.read(target.path(), &mut readings);
+        if let Some(decoded) = target.decoded_path() {
+            self.read(&decoded, &mut readings);
         }
         let mut needs =
             readings.into_iter().filter_map(|at| self.routes.get(at)).map(|found| found.need(method));
@@ -216,15 +220,30 @@ impl RouteTable {
             (Some(first), _) => Ok(needs.fold(first, Need::strictest)),
             (None, Unlisted::Ladder) => Ok(Need {
                 demand: Demand { resource: None, access: ladder(method) },
-                stricter_reading: None,
+                other_readings: Vec::new(),
                 credentials: None,
-                not_among: on_ladder(method)
-                    .then_some(())
-                    .map_or_else(|| Some(LADDER_METHODS.into()), |()| None),
+                not_among: (!on_ladder(method)).then(|| LADDER_METHODS.into()),
                 websocket: false,
                 cost: 1,
             }),
             (None, Unlisted::NotFound) => Err(Reason::NoSuchRoute),
+        }
+    }
+
+    /// Adds the routes that `path` may be read as to `readings`, each once.
+    fn read(&self, path: &str, readings: &mut Vec<usize>) {
+        let mut add = |at: usize| {
+            if !readings.contains(&at) {
+                readings.push(at);
+            }
+        };
+        if let Ok(found) = self.exact.at(path) {
+            add(*found.value);
+        }
+        if let Some(folded) = &self.folded
+            && let Ok(found) = folded.at(&fold_path(path))
+        {
+            found.value.iter().copied().for_each(add);
         }
     }
 }
@@ -253,7 +272,7 @@ impl Compiled {
                     ladder(method)
                 },
             },
-            stricter_reading: None,
+            other_readings: Vec::new(),
             credentials: route.credentials,
             not_among: (!declared).then(|| self.allow.clone()),
             websocket: route.websocket,
@@ -264,17 +283,17 @@ impl Compiled {
 
 impl Need {
     /// What satisfies both readings of a path.
-    fn strictest(self, other: Need) -> Need {
-        let same_resource = self.demand.resource == other.demand.resource;
-        let higher = Demand {
-            resource: self.demand.resource.clone(),
-            access: self.demand.access.max(other.demand.access),
-        };
-        let (demand, stricter_reading) =
-            if same_resource { (higher, self.stricter_reading) } else { (self.demand, Some(other.demand)) };
+    fn strictest(mut self, other: Need) -> Need {
+        for demand in std::iter::once(other.demand).chain(other.other_readings) {
+            let mut own = std::iter::once(&mut self.demand).chain(&mut self.other_readings);
+            match own.find(|own| own.resource == demand.resource) {
+                Some(own) => own.access = own.access.max(demand.access),
+                None => self.other_readings.push(demand),
+            }
+        }
         Need {
-            demand,
-            stricter_reading,
+            demand: self.demand,
+            other_readings: self.other_readings,
             credentials: match (self.credentials, other.credentials) {
                 (Some(a), Some(b)) => Some(a.both(b)),
                 (a, b) => a.or(b),
@@ -292,6 +311,36 @@ fn allow_list(methods: &[Method]) -> String {
         names.extend(["HEAD", "OPTIONS"].iter().filter(|name| methods.iter().all(|m| m.as_str() != **name)));
     }
     names.join(", ")
+}
+
+/// A pattern that no normal path could match, or that would not mean what it says, is refused.
+fn check_pattern(pattern: &str) -> Result<(), &'static str> {
+    if !pattern.starts_with('/') || pattern.contains("//") {
+        return Err("a path begins with a slash and has no empty segments");
+    }
+    if pattern.contains("{{") || pattern.contains("}}") {
+        return Err("a path has no braces but those around a parameter");
+    }
+    if pattern.split('/').any(|segment| matches!(segment, "." | "..")) {
+        return Err("a path has no dot segments");
+    }
+    if pattern.chars().any(|c| c <= ' ' || matches!(c, '%' | '\\' | ';' | '#' | '?' | '\u{7f}')) {
+        return Err("a path is written decoded, and has no space, `%`, `\\`, `;`, `#` or `?`");
+    }
+    Ok(())
+}
+
+/// The path that a catch-all takes everything below of: `/files/` of `/files/{*rest}`.
+fn above_catch_all(pattern: &str) -> Option<&str> {
+    let (parent, last) = pattern.rsplit_once('/')?;
+    if last.starts_with("{*") { pattern.get(..=parent.len()) } else { None }
+}
+
+fn gather(patterns: &mut Vec<(String, Vec<usize>)>, pattern: String, at: usize) {
+    match patterns.iter_mut().find(|(other, _)| *other == pattern) {
+        Some((_, routes)) => routes.push(at),
+        None => patterns.push((pattern, vec![at])),
+    }
 }
 
 /// The pattern in lower case, its parameters' names left alone, without a trailing slash.
@@ -420,11 +469,63 @@ mod tests {
     }
 
     #[test]
+    fn no_reading_is_lost_among_three() {
+        let routes = vec![
+            route("/Reports", "reports", Some(Access::Read)),
+            route("/reports", "drafts", Some(Access::Admin)),
+            route("/REPORTS", "archive", Some(Access::Read)),
+        ];
+        let table = RouteTable::new(routes, Paths::Lenient, Unlisted::NotFound).unwrap();
+        assert_eq!(need(&table, "GET", "/Reports").unwrap(), "reports:read drafts:admin archive:read");
+    }
+
+    #[test]
+    fn an_encoded_letter_is_read_as_the_letter_too() {
+        // An upstream decodes before it matches, so `%65xport` is `export` to it.
+        for paths in [Paths::Exact, Paths::Lenient] {
+            let table = table(paths, Unlisted::NotFound);
+            assert_eq!(need(&table, "GET", "/leads/%65xport").unwrap(), "leads:admin exports:read");
+            assert_eq!(need(&table, "GET", "/le%61ds").unwrap(), "leads:read");
+        }
+        let routes = vec![route("/caf\u{e9}", "menus", None), route("/users/@me", "me", None)];
+        let table = RouteTable::new(routes, Paths::Exact, Unlisted::NotFound).unwrap();
+        assert_eq!(need(&table, "GET", "/caf%c3%a9").unwrap(), "menus:read");
+        assert_eq!(need(&table, "GET", "/users/%40me").unwrap(), "me:read");
+    }
+
+    #[test]
+    fn a_catch_all_takes_the_path_above_it_too() {
+        let routes = || {
+            vec![
+                route("/manage/{*rest}", "manage", Some(Access::Admin)),
+                route("/Manage/{*any}", "legacy", Some(Access::Admin)),
+                route("/files/{*rest}", "files", Some(Access::Admin)),
+                route("/files", "listing", Some(Access::Read)),
+            ]
+        };
+        let lenient = RouteTable::new(routes(), Paths::Lenient, Unlisted::Ladder).unwrap();
+        for path in ["/manage", "/manage/", "/manage/a", "/manage/a/"] {
+            assert_eq!(need(&lenient, "GET", path).unwrap(), "manage:admin legacy:admin", "{path}");
+        }
+        assert_eq!(need(&lenient, "GET", "/files").unwrap(), "listing:read");
+        let exact = RouteTable::new(routes(), Paths::Exact, Unlisted::Ladder).unwrap();
+        assert_eq!(need(&exact, "GET", "/manage/").unwrap(), "manage:admin");
+        assert_eq!(need(&exact, "GET", "/manage").unwrap(), "*:read");
+        let root = vec![route("/{*rest}", "all", Some(Access::Admin))];
+        let root = RouteTable::new(root, Paths::Lenient, Unlisted::Ladder).unwrap();
+        assert_eq!(need(&root, "GET", "/").unwrap(), "all:admin");
+    }
+
+    #[test]
     fn patterns_that_clash_are_refused() {
         for routes in [
             vec![route("/a/{x}", "a", None), route("/a/{y}", "a", None)],
             vec![route("a", "a", None)],
             vec![route("/a//b", "a", None)],
+            vec![route("/a/../b", "a", None)],
+            vec![route("/a/{{b}}", "a", None)],
+            vec![route("/a%20b", "a", None)],
+            vec![route("/a;b", "a", None)],
             vec![Route { methods: vec![], ..route("/a", "a", None) }],
         ] {
             assert!(RouteTable::new(routes, Paths::Lenient, Unlisted::Ladder).is_err());

@@ -27,7 +27,7 @@ use crate::metrics::{ApiMetrics, Metrics};
 use crate::respond;
 use crate::wire::{Body, Defect, Exchange, Handler, ListenerId, Upstream};
 
-pub use principal_token::{PrincipalSigner, PrincipalTokens};
+pub use principal_token::{Binding, PrincipalSigner, PrincipalTokens};
 pub use reception::ListenerRules;
 
 /// Hears of keys that were shown over plain HTTP where that is refused.
@@ -208,14 +208,15 @@ impl Gateway {
         let surface = self.surface_for(&exchange)?;
         course.surface = Some(surface.clone());
         let api = &surface.served.api;
-        let secure = self.is_secure(&exchange);
+        // A development listener counts as secure where everything is local, and nowhere else.
+        let secure = self.is_secure(&exchange) || self.is_local_development(&exchange);
         let (method, uri) = (exchange.request.method().clone(), exchange.request.uri().clone());
         let target = Target::of(&uri)?;
         let inbound =
             Inbound { method: &method, target, headers: exchange.request.headers(), client: course.client, secure };
-        if api.requires_https && !secure && !self.is_local_development(&exchange) {
+        if let Err(refused) = api.check_transport(secure) {
             self.tell_the_owner(&surface, &exchange, course.client);
-            return Err(Reason::HttpsRequired.into());
+            return Err(refused.into());
         }
         if let Some(answer) = cors::preflight(&surface, &inbound, course.request_id) {
             return answer;

@@ -45,7 +45,7 @@ pub(super) struct IdentityClaims {
 
 impl IdentityClaims {
     /// Reads the claims every identity token has to have (RFC 9068, section 2.2).
-    fn read(header: &Header, key: Box<[u8]>, claims: &Json) -> Result<Self, &'static str> {
+    fn read(header: &Header, key: &VerifyingKey, is_own: bool, claims: &Json) -> Result<Self, &'static str> {
         let text = |name: &str| claims.get(name).and_then(Json::as_str).filter(|text| !text.is_empty());
         let seconds = |name: &str| match claims.get(name) {
             None => Ok(None),
@@ -66,17 +66,18 @@ impl IdentityClaims {
         };
         Ok(Self {
             kid: header.kid.clone(),
-            key,
+            key: key.raw().into(),
             typ: header.typ.clone(),
             issuer: text("iss").ok_or("`iss` is missing")?.into(),
             audience: audience.into(),
             subject: text("sub").ok_or("`sub` is missing")?.into(),
             token: text("jti").and_then(|id| id.parse().ok()).ok_or("`jti` is not a version 4 UUID")?,
             session: match claims.get("sid") {
-                None => None,
-                Some(sid) => {
+                // Another issuer's `sid` is a name of its own making, and must not pass for a session of ours.
+                Some(sid) if is_own => {
                     Some(sid.as_str().and_then(|id| id.parse().ok()).ok_or("`sid` is not a version 4 UUID")?)
                 }
+                _ => None,
             },
             issued_at: seconds("iat")?.ok_or("`iat` is missing")?,
             not_before: seconds("nbf")?,
@@ -135,16 +136,15 @@ impl Authenticator {
         token: CompactJws<'_>,
         header: &Header,
     ) -> Result<Principal, Reason> {
-        let bad = |why| Reason::BadCredential { why };
         // A signature costs some 25 µs, so an address that keeps sending bad ones has to wait.
         let entry = self.lookups.enter(inbound.client, self.clock.boot())?;
-        let (key, claims) = self.verify(api, token, header).await.inspect_err(|reason| {
+        let verified = self.verify(api, token, header).await;
+        let claims = verified.inspect_err(|reason| {
             if matches!(reason, Reason::BadCredential { .. }) {
                 entry.found_nothing();
             }
         })?;
         drop(entry);
-        let claims = IdentityClaims::read(header, key, &claims).map_err(bad)?;
         let claims = self.verified.insert(TokenHash::of(&api.name, token.as_str()), claims);
         self.identity_claims(api, claims).await
     }
@@ -155,7 +155,7 @@ impl Authenticator {
         api: &Api,
         token: CompactJws<'_>,
         header: &Header,
-    ) -> Result<(Box<[u8]>, Json), Reason> {
+    ) -> Result<IdentityClaims, Reason> {
         let bad = |why| Reason::BadCredential { why };
         let own = self.directory.identity_key(&api.realm, &header.kid).resolve().await?;
         let foreign = foreign_key(api, &header.kid).map(|(_, key)| key);
@@ -167,7 +167,8 @@ impl Authenticator {
         if !key.verifies(token.signing_input(), &signature) {
             return Err(bad("the signature is wrong"));
         }
-        Ok((key.raw().into(), token.claims().map_err(bad)?))
+        let claims = token.claims().map_err(bad)?;
+        IdentityClaims::read(header, key, own.is_some(), &claims).map_err(bad)
     }
 
     /// Everything that is checked at every use of a token whose signature is good.
@@ -191,6 +192,10 @@ impl Authenticator {
         let (Some(tenant_id), Some(org_id)) = (claims.tenant, claims.org) else {
             return Err(Reason::IdentityClaimsMissing);
         };
+        // Before anything is looked up: an issuer learns nothing of tenants that are not its own.
+        if foreign.is_some_and(|issuer| !issuer.tenants.contains(&tenant_id)) {
+            return Err(bad("the issuer does not speak for this tenant"));
+        }
         let (tenant, org) = self.home(api, tenant_id, org_id).await?;
         if self.directory.token_is_revoked(tenant_id, claims.token) {
             return Err(bad("the token is revoked"));
@@ -198,9 +203,6 @@ impl Authenticator {
         let account_id = match foreign {
             None => claims.subject.parse().map_err(|_| bad("`sub` is not an account id"))?,
             Some(issuer) => {
-                if !issuer.tenants.contains(&tenant_id) {
-                    return Err(bad("the issuer does not speak for this tenant"));
-                }
                 let link = self.directory.foreign_identity(tenant_id, &issuer.rules.issuer, &claims.subject);
                 let link = link.resolve().await?.ok_or(bad("nobody is linked to this subject"))?;
                 if UnixMillis::from_seconds(claims.issued_at) < link.not_before {

@@ -31,6 +31,15 @@ impl Grant {
     }
 }
 
+/// A principal that may not do what its request needs, and why.
+#[derive(Debug)]
+pub struct Denied {
+    /// Why.
+    pub reason: Reason,
+    /// Who.
+    pub principal: Principal,
+}
+
 /// Grants, or says why not.
 ///
 /// # Errors
@@ -40,15 +49,22 @@ pub fn authorize(
     inbound: &Inbound<'_>,
     principal: Principal,
     need: &Need,
-) -> Result<Grant, Reason> {
-    may_act(api, &principal)?;
-    from_here(inbound, &principal)?;
-    identity::agrees(api, inbound, &principal)?;
-    reaches(&principal, need)?;
-    if let Some(allow) = need.not_among() {
-        return Err(Reason::MethodNotAllowed { allow: allow.into() });
+) -> Result<Grant, Box<Denied>> {
+    match check(api, inbound, &principal, need) {
+        Ok(()) => Ok(Grant { principal, cost: need.cost() }),
+        Err(reason) => Err(Box::new(Denied { reason, principal })),
     }
-    Ok(Grant { principal, cost: need.cost() })
+}
+
+fn check(api: &Api, inbound: &Inbound<'_>, principal: &Principal, need: &Need) -> Result<(), Reason> {
+    may_act(api, principal)?;
+    from_here(inbound, principal)?;
+    identity::agrees(api, inbound, principal)?;
+    reaches(principal, need)?;
+    match need.not_among() {
+        Some(allow) => Err(Reason::MethodNotAllowed { allow: allow.into() }),
+        None => Ok(()),
+    }
 }
 
 /// Whether tenant, organization, account and member may act.

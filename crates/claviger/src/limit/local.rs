@@ -89,9 +89,8 @@ impl LocalLimiter {
         let cost = u64::from(grant.cost());
         let tenant = principal.ids().0;
         let mut counters = self.lock(tenant);
-        let mut tightest: Option<(LimitState, Look)> = None;
         let mut refused: Option<LimitState> = None;
-        let mut taken: Vec<(CounterId, Form, u64)> = Vec::with_capacity(rules.len());
+        let mut taking: Vec<(CounterId, &LimitRule, u64)> = Vec::with_capacity(rules.len());
         for rule in rules {
             let Some(limit) = rule.amount_for(principal) else { continue };
             let id = CounterId::new(rule, principal);
@@ -99,61 +98,73 @@ impl LocalLimiter {
                 counters.entry(id.clone()).or_insert_with(|| (rule.form, Counter::new(rule.form)));
             *form = rule.form;
             let look = counter.look(rule.form, limit, cost, now.0);
-            let state = LimitState {
-                name: rule.name.clone(),
-                limit,
-                remaining: look.remaining,
-                reset_millis: look.reset_millis,
-                retry_after_seconds: retry_after(look.wait_millis),
-            };
             if look.wait_millis > 0 {
+                let state = rule.state(limit, look);
                 if refused.as_ref().is_none_or(|other| other.retry_after_seconds < state.retry_after_seconds)
                 {
                     refused = Some(state);
                 }
-            } else if tightest.as_ref().is_none_or(|(other, _)| state.remaining < other.remaining) {
-                tightest = Some((state, look));
             }
-            taken.push((id, rule.form, limit));
+            taking.push((id, rule, limit));
         }
         if let Some(state) = refused {
             return Err(Reason::TooMany(state));
         }
         let mut held = Vec::new();
-        for (id, form, limit) in taken {
+        let mut nearest = Nearest::default();
+        for (id, rule, limit) in taking {
             if let Some((_, counter)) = counters.get_mut(&id) {
-                counter.take(form, limit, cost, now.0);
+                counter.take(rule.form, limit, cost, now.0);
+                nearest.offer(rule, limit, counter.look(rule.form, limit, 0, now.0));
             }
-            if form == Form::Concurrency {
+            if rule.form == Form::Concurrency {
                 held.push(id);
             }
         }
         drop(counters);
-        let state = tightest
-            .map(|(state, _)| LimitState { remaining: state.remaining.saturating_sub(cost), ..state });
         let held = (!held.is_empty()).then(|| Held { limiter: self.clone(), tenant, counters: held });
-        Ok(Permit::new(grant, state, held))
+        Ok(Permit::new(grant, nearest.state(), held))
+    }
+
+    /// Where the principal's limits stand, without taking anything: the one nearest to its end.
+    pub fn standing(
+        &self,
+        principal: &Principal,
+        rules: &[LimitRule],
+        now: BootMillis,
+    ) -> Option<LimitState> {
+        let mut nearest = Nearest::default();
+        self.look(principal, 0, rules, now, |rule, limit, look| nearest.offer(rule, limit, look));
+        nearest.state()
     }
 
     /// What [`admit`](Self::admit) would refuse with, without taking anything.
     pub fn peek(&self, grant: &Grant, rules: &[LimitRule], now: BootMillis) -> Vec<LimitState> {
-        let principal = grant.principal();
-        let mut counters = self.lock(principal.ids().0);
-        let states = rules.iter().filter_map(|rule| {
-            let limit = rule.amount_for(principal)?;
-            let look = match counters.get_mut(&CounterId::new(rule, principal)) {
-                Some((_, counter)) => counter.look(rule.form, limit, u64::from(grant.cost()), now.0),
-                None => Counter::new(rule.form).look(rule.form, limit, u64::from(grant.cost()), now.0),
-            };
-            Some(LimitState {
-                name: rule.name.clone(),
-                limit,
-                remaining: look.remaining,
-                reset_millis: look.reset_millis,
-                retry_after_seconds: retry_after(look.wait_millis),
-            })
+        let mut states = Vec::new();
+        self.look(grant.principal(), u64::from(grant.cost()), rules, now, |rule, limit, look| {
+            states.push(rule.state(limit, look));
         });
-        states.collect()
+        states
+    }
+
+    /// Looks at each limit that holds for `principal`, and makes no counter.
+    fn look<'r>(
+        &self,
+        principal: &Principal,
+        cost: u64,
+        rules: &'r [LimitRule],
+        now: BootMillis,
+        mut tell: impl FnMut(&'r LimitRule, u64, Look),
+    ) {
+        let mut counters = self.lock(principal.ids().0);
+        for rule in rules {
+            let Some(limit) = rule.amount_for(principal) else { continue };
+            let look = match counters.get_mut(&CounterId::new(rule, principal)) {
+                Some((_, counter)) => counter.look(rule.form, limit, cost, now.0),
+                None => Counter::new(rule.form).look(rule.form, limit, cost, now.0),
+            };
+            tell(rule, limit, look);
+        }
     }
 
     /// Forgets the counters that count nothing any more. A counter that still counts is never forgotten, however
@@ -199,7 +210,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn retry_after(wait_millis: u64) -> u64 {
-    // "Never" is told as a day: a header has to say a number, and the plan may change.
-    wait_millis.div_ceil(1000).min(86_400)
+/// Picks the limit that a client is told of: the one with the least left. Places of a concurrency limit come
+/// back by themselves, so they are told only where nothing else is.
+#[derive(Default)]
+struct Nearest<'r>(Option<(&'r LimitRule, u64, Look)>);
+
+impl<'r> Nearest<'r> {
+    fn offer(&mut self, rule: &'r LimitRule, limit: u64, look: Look) {
+        let rank = |rule: &LimitRule, look: &Look| (rule.form == Form::Concurrency, look.remaining);
+        if self.0.as_ref().is_none_or(|(other, _, known)| rank(rule, &look) < rank(other, known)) {
+            self.0 = Some((rule, limit, look));
+        }
+    }
+
+    fn state(self) -> Option<LimitState> {
+        self.0.map(|(rule, limit, look)| LimitState { retry_after_seconds: 0, ..rule.state(limit, look) })
+    }
 }

@@ -12,6 +12,8 @@ use std::sync::Arc;
 pub use local::LocalLimiter;
 pub use permit::Permit;
 
+use counter::Look;
+
 use crate::authenticate::Principal;
 use crate::grants::Access;
 use crate::id::{ApiName, PlanName};
@@ -104,6 +106,17 @@ impl LimitRule {
         let listed = self.amount.by_plan.iter().find(|(name, _)| name == plan).map(|(_, amounts)| *amounts);
         let access = principal.grants().and_then(crate::grants::Grants::highest);
         listed.unwrap_or(self.amount.otherwise).of(access)
+    }
+
+    fn state(&self, limit: u64, look: Look) -> LimitState {
+        LimitState {
+            name: self.name.clone(),
+            limit,
+            remaining: look.remaining,
+            reset_millis: look.reset_millis,
+            // "Never" is told as a day: a header has to say a number, and the plan may change.
+            retry_after_seconds: look.wait_millis.div_ceil(1000).min(86_400),
+        }
     }
 }
 

@@ -1,0 +1,180 @@
+//! `claviger explain`.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use claviger::Inbound;
+use claviger::explain::{Explanation, Step};
+use claviger::target::Target;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use crate::management::{Failure, Management, parse};
+
+use super::print;
+
+/// The credential is read from standard input or a file: what stands on a command line stands in its history
+/// and in the list of processes.
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// Read the credential from this file instead of standard input
+    #[arg(long, value_name = "FILE")]
+    credential_file: Option<PathBuf>,
+    /// Ask without a credential
+    #[arg(long, conflicts_with = "credential_file")]
+    no_credential: bool,
+    /// The method
+    #[arg(long, default_value = "GET")]
+    method: String,
+    /// The API's host
+    #[arg(long)]
+    host: String,
+    /// The path and query
+    #[arg(long)]
+    path: String,
+    /// A header, `Name: value`; any number
+    #[arg(long = "header", value_name = "HEADER")]
+    headers: Vec<String>,
+    /// Where the request comes from
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    from: String,
+}
+
+/// The same with its credential, on its way to a server.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Question {
+    credential: Option<Zeroizing<String>>,
+    method: String,
+    host: String,
+    path: String,
+    headers: Vec<String>,
+    from: String,
+}
+
+impl std::fmt::Debug for Question {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Question({} {} {})", self.method, self.host, self.path)
+    }
+}
+
+impl Explain {
+    pub(super) fn run(self, config: &Path, json: bool) -> Result<ExitCode, Failure> {
+        let credential = if self.no_credential { None } else { Some(self.read_credential()?) };
+        let question = Question {
+            credential,
+            method: self.method,
+            host: self.host,
+            path: self.path,
+            headers: self.headers,
+            from: self.from,
+        };
+        let answer = crate::control::ask(config, super::Request::Explain(question))?;
+        if json {
+            print::value(&answer, true);
+        } else {
+            for step in answer.get("steps").and_then(Value::as_array).into_iter().flatten() {
+                let text = |name: &str| step.get(name).and_then(Value::as_str).unwrap_or_default();
+                print::line(&format!("{:20} {}", text("step"), text("outcome")));
+            }
+            let verdict = match answer.get("status").and_then(Value::as_u64) {
+                None => "let in".to_owned(),
+                Some(status) => {
+                    format!("refused: {status} {}", answer.get("code").and_then(Value::as_str).unwrap_or_default())
+                }
+            };
+            print::line(&verdict);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn read_credential(&self) -> Result<Zeroizing<String>, Failure> {
+        let mut text = Zeroizing::new(String::new());
+        match &self.credential_file {
+            Some(file) => {
+                let mut source = std::fs::File::open(file).map_err(|error| {
+                    Failure::new(format!("cannot read `{}` ({})", file.display(), error.kind()))
+                })?;
+                source.read_to_string(&mut text)
+            }
+            None => std::io::stdin().read_to_string(&mut text),
+        }
+        .map_err(|error| Failure::new(format!("cannot read the credential ({})", error.kind())))?;
+        Ok(Zeroizing::new(text.trim().to_owned()))
+    }
+}
+
+impl Question {
+    pub(super) async fn run(self, management: &Management) -> Result<Value, Failure> {
+        let host = self.host.split(':').next().unwrap_or_default().to_ascii_lowercase();
+        let named = management.apis.values().find(|api| api.hosts.contains(&host));
+        let api = named.ok_or_else(|| {
+            let known: Vec<String> = management.apis.values().flat_map(|api| api.hosts.clone()).collect();
+            Failure::new(format!("no API answers to `{host}`: a request would be refused with 421"))
+                .hint(format!("the hosts are {}", known.join(", ")))
+        })?;
+        let method: Method = parse(&self.method, "--method")?;
+        let uri: Uri = parse(&self.path, "--path")?;
+        let headers = self.headers()?;
+        let mut told = Explanation::default();
+        if let Some(target) = told.step(Step::Route, Target::of(&uri)) {
+            let inbound =
+                Inbound { method: &method, target, headers: &headers, client: parse(&self.from, "--from")?, secure: true };
+            let need = api.api.routes.need(&method, &target);
+            let mut routed = Explanation::default();
+            match routed.step(Step::Route, need) {
+                Some(need) => {
+                    let demands: Vec<String> = need
+                        .demands()
+                        .map(|demand| {
+                            let on = demand.resource.as_ref().map_or("everything", |resource| resource.as_str());
+                            format!("{} on {on}", demand.access)
+                        })
+                        .collect();
+                    routed.add(&format!("API `{}`, needs {}", api.api.name, demands.join(" and ")));
+                    let decided = management.door.explain(&api.api, &inbound, &need).await;
+                    return Ok(answer(&[&routed, &decided]));
+                }
+                None => told = routed,
+            }
+        }
+        Ok(answer(&[&told]))
+    }
+
+    fn headers(&self) -> Result<HeaderMap, Failure> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, parse::<HeaderValue>(&self.host, "--host")?);
+        for line in &self.headers {
+            let (name, value) = line
+                .split_once(':')
+                .ok_or_else(|| Failure::new(format!("`--header {line}`: write it as `Name: value`")))?;
+            headers.append(parse::<HeaderName>(name.trim(), "--header")?, parse(value.trim(), "--header")?);
+        }
+        if let Some(credential) = &self.credential {
+            let value = Zeroizing::new(format!("Bearer {}", credential.as_str()));
+            let value = HeaderValue::from_str(&value);
+            let mut value = value.map_err(|_| Failure::new("the credential has characters that no header can carry"))?;
+            value.set_sensitive(true);
+            headers.append(header::AUTHORIZATION, value);
+        }
+        Ok(headers)
+    }
+}
+
+fn answer(parts: &[&Explanation]) -> Value {
+    let steps: Vec<Value> = parts
+        .iter()
+        .flat_map(|part| part.steps())
+        .map(|(step, said)| json!({ "step": step.as_str(), "outcome": said }))
+        .collect();
+    let refusal = parts.iter().find_map(|part| part.refusal());
+    json!({
+        "steps": steps,
+        "allowed": refusal.is_none(),
+        "status": refusal.map(|refusal| refusal.status().as_u16()),
+        "code": refusal.map(|refusal| refusal.code().as_str()),
+    })
+}

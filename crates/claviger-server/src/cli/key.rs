@@ -1,0 +1,183 @@
+//! `claviger key`.
+
+use clap::{Args, Subcommand};
+use claviger::id::{Environment, KeyId};
+use claviger::network::{Network, Networks};
+use claviger_store::api_keys::{DEFAULT_GRACE_SECONDS, KeyView, NewApiKey, SecretView, ShownKey};
+use claviger_store::tenant_store::TenantStore;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::management::{Failure, Management, org, parse, shown};
+
+use super::{InOrg, InTenant};
+
+/// Which key.
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+pub(crate) struct Which {
+    #[command(flatten)]
+    #[serde(flatten)]
+    tenant: InTenant,
+    /// The key's id, `key_…`
+    #[arg(value_name = "KEY")]
+    key: String,
+}
+
+#[derive(Debug, Subcommand, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum KeyCommand {
+    /// Make a key and show it, this once
+    Create {
+        #[command(flatten)]
+        #[serde(flatten)]
+        org: InOrg,
+        /// What to call it
+        #[arg(long)]
+        name: String,
+        /// What it may do: read, write or admin, or `orders:write leads:read`
+        #[arg(long, default_value = "read")]
+        scope: String,
+        /// live or test
+        #[arg(long, default_value = "live")]
+        environment: Environment,
+        /// When it ends (RFC 3339)
+        #[arg(long, value_name = "TIME")]
+        expires_at: Option<String>,
+        /// Networks it may be used from, such as 203.0.113.0/24; any by default
+        #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+        networks: Option<Vec<String>>,
+        /// The API it is for, whose keys' prefix it gets; the first of the realm by default
+        #[arg(long)]
+        api: Option<String>,
+    },
+    /// List an organization's keys, without their secrets
+    List(InOrg),
+    /// Show a key, without its secrets
+    View(Which),
+    /// Make a new secret and show it, this once; the old one goes on for the grace
+    Rotate {
+        #[command(flatten)]
+        #[serde(flatten)]
+        which: Which,
+        /// How long the old secret goes on, in seconds: 0 to 604800
+        #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_GRACE_SECONDS)]
+        grace_seconds: i64,
+    },
+    /// End the grace of a rotated key's old secret now
+    RevokeOld(Which),
+    /// Refuse a key for now
+    Disable(Which),
+    /// Let a disabled key in again
+    Enable(Which),
+    /// End a key for good
+    Revoke(Which),
+}
+
+fn secret(secret: &SecretView) -> Value {
+    json!({
+        "prefix": secret.prefix,
+        "last_four": secret.last_four,
+        "old": secret.is_old,
+        "created_at": shown(secret.created_at),
+        "expires_at": secret.expires_at.map(shown),
+    })
+}
+
+fn view(key: &KeyView) -> Value {
+    json!({
+        "key_id": key.key.to_string(),
+        "name": key.name,
+        "scope": key.grants.to_string(),
+        "environment": key.environment.as_str(),
+        "state": match key.state {
+            claviger::directory::State::Active => "active",
+            claviger::directory::State::Suspended => "disabled",
+            claviger::directory::State::Deleted => "revoked",
+        },
+        "networks": key.networks.as_ref().map(|networks| networks.iter().collect::<Vec<_>>()),
+        "created_at": shown(key.created_at),
+        "expires_at": key.expires_at.map(shown),
+        "secrets": key.secrets.iter().map(secret).collect::<Vec<_>>(),
+    })
+}
+
+fn with_secret(shown: &ShownKey) -> Value {
+    let mut value = view(&shown.view);
+    if let (Some(object), Some(text)) = (value.as_object_mut(), shown.key.secret.expose_text()) {
+        object.insert("key".into(), text.into());
+    }
+    value
+}
+
+fn open(management: &Management, which: &Which) -> Result<(TenantStore, KeyId), Failure> {
+    Ok((management.tenant(&which.tenant.tenant)?, parse(&which.key, "KEY")?))
+}
+
+impl KeyCommand {
+    pub(super) async fn run(self, management: &Management) -> Result<Value, Failure> {
+        match self {
+            Self::Create { org: of, name, scope, environment, expires_at, networks, api } => {
+                let store = management.tenant(&of.tenant.tenant)?;
+                let prefix = match api {
+                    Some(api) => management.api(&api)?.api.key_prefix.clone(),
+                    None => {
+                        let realm = store.tenant_view().await?.realm;
+                        let api = management.api_of_realm(&realm);
+                        let api = api.ok_or_else(|| Failure::new(format!("no API of the settings is of realm `{realm}`")))?;
+                        api.api.key_prefix.clone()
+                    }
+                };
+                let expires_at = expires_at
+                    .map(|time| parse::<jiff::Timestamp>(&time, "--expires-at"))
+                    .transpose()?
+                    .map(|time| claviger::clock::UnixMillis(time.as_millisecond()));
+                let networks = networks
+                    .map(|list| list.iter().map(|text| parse::<Network>(text, "--networks")).collect::<Result<Vec<_>, _>>())
+                    .transpose()?
+                    .map(Networks::new);
+                let new = NewApiKey {
+                    org: org(&of.org)?,
+                    name,
+                    prefix,
+                    environment,
+                    grants: parse(&scope, "--scope")?,
+                    networks,
+                    expires_at,
+                };
+                Ok(with_secret(&store.key_create(new).await?))
+            }
+            Self::List(of) => {
+                let store = management.tenant(&of.tenant.tenant)?;
+                Ok(store.key_list(org(&of.org)?).await?.iter().map(view).collect::<Vec<_>>().into())
+            }
+            Self::View(which) => {
+                let (store, key) = open(management, &which)?;
+                Ok(view(&store.key_view(key).await?))
+            }
+            Self::Rotate { which, grace_seconds } => {
+                let (store, key) = open(management, &which)?;
+                Ok(with_secret(&store.key_rotate(key, grace_seconds).await?))
+            }
+            Self::RevokeOld(which) => {
+                let (store, key) = open(management, &which)?;
+                store.key_revoke_old(key).await?;
+                Ok(view(&store.key_view(key).await?))
+            }
+            Self::Disable(which) => {
+                let (store, key) = open(management, &which)?;
+                store.key_disable(key).await?;
+                Ok(view(&store.key_view(key).await?))
+            }
+            Self::Enable(which) => {
+                let (store, key) = open(management, &which)?;
+                store.key_enable(key).await?;
+                Ok(view(&store.key_view(key).await?))
+            }
+            Self::Revoke(which) => {
+                let (store, key) = open(management, &which)?;
+                store.key_revoke(key).await?;
+                Ok(view(&store.key_view(key).await?))
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! `claviger member`.
+
+use clap::{Args, Subcommand};
+use claviger::directory::MemberState;
+use claviger::id::{AccountId, OrgId};
+use claviger_store::Email;
+use claviger_store::members::MemberView;
+use claviger_store::tenant_store::TenantStore;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::management::{Failure, Management, org, parse};
+
+use super::InOrg;
+
+/// Which member.
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+pub(crate) struct Who {
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(crate) org: InOrg,
+    /// The member's e-mail address
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) email: String,
+}
+
+#[derive(Debug, Subcommand, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum MemberCommand {
+    /// Add a person to an organization; an account is made if there is none
+    Add {
+        #[command(flatten)]
+        #[serde(flatten)]
+        who: Who,
+        /// The role there
+        #[arg(long)]
+        role: String,
+        /// Leave it to the person to accept
+        #[arg(long)]
+        invited: bool,
+    },
+    /// List an organization's members
+    List(InOrg),
+    /// Show a member
+    View(Who),
+    /// Give a member another role
+    Role {
+        #[command(flatten)]
+        #[serde(flatten)]
+        who: Who,
+        /// The new role
+        #[arg(long)]
+        role: String,
+    },
+    /// Refuse a member for now (403)
+    Suspend(Who),
+    /// Let an invited or suspended member in
+    Resume(Who),
+    /// Take a person out of an organization (401)
+    Remove(Who),
+    /// End all sessions of a member in this organization
+    RevokeTokens(Who),
+    /// Say who another issuer's subject is here
+    Link {
+        #[command(flatten)]
+        #[serde(flatten)]
+        who: Who,
+        /// The issuer, as the settings of the API name it
+        #[arg(long)]
+        issuer: String,
+        /// The `sub` of its tokens
+        #[arg(long)]
+        subject: String,
+    },
+}
+
+fn view(member: &MemberView) -> Value {
+    json!({
+        "account_id": member.account.to_string(),
+        "email": member.email,
+        "role": member.role.to_string(),
+        "state": format!("{:?}", member.state).to_lowercase(),
+    })
+}
+
+/// The tenant's part of the store, the organization and the member's account.
+pub(super) async fn find(management: &Management, who: &Who) -> Result<(TenantStore, OrgId, AccountId), Failure> {
+    let store = management.tenant(&who.org.tenant.tenant)?;
+    let org = org(&who.org.org)?;
+    let email: Email = parse(&who.email, "--email")?;
+    let members = store.member_list(org).await?;
+    let member = members.iter().find(|member| member.email.eq_ignore_ascii_case(email.as_str()));
+    let member = member.ok_or_else(|| Failure::new(format!("`{}` is no member of this organization", who.email)))?;
+    let account = member.account;
+    Ok((store, org, account))
+}
+
+impl MemberCommand {
+    pub(super) async fn run(self, management: &Management) -> Result<Value, Failure> {
+        match self {
+            Self::Add { who, role, invited } => {
+                let store = management.tenant(&who.org.tenant.tenant)?;
+                let state = if invited { MemberState::Invited } else { MemberState::Active };
+                let (email, role) = (parse(&who.email, "--email")?, parse(&role, "--role")?);
+                Ok(view(&store.member_add(org(&who.org.org)?, &email, &role, state).await?))
+            }
+            Self::List(of) => {
+                let store = management.tenant(&of.tenant.tenant)?;
+                Ok(store.member_list(org(&of.org)?).await?.iter().map(view).collect::<Vec<_>>().into())
+            }
+            Self::View(who) => {
+                let (store, org, account) = find(management, &who).await?;
+                Ok(view(&store.member_view(org, account).await?))
+            }
+            Self::Role { who, role } => {
+                let (store, org, account) = find(management, &who).await?;
+                store.member_update_role(org, account, &parse(&role, "--role")?).await?;
+                Ok(view(&store.member_view(org, account).await?))
+            }
+            Self::Suspend(who) => {
+                let (store, org, account) = find(management, &who).await?;
+                store.member_suspend(org, account).await?;
+                Ok(view(&store.member_view(org, account).await?))
+            }
+            Self::Resume(who) => {
+                let (store, org, account) = find(management, &who).await?;
+                store.member_resume(org, account).await?;
+                Ok(view(&store.member_view(org, account).await?))
+            }
+            Self::Remove(who) => {
+                let (store, org, account) = find(management, &who).await?;
+                store.member_remove(org, account).await?;
+                Ok(json!({ "account_id": account.to_string(), "state": "removed" }))
+            }
+            Self::RevokeTokens(who) => {
+                let (store, org, account) = find(management, &who).await?;
+                Ok(json!({
+                    "account_id": account.to_string(),
+                    "generation": store.member_revoke_tokens(org, account).await?,
+                }))
+            }
+            Self::Link { who, issuer, subject } => {
+                let (store, _, account) = find(management, &who).await?;
+                store.foreign_identity_link(&issuer, &subject, account).await?;
+                Ok(json!({ "account_id": account.to_string(), "issuer": issuer, "subject": subject }))
+            }
+        }
+    }
+}

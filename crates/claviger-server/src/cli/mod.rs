@@ -1,0 +1,187 @@
+//! The `claviger` program: a noun, then a verb.
+//!
+//! What changes or shows something in the store is a [`Request`]. It is carried out by the server where one runs
+//! on the same data, so that it has taken effect when the command returns, and here where none does.
+
+mod config;
+mod demo;
+mod doctor;
+mod explain;
+mod key;
+mod keyring;
+mod member;
+mod org;
+mod print;
+mod serve;
+mod store;
+mod tenant;
+mod token;
+mod user_token;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::management::{Failure, Management};
+
+pub(crate) use user_token::user_token_text;
+
+/// The front door of a multi-tenant API.
+#[derive(Debug, Parser)]
+#[command(
+    name = "claviger",
+    version,
+    about = "The front door of a multi-tenant API",
+    long_about = "The front door of a multi-tenant API: knows its tenants and lets in who belongs.\n\n\
+        Begin with `claviger demo`, or write a settings file (`examples/` has three), then:\n  \
+        claviger --config FILE tenant create --realm REALM --name NAME --owner-email ADDRESS\n  \
+        claviger --config FILE key create --tenant ID --org ID --name NAME --scope read\n  \
+        claviger --config FILE serve",
+    disable_help_subcommand = true
+)]
+struct Program {
+    /// The settings file
+    #[arg(long, global = true, value_name = "FILE", default_value = "claviger.toml")]
+    config: PathBuf,
+    /// Print JSON, for programs
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the APIs of the settings file
+    Serve,
+    /// Serve the three example systems with data of their own, for trying out
+    Demo(demo::Demo),
+    /// Print the settings in force, defaults included and passwords hidden
+    Config,
+    /// Read the settings and say whether a server would start with them
+    CheckConfig,
+    /// Prepare and check the store
+    #[command(subcommand)]
+    Store(store::StoreCommand),
+    /// Customers: isolated workspaces
+    #[command(subcommand)]
+    Tenant(tenant::TenantCommand),
+    /// Organizations within a tenant
+    #[command(subcommand)]
+    Org(org::OrgCommand),
+    /// People in organizations, and their roles
+    #[command(subcommand)]
+    Member(member::MemberCommand),
+    /// API keys
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Identity tokens
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// User tokens, signed with each user's own secret
+    #[command(subcommand)]
+    UserToken(user_token::UserTokenCommand),
+    /// Peppers and encryption keys
+    #[command(subcommand)]
+    Keyring(keyring::KeyringCommand),
+    /// Say, step by step, why a request would be let in or refused
+    Explain(explain::Explain),
+    /// Look for what would keep a server from working
+    Doctor,
+}
+
+/// What can be asked of a server, or carried out without one.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Request {
+    Tenant(tenant::TenantCommand),
+    Org(org::OrgCommand),
+    Member(member::MemberCommand),
+    Key(key::KeyCommand),
+    Token(token::TokenCommand),
+    UserToken(user_token::UserTokenCommand),
+    Explain(explain::Question),
+}
+
+impl Request {
+    /// Carries it out.
+    ///
+    /// # Errors
+    /// If it cannot be, with what to do about it.
+    pub(crate) async fn run(self, management: &Management) -> Result<Value, Failure> {
+        match self {
+            Self::Tenant(command) => command.run(management).await,
+            Self::Org(command) => command.run(management).await,
+            Self::Member(command) => command.run(management).await,
+            Self::Key(command) => command.run(management).await,
+            Self::Token(command) => command.run(management).await,
+            Self::UserToken(command) => command.run(management).await,
+            Self::Explain(question) => question.run(management).await,
+        }
+    }
+}
+
+/// Which tenant.
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+pub(crate) struct InTenant {
+    /// The tenant's id
+    #[arg(long, value_name = "ID")]
+    pub(crate) tenant: String,
+}
+
+/// Which organization of which tenant.
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+pub(crate) struct InOrg {
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(crate) tenant: InTenant,
+    /// The organization's id
+    #[arg(long, value_name = "ID")]
+    pub(crate) org: String,
+}
+
+/// Reads the command line and does what it says.
+pub fn main() -> ExitCode {
+    let program = match Program::try_parse() {
+        Ok(program) => program,
+        Err(error) => {
+            // Help and version are no errors; clap knows where each goes.
+            let failed = error.use_stderr();
+            let _ = error.print();
+            return if failed { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    match run(program) {
+        Ok(code) => code,
+        Err(failure) => {
+            print::failure(&failure);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(program: Program) -> Result<ExitCode, Failure> {
+    let Program { config, json, command } = program;
+    let request = match command {
+        Command::Serve => return serve::serve(&config),
+        Command::Demo(demo) => return demo.run(),
+        Command::Config => return config::show(&config),
+        Command::CheckConfig => return config::check(&config),
+        Command::Store(command) => return command.run(&config, json),
+        Command::Keyring(command) => return command.run(&config, json),
+        Command::Doctor => return doctor::run(&config, json),
+        Command::Explain(explain) => return explain.run(&config, json),
+        Command::Tenant(command) => Request::Tenant(command),
+        Command::Org(command) => Request::Org(command),
+        Command::Member(command) => Request::Member(command),
+        Command::Key(command) => Request::Key(command),
+        Command::Token(command) => Request::Token(command),
+        Command::UserToken(command) => Request::UserToken(command),
+    };
+    let value = crate::control::ask(&config, request)?;
+    print::value(&value, json);
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,93 @@
+//! `claviger org`.
+
+use clap::Subcommand;
+use claviger_store::orgs::OrgView;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::management::{Failure, Management, org};
+
+use super::{InOrg, InTenant};
+
+#[derive(Debug, Subcommand, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum OrgCommand {
+    /// Make an organization in a tenant
+    Create {
+        #[command(flatten)]
+        #[serde(flatten)]
+        tenant: InTenant,
+        /// What to call it
+        #[arg(long)]
+        name: String,
+    },
+    /// List a tenant's organizations
+    List(InTenant),
+    /// Show an organization
+    View(InOrg),
+    /// Give an organization another name
+    Rename {
+        #[command(flatten)]
+        #[serde(flatten)]
+        org: InOrg,
+        /// The new name
+        #[arg(long)]
+        name: String,
+    },
+    /// Refuse everything of an organization for now (403)
+    Suspend(InOrg),
+    /// Let a suspended organization in again
+    Resume(InOrg),
+    /// End an organization
+    Delete(InOrg),
+    /// End all sessions of an organization
+    RevokeTokens(InOrg),
+}
+
+fn view(org: &OrgView) -> Value {
+    json!({
+        "org_id": org.org.to_string(),
+        "name": org.name,
+        "state": format!("{:?}", org.state).to_lowercase(),
+    })
+}
+
+impl OrgCommand {
+    pub(super) async fn run(self, management: &Management) -> Result<Value, Failure> {
+        let open = |of: &InOrg| -> Result<_, Failure> { Ok((management.tenant(&of.tenant.tenant)?, org(&of.org)?)) };
+        match self {
+            Self::Create { tenant, name } => Ok(view(&management.tenant(&tenant.tenant)?.org_create(&name).await?)),
+            Self::List(tenant) => {
+                Ok(management.tenant(&tenant.tenant)?.org_list().await?.iter().map(view).collect::<Vec<_>>().into())
+            }
+            Self::View(of) => {
+                let (store, id) = open(&of)?;
+                Ok(view(&store.org_view(id).await?))
+            }
+            Self::Rename { org: of, name } => {
+                let (store, id) = open(&of)?;
+                store.org_rename(id, &name).await?;
+                Ok(view(&store.org_view(id).await?))
+            }
+            Self::Suspend(of) => {
+                let (store, id) = open(&of)?;
+                store.org_suspend(id).await?;
+                Ok(view(&store.org_view(id).await?))
+            }
+            Self::Resume(of) => {
+                let (store, id) = open(&of)?;
+                store.org_resume(id).await?;
+                Ok(view(&store.org_view(id).await?))
+            }
+            Self::Delete(of) => {
+                let (store, id) = open(&of)?;
+                store.org_delete(id).await?;
+                Ok(json!({ "org_id": of.org, "state": "deleted" }))
+            }
+            Self::RevokeTokens(of) => {
+                let (store, id) = open(&of)?;
+                Ok(json!({ "org_id": of.org, "generation": store.org_revoke_tokens(id).await? }))
+            }
+        }
+    }
+}

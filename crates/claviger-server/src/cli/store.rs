@@ -1,0 +1,63 @@
+//! `claviger store`.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Subcommand;
+use claviger::random::SystemRandom;
+use claviger_store::{Keyring, Store};
+use serde_json::json;
+
+use crate::app::store_settings;
+use crate::clock::MachineClock;
+use crate::config::Config;
+use crate::management::Failure;
+
+use super::print;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Make the roles and tables of a PostgreSQL store, as `store.owner_url`
+    Prepare,
+    /// Open the store as a server would, check its walls and its keyring, and close it
+    Check,
+}
+
+impl StoreCommand {
+    pub(super) fn run(self, file: &Path, json: bool) -> Result<ExitCode, Failure> {
+        let (config, _) = Config::load(file)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::new(format!("no runtime could be made ({})", error.kind())))?;
+        let value = match self {
+            Self::Prepare => {
+                if config.store.url.sqlite_path().is_some() {
+                    return Err(Failure::new("an embedded store prepares itself").hint("just serve"));
+                }
+                let owner = config.store.owner_url.as_ref().ok_or_else(|| {
+                    Failure::new("`store.owner_url` is not set")
+                        .hint("give it as CLAVIGER_STORE_OWNER_URL, so that its password stands in no file")
+                })?;
+                runtime.block_on(Store::prepare(owner.expose(), &store_settings(&config)))?;
+                json!({ "store": config.store.url.shown(), "state": "prepared" })
+            }
+            Self::Check => {
+                let keyring = Keyring::load(&config.keyring.file)?;
+                let opened = Store::open(
+                    &store_settings(&config),
+                    keyring,
+                    MachineClock::new(),
+                    Arc::new(SystemRandom),
+                );
+                let store = runtime.block_on(opened)?;
+                runtime.block_on(store.close());
+                json!({ "store": config.store.url.shown(), "walls": "standing", "keyring": "the store's own" })
+            }
+        };
+        print::value(&value, json);
+        Ok(ExitCode::SUCCESS)
+    }
+}

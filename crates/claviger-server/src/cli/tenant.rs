@@ -1,0 +1,147 @@
+//! `claviger tenant`.
+
+use clap::Subcommand;
+use claviger_store::tenants::{NewTenant, TenantUpdate, TenantView};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::management::{Failure, Management, parse, shown};
+
+use super::InTenant;
+
+#[derive(Debug, Subcommand, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum TenantCommand {
+    /// Make a tenant with its first organization, and its owner an ADMIN there
+    Create {
+        /// The realm, as the settings of its API name it
+        #[arg(long)]
+        realm: String,
+        /// What to call it
+        #[arg(long)]
+        name: String,
+        /// What to call its first organization; the same by default
+        #[arg(long, value_name = "NAME")]
+        organization: Option<String>,
+        /// Its owner's e-mail address; an account is made if there is none
+        #[arg(long, alias = "owner", value_name = "ADDRESS")]
+        owner_email: String,
+        /// Its plan; the first of the realm's API by default
+        #[arg(long)]
+        plan: Option<String>,
+    },
+    /// List the tenants of a realm
+    List {
+        /// The realm
+        #[arg(long)]
+        realm: String,
+    },
+    /// Show a tenant
+    View(InTenant),
+    /// Change a tenant's name, plan, or whether it demands the identity headers
+    Update {
+        #[command(flatten)]
+        #[serde(flatten)]
+        tenant: InTenant,
+        /// Its new name
+        #[arg(long)]
+        name: Option<String>,
+        /// Its new plan
+        #[arg(long)]
+        plan: Option<String>,
+        /// Whether every request has to carry the tenant and organization headers
+        #[arg(long, value_name = "BOOL")]
+        require_identity_headers: Option<bool>,
+    },
+    /// Refuse everything of a tenant for now (403)
+    Suspend(InTenant),
+    /// Let a suspended tenant in again
+    Resume(InTenant),
+    /// End a tenant: its credentials are unknown from now on (401)
+    Delete(InTenant),
+    /// End all sessions of a tenant, and so all identity tokens made so far
+    RevokeTokens(InTenant),
+}
+
+fn view(tenant: &TenantView) -> Value {
+    json!({
+        "tenant_id": tenant.tenant.to_string(),
+        "name": tenant.name,
+        "realm": tenant.realm.to_string(),
+        "state": format!("{:?}", tenant.state).to_lowercase(),
+        "plan": tenant.plan.to_string(),
+        "requires_identity_headers": tenant.requires_identity_headers,
+        "created_at": shown(tenant.created_at),
+    })
+}
+
+impl TenantCommand {
+    pub(super) async fn run(self, management: &Management) -> Result<Value, Failure> {
+        match self {
+            Self::Create { realm, name, organization, owner_email, plan } => {
+                let realm = parse(&realm, "--realm")?;
+                let first = management.api_of_realm(&realm).and_then(|api| api.plans.first().cloned());
+                let plan = match (plan, first) {
+                    (Some(plan), _) => parse(&plan, "--plan")?,
+                    (None, Some(first)) => first,
+                    (None, None) => {
+                        return Err(Failure::new(format!("no API of the settings is of realm `{realm}`"))
+                            .hint("name a realm that an `[[api]]` has, or say `--plan`"));
+                    }
+                };
+                let created = management
+                    .operator()
+                    .tenant_create(NewTenant {
+                        realm,
+                        organization: organization.unwrap_or_else(|| name.clone()),
+                        name,
+                        plan,
+                        owner: parse(&owner_email, "--owner-email")?,
+                    })
+                    .await?;
+                Ok(json!({
+                    "tenant_id": created.tenant.to_string(),
+                    "org_id": created.org.to_string(),
+                    "account_id": created.account.to_string(),
+                    "account_is_new": created.account_is_new,
+                }))
+            }
+            Self::List { realm } => {
+                let realm = parse(&realm, "--realm")?;
+                let (mut found, mut after): (Vec<Value>, Option<TenantView>) = (Vec::new(), None);
+                loop {
+                    let page = management.operator().tenant_list(&realm, after.as_ref(), 200).await?;
+                    found.extend(page.iter().map(view));
+                    match page.into_iter().next_back() {
+                        Some(last) => after = Some(last),
+                        None => return Ok(found.into()),
+                    }
+                }
+            }
+            Self::View(tenant) => Ok(view(&management.tenant(&tenant.tenant)?.tenant_view().await?)),
+            Self::Update { tenant, name, plan, require_identity_headers } => {
+                let plan = plan.map(|plan| parse(&plan, "--plan")).transpose()?;
+                let update = TenantUpdate { name, plan, requires_identity_headers: require_identity_headers };
+                Ok(view(&management.tenant(&tenant.tenant)?.tenant_update(update).await?))
+            }
+            Self::Suspend(tenant) => {
+                let store = management.tenant(&tenant.tenant)?;
+                store.tenant_suspend().await?;
+                Ok(view(&store.tenant_view().await?))
+            }
+            Self::Resume(tenant) => {
+                let store = management.tenant(&tenant.tenant)?;
+                store.tenant_resume().await?;
+                Ok(view(&store.tenant_view().await?))
+            }
+            Self::Delete(tenant) => {
+                management.tenant(&tenant.tenant)?.tenant_delete().await?;
+                Ok(json!({ "tenant_id": tenant.tenant, "state": "deleted" }))
+            }
+            Self::RevokeTokens(tenant) => {
+                let generation = management.tenant(&tenant.tenant)?.tenant_revoke_tokens().await?;
+                Ok(json!({ "tenant_id": tenant.tenant, "generation": generation }))
+            }
+        }
+    }
+}

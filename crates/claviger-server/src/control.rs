@@ -1,0 +1,152 @@
+//! How a command reaches the server that holds the store.
+//!
+//! An embedded store belongs to one process. Where a server has it, a command goes through a socket in the data
+//! directory, which only its owner can open, and comes back after the server has applied it. Where none has,
+//! the command opens the store itself. A store that several processes may use is opened by the command.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream as BlockingStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use claviger::random::SystemRandom;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader as AsyncBufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+
+use crate::app::{self, Core, World};
+use crate::cli::Request;
+use crate::clock::MachineClock;
+use crate::config::Config;
+use crate::management::{Failure, Management};
+
+const SOCKET: &str = "control.sock";
+/// The longest question or answer, in bytes.
+const MAX_LINE: u64 = 64 << 20;
+
+/// An answer on its way back.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Answer {
+    Done(Value),
+    Failed(Failure),
+}
+
+/// A server's end of the socket. Dropped, the socket is gone.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    path: PathBuf,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.task.abort();
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Listens for commands in `directory`, whose store this process holds.
+///
+/// # Errors
+/// If the socket cannot be made.
+pub(crate) fn listen(directory: &Path, management: Management, runtime: &Runtime) -> Result<Listening, Failure> {
+    let path = directory.join(SOCKET);
+    let cannot = |error: std::io::Error| {
+        Failure::new(format!("the socket `{}` cannot be made ({})", path.display(), error.kind()))
+    };
+    // Whoever holds the store's lock is the only one here: a socket from before is a dead one's.
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(cannot(error)),
+        _ => {}
+    }
+    let _guard = runtime.enter();
+    let listener = UnixListener::bind(&path).map_err(cannot)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(cannot)?;
+    let task = runtime.spawn(async move {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let management = management.clone();
+                    tokio::spawn(async move {
+                        if let Err(error) = answer(stream, &management).await {
+                            tracing::debug!(%error, "a command went away");
+                        }
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a command could not be taken");
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                }
+            }
+        }
+    });
+    Ok(Listening { path, task })
+}
+
+async fn answer(stream: UnixStream, management: &Management) -> std::io::Result<()> {
+    use tokio::io::AsyncReadExt;
+    let (read, mut write) = stream.into_split();
+    let mut line = String::new();
+    AsyncBufReader::new(read.take(MAX_LINE)).read_line(&mut line).await?;
+    let answer = match serde_json::from_str::<Request>(&line) {
+        Ok(request) => match request.run(management).await {
+            Ok(value) => Answer::Done(value),
+            Err(failure) => Answer::Failed(failure),
+        },
+        Err(_) => Answer::Failed(
+            Failure::new("the server does not know this command")
+                .hint("the server and this program are of different versions; restart the server"),
+        ),
+    };
+    let text = serde_json::to_string(&answer)?;
+    write.write_all(text.as_bytes()).await?;
+    write.write_all(b"\n").await
+}
+
+/// Has a command carried out: by the server on the same store if there is one, else here.
+///
+/// # Errors
+/// If it fails, or the store can be reached in neither way.
+pub(crate) fn ask(file: &Path, request: Request) -> Result<Value, Failure> {
+    let (config, source) = Config::load(file)?;
+    if let Some(database) = config.store.url.sqlite_path() {
+        let socket = database.parent().unwrap_or(Path::new(".")).join(SOCKET);
+        if let Ok(stream) = BlockingStream::connect(&socket) {
+            return ask_server(stream, &request);
+        }
+    }
+    let served = app::check(&config, &source)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("no runtime could be made ({})", error.kind())))?;
+    let is_demo = file.file_name().is_some_and(|name| name == crate::demo::SETTINGS);
+    let world = World { clock: MachineClock::new(), random: Arc::new(SystemRandom), is_demo };
+    let outcome = runtime.block_on(async {
+        let core = Core::open(&config, served, &world).await?;
+        let answer = request.run(&core.management).await;
+        core.management.store.clone().close().await;
+        answer
+    });
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    outcome
+}
+
+fn ask_server(mut stream: BlockingStream, request: &Request) -> Result<Value, Failure> {
+    let lost = || Failure::new("the server went away before it answered").hint("look at its log, then try again");
+    let mut line = serde_json::to_vec(request).map_err(|error| Failure::new(error.to_string()))?;
+    line.push(b'\n');
+    stream.write_all(&line).map_err(|_| lost())?;
+    let mut answer = String::new();
+    BufReader::new(std::io::Read::take(stream, MAX_LINE)).read_line(&mut answer).map_err(|_| lost())?;
+    match serde_json::from_str(&answer).map_err(|_| lost())? {
+        Answer::Done(value) => Ok(value),
+        Answer::Failed(failure) => Err(failure),
+    }
+}

@@ -1,0 +1,436 @@
+//! The three example systems, running, with tenants, people and keys of their own.
+//!
+//! What the demonstration is allowed and no real server is (a development certificate, plain HTTP where an API
+//! demands HTTPS) belongs to this file and to none of the example settings.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use claviger::directory::MemberState;
+use claviger::grants::{Access, Grants};
+use claviger::id::{AccountId, Environment, OrgId, TenantId};
+use claviger_example_upstream as upstream;
+use claviger_store::api_keys::NewApiKey;
+use claviger_store::tenants::{NewTenant, TenantUpdate, TenantView};
+
+use crate::app::{App, World, binding_key};
+use crate::config::{Certificate, Config, Listener, PlainHttp, Source};
+use crate::identity_tokens;
+use crate::management::{Failure, Management};
+
+/// The settings file the demonstration leaves in its directory, for `claviger --config`.
+pub const SETTINGS: &str = "demo.toml";
+const ENV_FILE: &str = "demo.env";
+/// Stands in the subject of certificates made here.
+const DEVELOPMENT: &str = "Claviger development certificate";
+/// The examples, as anybody can use them.
+const EXAMPLES: [(&str, &str); 3] = [
+    ("examples/synq.toml", include_str!("../../../examples/synq.toml")),
+    ("examples/synaptiq.toml", include_str!("../../../examples/synaptiq.toml")),
+    ("examples/syncello.toml", include_str!("../../../examples/syncello.toml")),
+];
+/// The hosts a development certificate is for: the examples' own and those of the documents behind them.
+const HOSTS: [&str; 8] = [
+    "localhost",
+    "synq.localhost",
+    "synq-strict.localhost",
+    "synaptiq.localhost",
+    "syncello.localhost",
+    "api.synq.io",
+    "synaptiqintel.com",
+    "api.syncello.io",
+];
+
+/// Where the demonstration lives.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Its data.
+    pub data: PathBuf,
+    /// The first of its ports.
+    pub port_base: u16,
+    /// Where to write the variables; in the data directory by default.
+    pub env_file: Option<PathBuf>,
+}
+
+/// A demonstration that runs.
+#[derive(Debug)]
+pub struct Demo {
+    app: App,
+    upstream: Upstream,
+    env_file: PathBuf,
+}
+
+/// The example upstream, on a thread of its own.
+#[derive(Debug)]
+struct Upstream {
+    stop: tokio::sync::oneshot::Sender<()>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+/// Whether a PEM file has a certificate that was made here.
+pub(crate) fn is_development_certificate(pem: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(pem);
+    text.split("-----BEGIN CERTIFICATE-----").skip(1).any(|rest| {
+        let body: String = rest.split("-----END").next().unwrap_or_default().split_whitespace().collect();
+        let der = STANDARD.decode(body).unwrap_or_default();
+        der.windows(DEVELOPMENT.len()).any(|window| window == DEVELOPMENT.as_bytes())
+    })
+}
+
+fn cannot(what: &str, path: &Path) -> impl FnOnce(std::io::Error) -> Failure {
+    let text = format!("cannot {what} `{}`", path.display());
+    move |error| Failure::new(format!("{text} ({})", error.kind())).hint("name another place with `--data`")
+}
+
+impl Demo {
+    /// Starts it, makes what is missing, and writes the file of variables when everything is ready.
+    ///
+    /// # Errors
+    /// With what keeps it from starting, and what to do about it.
+    pub fn start(place: &Place, world: &World) -> Result<Self, Failure> {
+        let data = &place.data;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(cannot("make", data))?;
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .map_err(|error| Failure::new(format!("no port for the example upstream ({})", error.kind())))?;
+        let upstream_address =
+            listener.local_addr().map_err(|error| Failure::new(format!("no address ({})", error.kind())))?;
+        let (config, source) = settings(place, upstream_address)?;
+        let app = App::start(&config, &source, world)?;
+        let upstream = Upstream::start(listener, &app)?;
+        let kept = data.join(ENV_FILE);
+        let variables = app.block_on(provision(app.management(), &read_env(&kept), &app, place))?;
+        write_env(&kept, &variables)?;
+        let env_file = match &place.env_file {
+            Some(other) => {
+                write_env(other, &variables)?;
+                other.clone()
+            }
+            None => kept,
+        };
+        Ok(Self { app, upstream, env_file })
+    }
+
+    /// The running server.
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// Where the variables are.
+    pub fn env_file(&self) -> &Path {
+        &self.env_file
+    }
+
+    /// Three commands that work when they are pasted into a shell.
+    pub fn curl_lines(&self) -> [String; 3] {
+        let env = self.env_file.display();
+        // A name without a slash would be looked for in the PATH.
+        let env = if self.env_file.is_absolute() { env.to_string() } else { format!("./{env}") };
+        [
+            format!("(. {env} && curl -s \"$SYNQ_URL/api/v1/products\" -H \"Authorization: Bearer $SYNQ_TOKEN\")"),
+            format!("(. {env} && curl -s \"$SYNAPTIQ_URL/api/v1/leads\" -H \"Authorization: Bearer $SYNAPTIQ_READ_KEY\")"),
+            format!(
+                "(. {env} && curl -s -X POST \"$SYNCELLO_URL/v1/tools/tape/listApps\" -H \"Authorization: Bearer $SYNCELLO_TOKEN\" \
+                 -H \"Content-Type: application/json\" -d '{{\"workspace_id\": 12345}}')"
+            ),
+        ]
+    }
+
+    /// Stops the server, then the upstream behind it.
+    pub fn stop(self) {
+        self.app.stop();
+        // An upstream that has ended by itself has nobody to tell.
+        let _ = self.upstream.stop.send(());
+        let _ = self.upstream.thread.join();
+    }
+}
+
+impl Upstream {
+    fn start(listener: std::net::TcpListener, app: &App) -> Result<Self, Failure> {
+        let management = app.management();
+        let mut apis = std::collections::HashMap::new();
+        for managed in management.apis.values() {
+            let audience = &managed.api.identity_tokens.audience;
+            let api: upstream::Api =
+                audience.parse().map_err(|_| Failure::new(format!("the example upstream knows no `{audience}`")))?;
+            let key = binding_key(&management.store, &managed.api);
+            let key: &[u8; 32] =
+                key.expose().try_into().map_err(|_| Failure::new("a binding key has 32 bytes"))?;
+            apis.insert(api, upstream::BindingKey::new(key));
+        }
+        let settings = upstream::Settings {
+            apis,
+            jwks_url: format!("http://{}/.well-known/jwks.json", app.ops_address()),
+            clock: Arc::new(upstream::SystemClock),
+        };
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let io = |error: std::io::Error| Failure::new(format!("the example upstream cannot be started ({})", error.kind()));
+        listener.set_nonblocking(true).map_err(io)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io)?;
+        let serve = move || {
+            runtime.block_on(async {
+                let served = match tokio::net::TcpListener::from_std(listener) {
+                    Ok(listener) => {
+                        let stopped = async {
+                            // A sender that is gone means the same as one that sent.
+                            let _ = stopped.await;
+                        };
+                        upstream::serve(listener, settings, stopped).await
+                    }
+                    Err(error) => Err(error.into()),
+                };
+                if let Err(error) = served {
+                    tracing::error!(%error, "the example upstream ended");
+                }
+            });
+        };
+        let thread = std::thread::Builder::new().name("example-upstream".into()).spawn(serve).map_err(io)?;
+        Ok(Self { stop, thread })
+    }
+}
+
+/// The examples' APIs on the demonstration's listeners and store.
+fn settings(place: &Place, upstream: SocketAddr) -> Result<(Config, Source), Failure> {
+    let data = &place.data;
+    let certificate = certificate(data)?;
+    let port = |offset: u16| {
+        let port = if place.port_base == 0 { Some(0) } else { place.port_base.checked_add(offset) };
+        port.ok_or_else(|| Failure::new("the ports would go beyond 65535").hint("say a lower `--port-base`"))
+    };
+    let address = |offset: u16| Ok::<_, Failure>(SocketAddr::from((Ipv4Addr::LOCALHOST, port(offset)?)));
+    let text = format!(
+        "# Made by `claviger demo`, so that `claviger --config` works on its data.\n\
+         [store]\nurl = {}\n[keyring]\nfile = {}\n[ops]\naddress = \"{}\"\n[log]\naccess = {}\n",
+        toml::Value::String(format!("sqlite:{}", data.join("claviger.db").display())),
+        toml::Value::String(data.join("keyring.toml").display().to_string()),
+        address(19)?,
+        toml::Value::String(data.join("access.log").display().to_string()),
+    );
+    let file = data.join(SETTINGS);
+    std::fs::write(&file, &text).map_err(cannot("write", &file))?;
+    let (mut config, source) = Config::parse(&file, text)?;
+    for (name, example) in EXAMPLES {
+        let (example, _) = Config::parse(Path::new(name), example.to_owned())?;
+        config.api.extend(example.api);
+    }
+    for api in &mut config.api {
+        api.upstream = format!("http://{upstream}");
+    }
+    let listener = |offset, api: Option<&str>, tls, plain_http| {
+        let api = api.map(str::parse).transpose().map_err(|e: claviger::id::IdError| Failure::new(e.to_string()))?;
+        Ok::<_, Failure>(Listener { address: address(offset)?, tls, api, plain_http })
+    };
+    config.listener = vec![
+        listener(0, None, false, PlainHttp::No)?,
+        listener(1, Some("synq"), false, PlainHttp::No)?,
+        listener(2, Some("synaptiq"), false, PlainHttp::YesForDevelopmentOnly)?,
+        listener(3, Some("syncello"), false, PlainHttp::No)?,
+        listener(4, None, true, PlainHttp::No)?,
+    ];
+    config.tls.certificate = vec![certificate];
+    Ok((config, source))
+}
+
+/// The development certificate, made at the first start.
+fn certificate(data: &Path) -> Result<Certificate, Failure> {
+    let files = Certificate { certificate_file: data.join("dev-cert.pem"), key_file: data.join("dev-key.pem") };
+    if files.certificate_file.exists() && files.key_file.exists() {
+        return Ok(files);
+    }
+    let made = || {
+        let mut params = rcgen::CertificateParams::new(HOSTS.map(String::from).to_vec())?;
+        params.subject_alt_names.push(rcgen::SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        params.distinguished_name.push(rcgen::DnType::CommonName, DEVELOPMENT);
+        let key = rcgen::KeyPair::generate()?;
+        let certificate = params.self_signed(&key)?;
+        Ok::<_, rcgen::Error>((certificate.pem(), key.serialize_pem()))
+    };
+    let (certificate, key) =
+        made().map_err(|error| Failure::new(format!("no development certificate could be made ({error})")))?;
+    write_private(&files.key_file, &key)?;
+    write_private(&files.certificate_file, &certificate)?;
+    Ok(files)
+}
+
+/// Writes a file that its owner alone can read, whole or not at all.
+pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let write = || {
+        let mut file = std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&part)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&part, path)
+    };
+    write().map_err(cannot("write", path))
+}
+
+fn write_env(path: &Path, variables: &BTreeMap<String, String>) -> Result<(), Failure> {
+    let mut text = String::new();
+    for (name, value) in variables {
+        let _ = writeln!(text, "{name}={value}");
+    }
+    write_private(path, &text)
+}
+
+/// What an earlier start has left, nothing if there was none.
+fn read_env(path: &Path) -> BTreeMap<String, String> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().filter_map(|line| line.split_once('=')).map(|(name, value)| (name.into(), value.into())).collect()
+}
+
+/// One of the demonstration's tenants.
+struct Home {
+    tenant: TenantId,
+    org: OrgId,
+    owner: AccountId,
+}
+
+/// Finds or makes everything the variables name.
+async fn provision(
+    management: &Management,
+    before: &BTreeMap<String, String>,
+    app: &App,
+    place: &Place,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let mut env = BTreeMap::new();
+    let mut set = |name: &str, value: String| {
+        env.insert(name.to_owned(), value);
+    };
+    let url = |at: usize| app.addresses().get(at).map(|address| format!("http://{address}")).unwrap_or_default();
+    set("CLAVIGER_OPS", format!("http://{}", app.ops_address()));
+    set("CLAVIGER_CONFIG", place.data.join(SETTINGS).display().to_string());
+
+    set("SYNQ_URL", url(1));
+    set("SYNQ2_URL", url(1));
+    for (prefix, name, email) in
+        [("SYNQ", "Northwind", "admin@northwind.example"), ("SYNQ2", "Southwind", "admin@southwind.example")]
+    {
+        let home = home(management, "synq", name, email, "Standard").await?;
+        let store = management.operator().tenant(home.tenant);
+        if prefix == "SYNQ2" {
+            let update =
+                TenantUpdate { name: None, plan: None, requires_identity_headers: Some(true) };
+            store.tenant_update(update).await?;
+        }
+        set(&format!("{prefix}_EMAIL"), email.into());
+        set(&format!("{prefix}_TENANT_ID"), home.tenant.to_string());
+        set(&format!("{prefix}_ORG_ID"), home.org.to_string());
+        set(&format!("{prefix}_TOKEN"), token(management, "synq", &home).await?);
+        if prefix == "SYNQ" {
+            let viewer = "viewer@northwind.example";
+            let email = crate::management::parse(viewer, "e-mail")?;
+            let role = crate::management::parse("VIEWER", "role")?;
+            let members = store.member_list(home.org).await?;
+            if !members.iter().any(|member| member.email == viewer) {
+                store.member_add(home.org, &email, &role, MemberState::Active).await?;
+            }
+            set("SYNQ_VIEWER_EMAIL", viewer.into());
+        }
+    }
+
+    set("SYNAPTIQ_URL", url(2));
+    set("SYNAPTIQ_PLAIN_URL", url(0));
+    set("SYNAPTIQ_TLS_URL", url(4).replace("http://", "https://"));
+    let first = home(management, "synaptiq", "Eastwind", "admin@eastwind.example", "Enterprise").await?;
+    let second = home(management, "synaptiq", "Westwind", "admin@westwind.example", "Starter").await?;
+    set("SYNAPTIQ_EMAIL", "admin@eastwind.example".into());
+    for (variable, home, access, environment) in [
+        ("SYNAPTIQ_READ_KEY", &first, Access::Read, Environment::Live),
+        ("SYNAPTIQ_WRITE_KEY", &first, Access::Write, Environment::Live),
+        ("SYNAPTIQ_ADMIN_KEY", &first, Access::Admin, Environment::Live),
+        ("SYNAPTIQ_TEST_KEY", &first, Access::Admin, Environment::Test),
+        ("SYNAPTIQ2_ADMIN_KEY", &second, Access::Admin, Environment::Live),
+    ] {
+        let key = match before.get(variable) {
+            Some(kept) => kept.clone(),
+            None => {
+                let new = NewApiKey {
+                    org: home.org,
+                    name: variable.to_lowercase(),
+                    prefix: management.api("synaptiq")?.api.key_prefix.clone(),
+                    environment,
+                    grants: Grants::bundle(access),
+                    networks: None,
+                    expires_at: None,
+                };
+                let made = management.operator().tenant(home.tenant).key_create(new).await?;
+                made.key.secret.expose_text().unwrap_or_default().to_owned()
+            }
+        };
+        set(variable, key);
+    }
+
+    set("SYNCELLO_URL", url(3));
+    set("SYNCELLO2_URL", url(3));
+    let home = home(management, "syncello", "Trade Winds", "first@tradewinds.example", "Standard").await?;
+    let store = management.operator().tenant(home.tenant);
+    for (prefix, email) in [("SYNCELLO", "first@tradewinds.example"), ("SYNCELLO2", "second@tradewinds.example")] {
+        let members = store.member_list(home.org).await?;
+        let account = match members.iter().find(|member| member.email == email) {
+            Some(member) => member.account,
+            None => {
+                let address = crate::management::parse(email, "e-mail")?;
+                let role = crate::management::parse("MEMBER", "role")?;
+                store.member_add(home.org, &address, &role, MemberState::Active).await?.account
+            }
+        };
+        let api = management.api("syncello")?;
+        let secret = store.user_secret_issue(&api.api.name, home.org, account).await?;
+        set(&format!("{prefix}_EMAIL"), email.into());
+        set(&format!("{prefix}_TOKEN"), crate::cli::user_token_text(api, &secret)?);
+    }
+    Ok(env)
+}
+
+/// The tenant of that name, made if there is none.
+async fn home(management: &Management, realm: &str, name: &str, email: &str, plan: &str) -> Result<Home, Failure> {
+    let operator = management.operator();
+    let realm = crate::management::parse(realm, "realm")?;
+    let mut after: Option<TenantView> = None;
+    loop {
+        let page = operator.tenant_list(&realm, after.as_ref(), 200).await?;
+        if let Some(found) = page.iter().find(|tenant| tenant.name == name) {
+            let store = operator.tenant(found.tenant);
+            let org = store.org_list().await?.first().map(|org| org.org);
+            let org = org.ok_or_else(|| Failure::new(format!("the tenant `{name}` has no organization any more")))?;
+            let members = store.member_list(org).await?;
+            let owner = members.iter().find(|member| member.email == email).map(|member| member.account);
+            let owner = owner.ok_or_else(|| Failure::new(format!("`{email}` is no member of `{name}` any more")))?;
+            return Ok(Home { tenant: found.tenant, org, owner });
+        }
+        match page.into_iter().next_back() {
+            Some(last) => after = Some(last),
+            None => break,
+        }
+    }
+    let created = operator
+        .tenant_create(NewTenant {
+            realm,
+            name: name.into(),
+            plan: crate::management::parse(plan, "plan")?,
+            organization: name.into(),
+            owner: crate::management::parse(email, "e-mail")?,
+        })
+        .await?;
+    Ok(Home { tenant: created.tenant, org: created.org, owner: created.account })
+}
+
+/// A fresh token for the tenant's owner.
+async fn token(management: &Management, api: &str, home: &Home) -> Result<String, Failure> {
+    let api = management.api(api)?;
+    let store = management.operator().tenant(home.tenant);
+    let member = store.member_view(home.org, home.owner).await?;
+    let session = store.session_create(home.org, home.owner, 24 * 3600).await?;
+    let signer = identity_tokens::signer(&management.store, &api.api.realm).await?;
+    let rules = &api.api.identity_tokens;
+    let now = management.clock.now();
+    Ok(identity_tokens::issue(&signer, rules, &session, &member.role, now, &*management.random)?.text)
+}

@@ -1,0 +1,94 @@
+//! Makes identity tokens.
+
+use claviger::api::TokenRules;
+use claviger::clock::UnixMillis;
+use claviger::directory::SessionRecord;
+use claviger::id::{RealmName, RoleName, TokenId};
+use claviger::jws;
+use claviger::key_set::{KeyError, SigningKey};
+use claviger::random::Random;
+use claviger_store::signing_keys::{Line, SigningKeyView};
+use claviger_store::system_store::SystemStore;
+use claviger_store::{Store, StoreError};
+
+use crate::management::Failure;
+
+/// A token as it was made.
+#[derive(Debug)]
+pub struct IssuedToken {
+    /// The token itself.
+    pub text: String,
+    /// Its `jti`.
+    pub id: TokenId,
+}
+
+/// The claims of an identity token, in the order in which they are documented.
+#[derive(serde::Serialize)]
+struct Claims<'a> {
+    iss: &'a str,
+    aud: &'a str,
+    sub: String,
+    tenant_id: String,
+    org_id: String,
+    role: &'a str,
+    iat: i64,
+    exp: i64,
+    jti: String,
+    sid: String,
+}
+
+/// Makes a token for a session.
+///
+/// # Errors
+/// If it cannot be signed.
+pub fn issue(
+    signer: &SigningKey,
+    rules: &TokenRules,
+    session: &SessionRecord,
+    role: &RoleName,
+    now: UnixMillis,
+    random: &dyn Random,
+) -> Result<IssuedToken, KeyError> {
+    let id = TokenId::generate(random);
+    let claims = Claims {
+        iss: &rules.issuer,
+        aud: &rules.audience,
+        sub: session.account.to_string(),
+        tenant_id: session.tenant.to_string(),
+        org_id: session.org.to_string(),
+        role: role.as_str(),
+        iat: now.seconds(),
+        exp: now.seconds() + rules.lifetime_seconds,
+        jti: id.to_string(),
+        sid: session.session.to_string(),
+    };
+    Ok(IssuedToken { text: jws::sign(signer, &rules.typ, &claims)?, id })
+}
+
+/// The job that handles signing keys.
+#[expect(clippy::disallowed_methods, reason = "signing keys belong to a realm and not to any tenant")]
+pub fn system(store: &Store) -> SystemStore {
+    store.system(&claviger::danger::SystemPermit::for_job("signing-keys"))
+}
+
+/// The key that signs the realm's tokens.
+///
+/// # Errors
+/// If there is none, or the store does not answer.
+pub async fn signer(store: &Store, realm: &RealmName) -> Result<SigningKey, StoreError> {
+    system(store).signing_key_signer(&Line::Identity(realm.clone())).await
+}
+
+/// The keys of a line, the oldest first.
+///
+/// # Errors
+/// If the store does not answer.
+pub async fn keys(store: &Store, line: &Line) -> Result<Vec<SigningKeyView>, StoreError> {
+    system(store).signing_key_list(line).await
+}
+
+impl From<KeyError> for Failure {
+    fn from(error: KeyError) -> Self {
+        Self::new(error.to_string())
+    }
+}

@@ -1,0 +1,147 @@
+//! What commands are carried out with, by a server or without one.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use claviger::clock::{Clock, UnixMillis};
+use claviger::id::{ApiName, OrgId, RealmName, TenantId};
+use claviger::random::Random;
+use claviger::{Api, Door};
+use claviger_store::operator::Operator;
+use claviger_store::tenant_store::TenantStore;
+use claviger_store::{Store, StoreError};
+use serde::{Deserialize, Serialize};
+
+use crate::config::ConfigError;
+
+/// Why a command could not be carried out, and what to do about it. One line each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What is wrong.
+    pub what: String,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// Without a hint.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), hint: None }
+    }
+
+    /// With what to do about it.
+    #[must_use]
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        let hint = error.hint.clone();
+        let what = ConfigError { hint: None, ..error }.to_string();
+        Self { what, hint }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+/// Everything commands need.
+#[derive(Debug, Clone)]
+pub struct Management {
+    /// The store.
+    pub store: Store,
+    /// The APIs of the settings.
+    pub apis: Arc<HashMap<ApiName, ManagedApi>>,
+    /// Who decides; for `explain`.
+    pub door: Arc<Door>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Unpredictable bytes.
+    pub random: Arc<dyn Random>,
+}
+
+/// What commands need to know of an API.
+#[derive(Debug, Clone)]
+pub struct ManagedApi {
+    /// What the door decides about.
+    pub api: Arc<Api>,
+    /// Its hosts.
+    pub hosts: Vec<String>,
+    /// Its plans, the first being a new tenant's.
+    pub plans: Vec<claviger::id::PlanName>,
+    /// What its realm's signing keys are of.
+    pub token_algorithm: claviger::key_set::Algorithm,
+}
+
+impl Management {
+    /// The operator's part of the store.
+    #[expect(clippy::disallowed_methods, reason = "a command on the operator's own machine, or over a socket that only they can open")]
+    pub fn operator(&self) -> Operator {
+        self.store.operator(&claviger::danger::OperatorPermit::for_command("operator"))
+    }
+
+    /// The part of one tenant.
+    ///
+    /// # Errors
+    /// If the text is no tenant id.
+    pub fn tenant(&self, id: &str) -> Result<TenantStore, Failure> {
+        let id: TenantId = parse(id, "--tenant")?;
+        Ok(self.operator().tenant(id))
+    }
+
+    /// The API called `name`.
+    ///
+    /// # Errors
+    /// If the settings have none of that name.
+    pub fn api(&self, name: &str) -> Result<&ManagedApi, Failure> {
+        let name: ApiName = parse(name, "--api")?;
+        self.apis.get(&name).ok_or_else(|| {
+            let known: Vec<String> = self.apis.keys().map(|name| format!("`{name}`")).collect();
+            Failure::new(format!("there is no API called `{name}`"))
+                .hint(format!("the settings have {}", if known.is_empty() { "none".into() } else { known.join(", ") }))
+        })
+    }
+
+    /// An API of the realm, for what all of them share.
+    pub fn api_of_realm(&self, realm: &RealmName) -> Option<&ManagedApi> {
+        self.apis.values().filter(|api| api.api.realm == *realm).min_by_key(|api| api.api.name.clone())
+    }
+}
+
+/// Reads an argument.
+///
+/// # Errors
+/// Naming the argument, if it is not of the form it must have.
+pub fn parse<T>(text: &str, argument: &str) -> Result<T, Failure>
+where
+    T: std::str::FromStr<Err: fmt::Display>,
+{
+    text.parse().map_err(|error| Failure::new(format!("`{argument} {text}`: {error}")))
+}
+
+/// Reads an organization's id.
+///
+/// # Errors
+/// If it is none.
+pub fn org(text: &str) -> Result<OrgId, Failure> {
+    parse(text, "--org")
+}
+
+/// A time as commands show it: RFC 3339, UTC.
+pub fn shown(time: UnixMillis) -> String {
+    jiff::Timestamp::from_millisecond(time.0).map_or_else(|_| time.0.to_string(), |time| format!("{time:.3}"))
+}

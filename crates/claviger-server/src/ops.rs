@@ -1,0 +1,103 @@
+//! Health, readiness, metrics, and the public keys of the principal tokens.
+
+use std::sync::Arc;
+
+use claviger_store::Store;
+use claviger_store::memory::Memory;
+use claviger_store::signing_keys::Line;
+use http::{HeaderValue, Method, Response, StatusCode, header};
+
+use crate::app::jwk_set;
+use crate::gateway::Gateway;
+use crate::metrics::Metrics;
+use crate::wire::{Body, Counters, Exchange, Handler};
+
+/// Answers on the operations address.
+#[derive(Debug)]
+pub struct Ops {
+    store: Store,
+    memory: Arc<Memory>,
+    metrics: Arc<Metrics>,
+    counters: Arc<Counters>,
+    gateway: Arc<Gateway>,
+}
+
+impl Ops {
+    /// Over the parts it tells of.
+    pub fn new(
+        store: Store,
+        memory: Arc<Memory>,
+        metrics: Arc<Metrics>,
+        counters: Arc<Counters>,
+        gateway: Arc<Gateway>,
+    ) -> Self {
+        Self { store, memory, metrics, counters, gateway }
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        self.memory.readiness().map_err(|why| why.to_string())
+    }
+
+    fn metrics(&self) -> String {
+        let figures = self.memory.figures();
+        let mut text = self.metrics.text(figures.lag_millis, 0);
+        // The figures below are kept by others as plain numbers; they are written in the same format.
+        let end = text.trim_end().strip_suffix("# EOF").map(str::len);
+        text.truncate(end.unwrap_or(text.len()));
+        for (name, help, value) in [
+            ("accepted_connections", "Connections accepted", self.counters.accepted.get()),
+            ("malformed_requests", "Requests that HTTP does not allow", self.counters.malformed.get()),
+            ("directory_hits", "Look-ups answered from memory", figures.hits),
+            ("directory_misses", "Look-ups that went to the store", figures.misses),
+            ("directory_load_failures", "Reads of the store that failed", figures.load_failures),
+            ("directory_reread_differences", "Records that had changed without word from the feed", figures.reread_differences),
+        ] {
+            text.push_str(&format!("# HELP claviger_{name} {help}.\n# TYPE claviger_{name} counter\nclaviger_{name}_total {value}\n"));
+        }
+        for (name, help, value) in [
+            ("directory_entries", "Records held in memory", figures.entries),
+            ("limit_counters", "Limits that are being counted", self.gateway.door.limiter().len() as u64),
+        ] {
+            text.push_str(&format!("# HELP claviger_{name} {help}.\n# TYPE claviger_{name} gauge\nclaviger_{name} {value}\n"));
+        }
+        text.push_str("# EOF\n");
+        text
+    }
+}
+
+fn answer(status: StatusCode, content_type: &'static str, body: String) -> Response<Body> {
+    let mut response = Response::new(Body::full(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+impl Handler for Ops {
+    async fn handle(&self, exchange: Exchange) -> Response<Body> {
+        if !matches!(*exchange.request.method(), Method::GET | Method::HEAD) {
+            return answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, "this path has only GET\n".into());
+        }
+        match exchange.request.uri().path() {
+            "/healthz" => answer(StatusCode::OK, TEXT, "ok\n".into()),
+            "/readyz" => match self.ready() {
+                Ok(()) => answer(StatusCode::OK, TEXT, "ready\n".into()),
+                Err(why) => answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("not ready: {why}\n")),
+            },
+            "/metrics" => {
+                answer(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", self.metrics())
+            }
+            "/.well-known/jwks.json" => match jwk_set(&self.store, &Line::Principal).await {
+                Some(set) => answer(StatusCode::OK, "application/jwk-set+json", set),
+                None => answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, "the keys could not be read\n".into()),
+            },
+            _ => answer(
+                StatusCode::NOT_FOUND,
+                TEXT,
+                "here are /healthz, /readyz, /metrics and /.well-known/jwks.json\n".into(),
+            ),
+        }
+    }
+}

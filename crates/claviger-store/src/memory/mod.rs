@@ -1,0 +1,289 @@
+//! The directory's memory: what a node knows of the store, and how it keeps it true.
+//!
+//! [`Memory`] answers a decision's questions from shelves that are read without a lock. What is not there is
+//! read from the store, once for all who ask at the same time. What changes is taken off the shelves: by the
+//! store's [`Follower`] calls before and after each COMMIT of this node, and by the feed for all others.
+//!
+//! What must stay true:
+//! * what is older than a change that was heard, or than a commit of this node under way, is neither answered
+//!   nor put on a shelf ([`ring`]);
+//! * nothing remembered is believed once the feed has been silent for `max_staleness` ([`feed`]);
+//! * a read that failed says nothing about what was read, and is not remembered ([`loader`]);
+//! * what somebody else can choose, such as made-up keys, takes up bounded room and pushes out no record
+//!   ([`absences`], [`share`]).
+
+mod absences;
+mod deadline;
+mod feed;
+mod figures;
+mod janitor;
+mod known;
+mod loader;
+#[cfg(test)]
+mod model;
+mod pulse;
+mod revoked;
+mod ring;
+mod seats;
+mod settings;
+mod share;
+mod shelf;
+mod shelves;
+mod store_time;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use claviger::api_key::KeyDigest;
+use claviger::clock::{BootMillis, Clock};
+use claviger::directory::{
+    AccountRecord, Answer, Asked, Directory, DirectoryError, ForeignIdentityRecord, Freshness, KeyRecord,
+    MemberRecord, OrgRecord, SessionRecord, TenantRecord, UserSecretRecord,
+};
+use claviger::id::{AccountId, OrgId, RealmName, SessionId, TenantId, TokenId};
+use claviger::key_set::VerifyingKey;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+pub use figures::MemoryFigures;
+pub use settings::MemorySettings;
+pub use store_time::StoreClock;
+
+use feed::{Feed, WaitingRoom};
+use known::Known;
+use loader::{Desk, Loader, stopped};
+use shelf::{ForeignName, KeyName};
+
+use crate::follower::Follower;
+use crate::source::Source;
+use crate::subject::{Change, Record, Subject};
+
+/// The farthest the node's time of day may be from the store's, in milliseconds.
+const MAX_OFFSET_MILLIS: u64 = 2000;
+
+/// What a node remembers of its store. Dropping it ends its work in the background.
+#[derive(Debug)]
+pub struct Memory {
+    known: Arc<Known>,
+    desk: Desk,
+    waiting_room: WaitingRoom,
+    ready: watch::Receiver<bool>,
+    tasks: [AbortHandle; 3],
+}
+
+/// Why the memory must not be relied on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotReady {
+    /// The revoked tokens have not been read, or the feed has not answered for the first time.
+    #[error("the directory has not been read yet")]
+    Loading,
+    /// The feed has been silent for too long.
+    #[error("the change feed has been silent for too long")]
+    Stale,
+    /// The node's time of day is too far from the store's. Milliseconds; positive if the node is behind.
+    #[error("the clock differs from the store's by {0} ms")]
+    ClockOff(i64),
+}
+
+impl Memory {
+    /// Begins to remember what `source` holds. Polls, reads and clearing up run on `runtime`, which needs its
+    /// timer; look-ups may come from any thread, whether it belongs to a runtime or not. `clock` is the
+    /// node's own: boot clock and time of day.
+    pub fn start(
+        source: Arc<dyn Source>,
+        clock: Arc<dyn Clock>,
+        settings: MemorySettings,
+        runtime: &Handle,
+    ) -> Self {
+        let known = Arc::new(Known::new(clock, settings));
+        let (desk, asks) = Desk::new(known.settings.max_asks);
+        let (waiting_room, arriving) = WaitingRoom::new(known.settings.max_asks);
+        let (loaded, ready) = watch::channel(false);
+        let loader = Loader::new(Arc::clone(&known), Arc::clone(&source), asks);
+        let feed = Feed::new(Arc::clone(&known), source, arriving, loaded);
+        let tasks = [
+            runtime.spawn(loader.run()).abort_handle(),
+            runtime.spawn(feed.run()).abort_handle(),
+            runtime.spawn(janitor::run(Arc::clone(&known), desk.clone())).abort_handle(),
+        ];
+        Self { known, desk, waiting_room, ready, tasks }
+    }
+
+    /// Waits until the revoked tokens are held in full and the feed has been heard of.
+    ///
+    /// # Errors
+    /// If the background work has ended.
+    pub async fn ready(&self) -> Result<(), DirectoryError> {
+        let mut ready = self.ready.clone();
+        ready.wait_for(|ready| *ready).await.map(|_| ()).map_err(|_| stopped())
+    }
+
+    /// Whether the memory may be relied on now.
+    ///
+    /// # Errors
+    /// If it may not, why.
+    pub fn readiness(&self) -> Result<(), NotReady> {
+        if !*self.ready.borrow() {
+            return Err(NotReady::Loading);
+        }
+        if !self.known.pulse.is_fresh(self.known.boot()) {
+            return Err(NotReady::Stale);
+        }
+        match self.store_time_offset_millis() {
+            Some(offset) if offset.unsigned_abs() > MAX_OFFSET_MILLIS => Err(NotReady::ClockOff(offset)),
+            _ => Ok(()),
+        }
+    }
+
+    /// How far this node's time of day is behind the store's, in milliseconds; `None` before the first poll,
+    /// and where there is nothing to poll.
+    pub fn store_time_offset_millis(&self) -> Option<i64> {
+        self.known.store_time_offset_millis()
+    }
+
+    /// The clock that expiry and grace are measured by: its time of day is the store's.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.known.clock) as Arc<dyn Clock>
+    }
+
+    /// What was counted, and how much there is.
+    pub fn figures(&self) -> MemoryFigures {
+        self.known.figures()
+    }
+
+    /// Answers from a shelf, from the absences, or by asking.
+    fn answer<T: Send + Sync + 'static>(
+        &self,
+        shelved: Option<Arc<T>>,
+        subject: impl FnOnce() -> Subject,
+        unpack: fn(Record) -> Option<Arc<T>>,
+    ) -> Answer<T> {
+        let counts = &self.known.counts;
+        if let Some(record) = shelved {
+            counts.hits.count();
+            return Answer::Known(record);
+        }
+        let subject = subject();
+        if self.known.absences.contain(&subject, self.known.pulse.beat()) {
+            counts.hits.count();
+            return Answer::Absent;
+        }
+        counts.misses.count();
+        let handed_in = self.desk.ask(subject);
+        if matches!(handed_in, Err(DirectoryError::Overloaded)) {
+            counts.refused.add(1);
+        }
+        Answer::Ask(Box::pin(async move { unpacked(handed_in?.await.map_err(|_| stopped())??, unpack) }))
+    }
+}
+
+fn unpacked<T>(found: Option<Record>, unpack: fn(Record) -> Option<Arc<T>>) -> Asked<T> {
+    match found.map(unpack) {
+        None => Ok(None),
+        Some(Some(record)) => Ok(Some(record)),
+        // The loader has compared the kinds.
+        Some(None) => Err(DirectoryError::Unavailable("the store answered something else".to_owned())),
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+/// The function that unpacks one kind of [`Record`].
+macro_rules! unpack {
+    ($kind:ident) => {
+        |record| match record {
+            Record::$kind(record) => Some(record),
+            _ => None,
+        }
+    };
+}
+
+impl Directory for Memory {
+    fn freshness(&self, now: BootMillis) -> Freshness {
+        self.known.pulse.tell_time(now);
+        if self.known.pulse.is_fresh(now) {
+            return Freshness::Fresh;
+        }
+        let wait: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(self.waiting_room.wait());
+        Freshness::Stale(wait)
+    }
+
+    fn version(&self) -> u64 {
+        self.known.pulse.version()
+    }
+
+    fn key(&self, digest: &KeyDigest) -> Answer<KeyRecord> {
+        let shelved = self.known.shelves.keys.get(digest, self.known.pulse.beat());
+        self.answer(shelved, || Subject::Key(*digest), unpack!(Key))
+    }
+
+    fn tenant(&self, tenant: TenantId) -> Answer<TenantRecord> {
+        let shelved = self.known.shelves.tenants.get(&tenant, self.known.pulse.beat());
+        self.answer(shelved, || Subject::Tenant(tenant), unpack!(Tenant))
+    }
+
+    fn org(&self, tenant: TenantId, org: OrgId) -> Answer<OrgRecord> {
+        let shelved = self.known.shelves.orgs.get(&(tenant, org), self.known.pulse.beat());
+        self.answer(shelved, || Subject::Org(tenant, org), unpack!(Org))
+    }
+
+    fn account(&self, account: AccountId) -> Answer<AccountRecord> {
+        let shelved = self.known.shelves.accounts.get(&account, self.known.pulse.beat());
+        self.answer(shelved, || Subject::Account(account), unpack!(Account))
+    }
+
+    fn member(&self, tenant: TenantId, org: OrgId, account: AccountId) -> Answer<MemberRecord> {
+        let shelved = self.known.shelves.members.get(&(tenant, org, account), self.known.pulse.beat());
+        self.answer(shelved, || Subject::Member(tenant, org, account), unpack!(Member))
+    }
+
+    fn session(&self, tenant: TenantId, session: SessionId) -> Answer<SessionRecord> {
+        let shelved = self.known.shelves.sessions.get(&(tenant, session), self.known.pulse.beat());
+        self.answer(shelved, || Subject::Session(tenant, session), unpack!(Session))
+    }
+
+    fn user_secret(&self, kid: &str) -> Answer<UserSecretRecord> {
+        let shelved = self.known.shelves.user_secrets.get(kid, self.known.pulse.beat());
+        self.answer(shelved, || Subject::UserSecret(kid.into()), unpack!(UserSecret))
+    }
+
+    fn foreign_identity(
+        &self,
+        tenant: TenantId,
+        issuer: &str,
+        subject: &str,
+    ) -> Answer<ForeignIdentityRecord> {
+        let name = ForeignName(tenant, issuer, subject);
+        let shelved = self.known.shelves.foreign_identities.get(&name, self.known.pulse.beat());
+        let subject = || Subject::ForeignIdentity(tenant, issuer.into(), subject.into());
+        self.answer(shelved, subject, unpack!(ForeignIdentity))
+    }
+
+    fn identity_key(&self, realm: &RealmName, kid: &str) -> Answer<VerifyingKey> {
+        let shelved = self.known.shelves.identity_keys.get(&KeyName(realm, kid), self.known.pulse.beat());
+        self.answer(shelved, || Subject::IdentityKey(realm.clone(), kid.into()), unpack!(IdentityKey))
+    }
+
+    fn token_is_revoked(&self, tenant: TenantId, token: TokenId) -> bool {
+        self.known.revoked.contain(tenant, token)
+    }
+}
+
+impl Follower for Memory {
+    fn about_to_commit(&self, changes: &[Change]) {
+        self.known.about_to_commit(changes);
+    }
+
+    fn committed(&self, changes: &[Change]) {
+        self.known.changed(changes);
+    }
+
+    fn not_committed(&self, changes: &[Change]) {
+        self.known.not_committed(changes);
+    }
+}

@@ -1,0 +1,274 @@
+//! The remembered records of one kind, found without a lock.
+
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use claviger::directory::{
+    AccountRecord, ForeignIdentityRecord, KeyRecord, MemberRecord, OrgRecord, SessionRecord, TenantRecord,
+    UserSecretRecord,
+};
+use claviger::id::TenantId;
+use claviger::key_set::VerifyingKey;
+use papaya::Equivalent;
+
+use super::pulse::Beat;
+use super::share::Census;
+
+/// A kind of record that is remembered.
+pub(super) trait Shelved: Send + Sync + 'static {
+    /// The tenant whose share of the memory it takes up. Records of no tenant share one share.
+    fn tenant(&self) -> Option<TenantId>;
+    /// Whether both say the same.
+    fn agrees_with(&self, other: &Self) -> bool;
+}
+
+macro_rules! shelved {
+    ($($record:ty: $tenant:expr;)*) => {$(
+        impl Shelved for $record {
+            fn tenant(&self) -> Option<TenantId> {
+                let tenant: fn(&$record) -> Option<TenantId> = $tenant;
+                tenant(self)
+            }
+
+            fn agrees_with(&self, other: &Self) -> bool {
+                self == other
+            }
+        }
+    )*};
+}
+
+shelved! {
+    KeyRecord: |record| Some(record.tenant);
+    TenantRecord: |record| Some(record.tenant);
+    OrgRecord: |record| Some(record.tenant);
+    AccountRecord: |_| None;
+    MemberRecord: |record| Some(record.tenant);
+    SessionRecord: |record| Some(record.tenant);
+    UserSecretRecord: |record| Some(record.tenant);
+    ForeignIdentityRecord: |record| Some(record.tenant);
+}
+
+impl Shelved for VerifyingKey {
+    fn tenant(&self) -> Option<TenantId> {
+        None
+    }
+
+    fn agrees_with(&self, other: &Self) -> bool {
+        self.kid() == other.kid() && self.algorithm() == other.algorithm() && self.raw() == other.raw()
+    }
+}
+
+/// One remembered record. There are millions: 24 bytes beside key and record.
+struct Entry<T> {
+    record: Arc<T>,
+    version: i64,
+    /// The second from which on it is read again.
+    due: u32,
+    /// Which of the memory's lives it belongs to.
+    life: u16,
+    /// When it was last used, in [`Beat::used`]'s steps; 0 if never since it was loaded.
+    used: AtomicU16,
+}
+
+impl<T> Entry<T> {
+    fn is_believed(&self, beat: Beat) -> bool {
+        self.life == beat.life && beat.second < self.due
+    }
+
+    fn rank(&self, beat: Beat) -> Rank {
+        match self.used.load(Ordering::Relaxed) {
+            0 => Rank::NEVER_USED,
+            used => Rank::unused_for(beat.used().wrapping_sub(used)),
+        }
+    }
+}
+
+/// How dispensable an entry is: those that nobody used after they were loaded come before all others, so that a
+/// scan pushes out a scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank(u8);
+
+impl Rank {
+    /// How many there are.
+    pub(super) const COUNT: usize = 18;
+    const NEVER_USED: Self = Self(17);
+
+    fn unused_for(steps: u16) -> Self {
+        Self((u16::BITS - steps.leading_zeros()) as u8)
+    }
+
+    /// From 0, the least dispensable, up.
+    pub(super) fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// What an entry that was replaced or taken off had said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Before {
+    /// Its version.
+    pub(super) version: i64,
+    /// Whether it agrees with what took its place.
+    pub(super) agrees: bool,
+}
+
+/// The records of one kind by what they are found by.
+pub(super) struct Shelf<K, T, S> {
+    entries: papaya::HashMap<K, Entry<T>, S>,
+}
+
+impl<K, T, S> fmt::Debug for Shelf<K, T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shelf(..)")
+    }
+}
+
+impl<K, T, S> Shelf<K, T, S>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    T: Shelved,
+    S: BuildHasher + Default,
+{
+    /// An empty shelf.
+    pub(super) fn new() -> Self {
+        Self { entries: papaya::HashMap::with_hasher(S::default()) }
+    }
+
+    /// The record, if it is here and may be believed, and notes that it was used.
+    pub(super) fn get<Q: Equivalent<K> + Hash + ?Sized>(&self, key: &Q, beat: Beat) -> Option<Arc<T>> {
+        let entries = self.entries.pin();
+        let entry = entries.get(key).filter(|entry| entry.is_believed(beat))?;
+        // Written once in a while and not at each use, or the cores would take the line from each other.
+        let used = beat.used();
+        if entry.used.load(Ordering::Relaxed) != used {
+            entry.used.store(used, Ordering::Relaxed);
+        }
+        Some(Arc::clone(&entry.record))
+    }
+
+    /// The record, if it is here and may be believed.
+    pub(super) fn peek<Q: Equivalent<K> + Hash + ?Sized>(&self, key: &Q, beat: Beat) -> Option<Arc<T>> {
+        let entries = self.entries.pin();
+        entries.get(key).filter(|entry| entry.is_believed(beat)).map(|entry| Arc::clone(&entry.record))
+    }
+
+    /// Puts a record here, to be read again at the second `due`. Answers what it replaced.
+    pub(super) fn put(&self, key: K, version: i64, record: Arc<T>, beat: Beat, due: u32) -> Option<Before> {
+        let entries = self.entries.pin();
+        let entry =
+            Entry { record: Arc::clone(&record), version, due, life: beat.life, used: AtomicU16::new(0) };
+        let before = entries.get(&key).filter(|entry| entry.life == beat.life);
+        // Somebody asked for it again, so a re-read does not make it one that nobody used.
+        if let Some(before) = before {
+            entry.used.store(before.used.load(Ordering::Relaxed).max(1), Ordering::Relaxed);
+        }
+        let before = before
+            .map(|before| Before { version: before.version, agrees: before.record.agrees_with(&record) });
+        entries.insert(key, entry);
+        before
+    }
+
+    /// Takes off a record older than `version`; any if that is `None`. Answers what it was.
+    pub(super) fn take_off(&self, key: &K, older_than: Option<i64>, beat: Beat) -> Option<Before> {
+        let entries = self.entries.pin();
+        let outdated = |_: &K, entry: &Entry<T>| older_than.is_none_or(|version| entry.version < version);
+        let (_, taken) = entries.remove_if(key, outdated).ok().flatten()?;
+        (taken.life == beat.life).then_some(Before { version: taken.version, agrees: false })
+    }
+
+    /// How many entries there are.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is an entry under `key`.
+    pub(super) fn holds(&self, key: &K) -> bool {
+        self.entries.pin().contains_key(key)
+    }
+
+    /// Drops the entries of the memory's earlier lives.
+    pub(super) fn bury(&self, beat: Beat) {
+        self.entries.pin().retain(|_, entry| entry.life == beat.life);
+    }
+
+    /// Counts each tenant's entries.
+    pub(super) fn count_tenants(&self, counts: &mut HashMap<Option<TenantId>, usize>) {
+        for (_, entry) in &self.entries.pin() {
+            *counts.entry(entry.record.tenant()).or_default() += 1;
+        }
+    }
+
+    /// Enters the entries of the tenants that are over their share.
+    pub(super) fn enter_into(&self, census: &mut Census, beat: Beat) {
+        for (_, entry) in &self.entries.pin() {
+            census.enter(entry.record.tenant(), entry.rank(beat));
+        }
+    }
+
+    /// Drops the entries that the census sentences, and answers how many. One that was used in the meantime may
+    /// still go.
+    pub(super) fn evict(&self, census: &mut Census, beat: Beat) -> usize {
+        let mut evicted = 0;
+        self.entries.pin().retain(|_, entry| {
+            let goes = census.takes(entry.record.tenant(), entry.rank(beat));
+            evicted += usize::from(goes);
+            !goes
+        });
+        evicted
+    }
+}
+
+/// The hash of a key's digest is its first eight bytes: it is an HMAC under a pepper, so nobody outside can
+/// choose it, and hashing it again would add time and nothing else.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct DigestHash;
+
+/// See [`DigestHash`].
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct DigestHasher(u64);
+
+impl BuildHasher for DigestHash {
+    type Hasher = DigestHasher;
+
+    fn build_hasher(&self) -> DigestHasher {
+        DigestHasher::default()
+    }
+}
+
+impl Hasher for DigestHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_le_bytes(*first);
+        }
+    }
+
+    fn write_usize(&mut self, _length: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// A tenant, an issuer and its subject, borrowed for a look-up.
+#[derive(Hash)]
+pub(super) struct ForeignName<'a>(pub(super) TenantId, pub(super) &'a str, pub(super) &'a str);
+
+impl Equivalent<(TenantId, Arc<str>, Arc<str>)> for ForeignName<'_> {
+    fn equivalent(&self, (tenant, issuer, subject): &(TenantId, Arc<str>, Arc<str>)) -> bool {
+        self.0 == *tenant && *self.1 == **issuer && *self.2 == **subject
+    }
+}
+
+/// A realm and a `kid`, borrowed for a look-up.
+#[derive(Hash)]
+pub(super) struct KeyName<'a, R>(pub(super) &'a R, pub(super) &'a str);
+
+impl<R: Eq> Equivalent<(R, Arc<str>)> for KeyName<'_, R> {
+    fn equivalent(&self, (realm, kid): &(R, Arc<str>)) -> bool {
+        *self.0 == *realm && *self.1 == *<Arc<str> as Borrow<str>>::borrow(kid)
+    }
+}
