@@ -57,6 +57,7 @@ pub enum BodyError {
 /// A request or response body. See the module for what it carries.
 pub struct Body {
     source: Source,
+    idle: Option<Duration>,
     bounds: Option<Box<Bounds>>,
 }
 
@@ -87,7 +88,7 @@ impl Body {
     }
 
     fn of(source: Source) -> Self {
-        Self { source, bounds: None }
+        Self { source, idle: None, bounds: None }
     }
 
     /// The length this body declares, in bytes; `None` if it is known only at its end.
@@ -119,16 +120,15 @@ impl Body {
     /// Bounds the time in which no frame comes while one is asked for.
     #[must_use]
     pub fn idle_limit(mut self, after: Duration) -> Self {
-        if !http_body::Body::is_end_stream(&self) {
-            self.bounds().idle = Some(after);
-        }
+        self.idle = Some(after);
         self
     }
 
     /// Lets only those trailer fields pass for which `keep` says yes.
     #[must_use]
     pub fn filter_trailers(mut self, keep: TrailerFilter) -> Self {
-        if !http_body::Body::is_end_stream(&self) {
+        // A body of a declared length has no trailers in HTTP/1.
+        if self.declared_length().is_none() {
             self.bounds().keep = Some(keep);
         }
         self
@@ -149,13 +149,16 @@ impl http_body::Body for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
         let frame = this.source.poll_frame(context);
-        match &mut this.bounds {
-            None => frame,
-            Some(bounds) => match frame {
-                Poll::Pending => bounds.wait(context).map(|error| Some(Err(error))),
-                Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(bounds.pass(frame))),
-                other @ Poll::Ready(_) => other,
+        match frame {
+            Poll::Pending => match this.idle {
+                Some(idle) => this.bounds().wait(idle, context).map(|error| Some(Err(error))),
+                None => Poll::Pending,
             },
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(match &mut this.bounds {
+                Some(bounds) => bounds.pass(frame),
+                None => Ok(frame),
+            })),
+            end @ Poll::Ready(_) => end,
         }
     }
 
@@ -260,11 +263,11 @@ fn client_failure(error: &hyper::Error) -> BodyError {
     }
 }
 
-/// Bounds on a body; allocated only for bodies that have one and are not empty.
+/// What is needed to bound a body; made for bodies that pause, or have no
+/// declared length or filtered trailers.
 struct Bounds {
     max: u64,
     left: u64,
-    idle: Option<Duration>,
     keep: Option<TrailerFilter>,
     timer: Option<Pin<Box<Sleep>>>,
     /// When a frame was last asked for in vain, if one has come since: the
@@ -274,7 +277,7 @@ struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { max: u64::MAX, left: u64::MAX, idle: None, keep: None, timer: None, waiting_since: None }
+        Self { max: u64::MAX, left: u64::MAX, keep: None, timer: None, waiting_since: None }
     }
 }
 
@@ -296,8 +299,7 @@ impl Bounds {
         }
     }
 
-    fn wait(&mut self, context: &mut Context<'_>) -> Poll<BodyError> {
-        let Some(idle) = self.idle else { return Poll::Pending };
+    fn wait(&mut self, idle: Duration, context: &mut Context<'_>) -> Poll<BodyError> {
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(since + idle)));
         while timer.as_mut().poll(context).is_ready() {
@@ -403,7 +405,7 @@ mod tests {
         let mut body = frames([data("a"), None, data("b")].into_iter().chain(pauses)).idle_limit(limit);
 
         assert!(poll(&mut body).is_ready());
-        assert!(body.bounds().timer.is_none(), "a frame that is there needs no timer");
+        assert!(body.bounds.is_none(), "a frame that is there needs no timer");
         assert!(poll(&mut body).is_pending());
         tokio::time::sleep(limit * 2).await;
         assert!(poll(&mut body).is_ready(), "a frame that is there is not late");

@@ -70,6 +70,8 @@ enum Phase {
 const PHASES: [Phase; 6] =
     [Phase::Opening, Phase::First, Phase::Idle, Phase::Head, Phase::Exchange, Phase::Tunnel];
 const ENDS: [Option<End>; 4] = [None, Some(End::Withdrawn), Some(End::Overdue), Some(End::Stopped)];
+/// Memory kept for the next head of a connection, in bytes.
+const HEAD_KEPT: usize = 2048;
 const NOT_BLOCKED: u64 = u64::MAX;
 
 /// The time of a core, in milliseconds since it started, as of its last beat.
@@ -199,6 +201,8 @@ impl Link {
         let mut head = lock(&self.head);
         let seen = look(&head);
         head.clear();
+        // A large head must not be paid for as long as the connection lives.
+        head.shrink_to(HEAD_KEPT);
         seen
     }
 

@@ -81,6 +81,9 @@ impl Server {
             let station = Station::new(handler.clone(), limits.clone(), counters.clone(), number);
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let handle = runtime.handle().clone();
+            let entered = handle.enter();
+            let ports: Vec<_> = ports.into_iter().map(Entrance::try_from).collect::<io::Result<_>>()?;
+            drop(entered);
             let core = Floor {
                 station: Arc::new(station),
                 admission: admission.clone(),
@@ -139,14 +142,13 @@ struct Floor<H> {
 }
 
 impl<H: Handler> Floor<H> {
-    fn run(self, runtime: &Runtime, ports: Vec<Port>) {
+    fn run(self, runtime: &Runtime, ports: Vec<Entrance>) {
         runtime.block_on(self.work(ports));
     }
 
-    async fn work(mut self, ports: Vec<Port>) {
+    async fn work(mut self, ports: Vec<Entrance>) {
         let mut doors = JoinSet::new();
         for port in ports {
-            let Ok(listener) = TcpListener::from_std(port.socket) else { continue };
             let door = Door {
                 station: self.station.clone(),
                 admission: self.admission.clone(),
@@ -156,7 +158,7 @@ impl<H: Handler> Floor<H> {
                 id: port.id,
                 tls: port.tls,
             };
-            doors.spawn(door.accept(listener));
+            doors.spawn(door.accept(port.listener));
         }
         let mut ticks = interval(self.beat.period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -185,6 +187,21 @@ impl<H: Handler> Floor<H> {
         while self.links.each(|_| {}) > 0 {
             ticks.tick().await;
         }
+    }
+}
+
+/// A port whose socket its core's runtime watches.
+struct Entrance {
+    id: ListenerId,
+    tls: Option<ServerTls>,
+    listener: TcpListener,
+}
+
+impl TryFrom<Port> for Entrance {
+    type Error = io::Error;
+
+    fn try_from(port: Port) -> io::Result<Self> {
+        Ok(Self { id: port.id, tls: port.tls, listener: TcpListener::from_std(port.socket)? })
     }
 }
 

@@ -64,6 +64,10 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // The kernel takes one slice more cheaply as such.
+        if let [only] = slices {
+            return self.poll_write(context, only);
+        }
         with_stream!(self.get_mut(), stream => Pin::new(stream).poll_write_vectored(context, slices))
     }
 
