@@ -123,6 +123,7 @@ impl Config {
             what: format!("not valid TOML: {}", error.message()),
             hint: None,
         })?;
+        let own = follow_likes(&source, own)?;
         let merged = merge(&mut Vec::new(), &defaults(), Some(&Value::Table(own)));
         let config: Config = serde_path_to_error::deserialize(merged).map_err(|error| {
             let path = error.path().to_string();
@@ -135,6 +136,28 @@ impl Config {
 #[expect(clippy::expect_used, reason = "the file is compiled in, and a test reads it")]
 fn defaults() -> Value {
     Value::Table(DEFAULTS.parse().expect("the default settings are TOML"))
+}
+
+/// Gives an API that says `like = "other"` the other's settings, where it has none of its own.
+fn follow_likes(source: &Source, mut own: Table) -> Result<Table, ConfigError> {
+    let Some(Value::Array(apis)) = own.get_mut("api") else { return Ok(own) };
+    let before = apis.clone();
+    for (index, api) in apis.iter_mut().enumerate() {
+        let Some(api) = api.as_table_mut() else { continue };
+        let Some(like) = api.remove("like") else { continue };
+        let place = format!("api[{index}].like");
+        let other = before.iter().filter_map(Value::as_table).find(|other| other.get("name") == Some(&like));
+        let other = other.ok_or_else(|| source.error(&place, format!("there is no API called {like}")))?;
+        if other.contains_key("like") {
+            return Err(source.error(&place, "that API is like another one itself; name the first"));
+        }
+        for (name, value) in other {
+            if !api.contains_key(name) {
+                api.insert(name.clone(), value.clone());
+            }
+        }
+    }
+    Ok(own)
 }
 
 /// The user's value where there is one, over the default.
@@ -207,7 +230,7 @@ fn without_indices(path: &str) -> String {
 /// As [`Config::load`].
 pub fn in_force(file: &Path) -> Result<String, ConfigError> {
     let (config, source) = Config::load(file)?;
-    let own: Table = source.text.parse().unwrap_or_default();
+    let own = follow_likes(&source, source.text.parse().unwrap_or_default())?;
     let mut merged = merge(&mut Vec::new(), &defaults(), Some(&Value::Table(own)));
     for (name, url) in [("url", Some(&config.store.url)), ("owner_url", config.store.owner_url.as_ref())] {
         let place = merged.get_mut("store").and_then(Value::as_table_mut);
@@ -277,6 +300,16 @@ mod tests {
             assert!(error.contains(&format!("line {line}")), "{error}");
         }
         assert!(error("a = = 3").contains("not valid TOML"), "{}", error("a = = 3"));
+    }
+
+    #[test]
+    fn an_api_can_be_like_another_one() {
+        let text = format!("{API}errors = \"error-text\"\n[[api]]\nlike = \"orders\"\nname = \"strict\"\nhosts = [\"b\"]\n");
+        let (config, _) = Config::parse(Path::new("claviger.toml"), text).unwrap();
+        assert_eq!(config.api[1].name.as_str(), "strict");
+        assert_eq!(config.api[1].realm.as_str(), "orders");
+        assert_eq!(config.api[1].errors, config.api[0].errors);
+        assert!(error(&format!("{API}like = \"nobody\"\n")).contains("line 5"));
     }
 
     #[test]
