@@ -23,7 +23,8 @@ use tokio::runtime::Runtime;
 
 use crate::config::{Config, ServedApi, Source, build_api};
 use crate::gateway::{
-    Binding, Gateway, KeySets, ListenerRules, PrincipalSigner, PrincipalTokens, RequestIds, SeenInClear, Surface,
+    Binding, Gateway, KeySets, ListenerRules, PrincipalSigner, PrincipalTokens, RequestIds, SeenInClear,
+    Surface,
 };
 use crate::identity_tokens;
 use crate::journal::Journal;
@@ -73,7 +74,9 @@ pub struct Core {
 pub fn check(config: &Config, source: &Source) -> Result<Vec<ServedApi>, Failure> {
     let mut served: Vec<ServedApi> = Vec::new();
     for (index, settings) in config.api.iter().enumerate() {
-        let error = |setting: &str, what: String| Failure::from(source.error(&format!("api[{index}].{setting}"), what));
+        let error = |setting: &str, what: String| {
+            Failure::from(source.error(&format!("api[{index}].{setting}"), what))
+        };
         let api = build_api(settings, index, source)?;
         for other in &served {
             if other.api.name == api.api.name {
@@ -108,7 +111,8 @@ fn server_tls(config: &Config, is_demo: bool) -> Result<Option<ServerTls>, Failu
         return Ok(None);
     }
     let read = |path: &Path| {
-        std::fs::read(path).map_err(|error| Failure::new(format!("cannot read `{}` ({})", path.display(), error.kind())))
+        std::fs::read(path)
+            .map_err(|error| Failure::new(format!("cannot read `{}` ({})", path.display(), error.kind())))
     };
     let mut files = Vec::new();
     for certificate in &config.tls.certificate {
@@ -144,13 +148,17 @@ fn keyring(config: &Config, random: &dyn Random) -> Result<Keyring, Failure> {
         return Ok(Keyring::load(file)?);
     }
     if config.store.url.sqlite_path().is_some_and(Path::exists) {
-        return Err(Failure::new(format!("the keyring `{}` is missing, and the store is not new", file.display()))
-            .hint("put the keyring back from its copy; a new one could not read what the store holds"));
+        return Err(Failure::new(format!(
+            "the keyring `{}` is missing, and the store is not new",
+            file.display()
+        ))
+        .hint("put the keyring back from its copy; a new one could not read what the store holds"));
     }
     let keyring = Keyring::generate(random)?;
     if let Some(parent) = file.parent() {
-        std::fs::create_dir_all(parent)
-            .map_err(|error| Failure::new(format!("cannot make `{}` ({})", parent.display(), error.kind())))?;
+        std::fs::create_dir_all(parent).map_err(|error| {
+            Failure::new(format!("cannot make `{}` ({})", parent.display(), error.kind()))
+        })?;
     }
     keyring.save(file)?;
     tracing::info!(file = %file.display(), "made a new keyring; keep a copy of it apart from the database's backups");
@@ -175,12 +183,17 @@ impl Core {
     ///
     /// # Errors
     /// If the store cannot be opened, or its keyring is not the one in the settings.
-    pub(crate) async fn open(config: &Config, served: Vec<ServedApi>, world: &World) -> Result<Self, Failure> {
+    pub(crate) async fn open(
+        config: &Config,
+        served: Vec<ServedApi>,
+        world: &World,
+    ) -> Result<Self, Failure> {
         data_directory(config)?;
         let fresh = !config.keyring.file.exists();
         let keyring = keyring(config, &*world.random)?;
         let opened =
-            Store::open(&store_settings(config), keyring.clone(), world.clock.clone(), world.random.clone()).await;
+            Store::open(&store_settings(config), keyring.clone(), world.clock.clone(), world.random.clone())
+                .await;
         let store = match opened {
             Ok(store) => store,
             Err(error) => {
@@ -202,7 +215,7 @@ impl Core {
             ..if embedded { MemorySettings::following_by_itself() } else { MemorySettings::default() }
         };
         let runtime = tokio::runtime::Handle::current();
-        let memory = Memory::start(store.source(), world.clock.clone(), settings, runtime);
+        let memory = Arc::new(Memory::start(store.source(), world.clock.clone(), settings, &runtime));
         store.set_follower(memory.clone());
         memory.ready().await.map_err(|error| Failure::new(error.to_string()))?;
         prepare_realms(&store, &served).await?;
@@ -226,27 +239,37 @@ impl Core {
                 (served.api.name.clone(), managed)
             })
             .collect();
-        let management =
-            Management { store, apis: Arc::new(apis), door, clock: memory.clock(), random: world.random.clone() };
+        let management = Management {
+            store,
+            apis: Arc::new(apis),
+            door,
+            clock: memory.clock(),
+            random: world.random.clone(),
+        };
         Ok(Self { management, memory, served })
     }
 }
 
 /// Demonstration data carries a mark, which only the demonstration accepts.
 async fn demo_mark(store: &Store, is_demo: bool) -> Result<(), Failure> {
-    let mark: RealmName = DEMO_MARK.parse().map_err(|error: claviger::id::IdError| Failure::new(error.to_string()))?;
+    let mark: RealmName =
+        DEMO_MARK.parse().map_err(|error: claviger::id::IdError| Failure::new(error.to_string()))?;
     let operator = operator(store);
     let realms = operator.realm_list().await?;
     let marked = realms.contains(&mark);
     match (is_demo, marked) {
-        (false, true) => Err(Failure::new("this store holds the demonstration's data, whose secrets are no secrets")
-            .hint("name another `store.url`; `claviger demo` is what serves this one")),
+        (false, true) => {
+            Err(Failure::new("this store holds the demonstration's data, whose secrets are no secrets")
+                .hint("name another `store.url`; `claviger demo` is what serves this one"))
+        }
         (true, false) if realms.is_empty() => {
             operator.realm_ensure(&mark).await?;
             Ok(())
         }
-        (true, false) => Err(Failure::new("this store holds data of its own, and the demonstration would add to it")
-            .hint("name an empty directory with `--data`")),
+        (true, false) => {
+            Err(Failure::new("this store holds data of its own, and the demonstration would add to it")
+                .hint("name an empty directory with `--data`"))
+        }
         (false, false) | (true, true) => Ok(()),
     }
 }
@@ -284,7 +307,8 @@ impl App {
             return Err(Failure::new("the settings have nothing to serve")
                 .hint("write at least one `[[listener]]` and one `[[api]]`"));
         }
-        let io = |error: std::io::Error| Failure::new(format!("the server cannot be started ({})", error.kind()));
+        let io =
+            |error: std::io::Error| Failure::new(format!("the server cannot be started ({})", error.kind()));
         if let Err(error) = crate::wire::raise_open_files() {
             tracing::warn!(%error, "the limit on open files could not be raised");
         }
@@ -321,12 +345,26 @@ impl App {
         let counters = Arc::new(Counters::default());
         let metrics = Arc::new(Metrics::default());
         let signer = runtime.block_on(principal_signer(&management.store))?;
-        let gateway =
-            Arc::new(gateway(config, &addresses, served, &management, &metrics, signer.clone(), cores, world, &runtime)?);
+        let gateway = Arc::new(gateway(
+            config,
+            &addresses,
+            served,
+            &management,
+            &metrics,
+            signer.clone(),
+            cores,
+            world,
+            &runtime,
+        )?);
         let limits = limits(&config.server);
         let server = Server::start(ports, gateway.clone(), limits.clone(), counters.clone()).map_err(io)?;
-        let ops_handler =
-            Arc::new(Ops::new(management.store.clone(), memory.clone(), metrics, counters.clone(), gateway.clone()));
+        let ops_handler = Arc::new(Ops::new(
+            management.store.clone(),
+            memory.clone(),
+            metrics,
+            counters.clone(),
+            gateway.clone(),
+        ));
         let ops = Server::start(ops_ports, ops_handler, limits, counters).map_err(io)?;
         let socket = match data_directory(config)? {
             Some(directory) => Some(crate::control::listen(&directory, management.clone(), &runtime)?),
@@ -370,7 +408,11 @@ impl App {
     }
 
     /// Runs a future on the background runtime. Not to be called from within one.
-    #[expect(clippy::missing_panics_doc, clippy::expect_used, reason = "there is a runtime until `stop`, which takes the app")]
+    #[expect(
+        clippy::missing_panics_doc,
+        clippy::expect_used,
+        reason = "there is a runtime until `stop`, which takes the app"
+    )]
     pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.as_ref().expect("an app that was not stopped has its runtime").block_on(future)
     }
@@ -384,7 +426,10 @@ impl App {
             if let Some(server) = server {
                 let drained = server.drain(self.drain).await;
                 if drained.cut > 0 {
-                    tracing::warn!(connections = drained.cut, "requests were still under way when their time was over");
+                    tracing::warn!(
+                        connections = drained.cut,
+                        "requests were still under way when their time was over"
+                    );
                 }
             }
             if let Some(ops) = ops {
@@ -415,9 +460,16 @@ async fn housekeeping(management: Management, signer: Arc<PrincipalSigner>) {
             Ok(key) => signer.replace(key),
             Err(error) => tracing::warn!(%error, "the key for principals could not be read again"),
         }
-        if let Err(error) = identity_tokens::system(&management.store).sweep().await {
-            tracing::warn!(%error, "old rows of the change feed could not be cleared away");
-        }
+        sweep(&management.store).await;
+    }
+}
+
+/// Clears away what nobody needs any more, a little at a time.
+#[expect(clippy::disallowed_methods, reason = "old rows of the feed and expired tokens are no tenant's")]
+async fn sweep(store: &Store) {
+    let system = store.system(&claviger::danger::SystemPermit::for_job("sweep"));
+    if let Err(error) = system.feed_sweep(claviger_store::sweep::FEED_KEPT_MILLIS).await {
+        tracing::warn!(%error, "old rows of the change feed could not be cleared away");
     }
 }
 
@@ -434,7 +486,11 @@ fn limits(server: &crate::config::Server) -> Limits {
         max_target_bytes: claviger::target::MAX_TARGET_BYTES,
         max_connections: server.max_connections,
         max_connections_per_address: server.max_connections_per_address,
-        per_address_exempt: server.trusted_proxies.iter().filter_map(|network| network.parse().ok()).collect(),
+        per_address_exempt: server
+            .trusted_proxies
+            .iter()
+            .filter_map(|network| network.parse().ok())
+            .collect(),
     }
 }
 
@@ -485,7 +541,8 @@ fn gateway(
     }
     let mut listeners = HashMap::new();
     for (id, (listener, address)) in config.listener.iter().zip(addresses).enumerate() {
-        let rules = ListenerRules { address: *address, api: listener.api.clone(), plain_http: listener.plain_http };
+        let rules =
+            ListenerRules { address: *address, api: listener.api.clone(), plain_http: listener.plain_http };
         if rules.plain_http == crate::config::PlainHttp::YesForDevelopmentOnly {
             tracing::warn!(%address, "plain HTTP is let through here where everything is local: for development only");
         }

@@ -54,7 +54,11 @@ impl Drop for Listening {
 ///
 /// # Errors
 /// If the socket cannot be made.
-pub(crate) fn listen(directory: &Path, management: Management, runtime: &Runtime) -> Result<Listening, Failure> {
+pub(crate) fn listen(
+    directory: &Path,
+    management: Management,
+    runtime: &Runtime,
+) -> Result<Listening, Failure> {
     let path = directory.join(SOCKET);
     let cannot = |error: std::io::Error| {
         Failure::new(format!("the socket `{}` cannot be made ({})", path.display(), error.kind()))
@@ -139,7 +143,8 @@ pub(crate) fn ask(file: &Path, request: Request) -> Result<Value, Failure> {
 }
 
 fn ask_server(mut stream: BlockingStream, request: &Request) -> Result<Value, Failure> {
-    let lost = || Failure::new("the server went away before it answered").hint("look at its log, then try again");
+    let lost =
+        || Failure::new("the server went away before it answered").hint("look at its log, then try again");
     let mut line = serde_json::to_vec(request).map_err(|error| Failure::new(error.to_string()))?;
     line.push(b'\n');
     stream.write_all(&line).map_err(|_| lost())?;

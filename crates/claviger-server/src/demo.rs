@@ -133,8 +133,12 @@ impl Demo {
         // A name without a slash would be looked for in the PATH.
         let env = if self.env_file.is_absolute() { env.to_string() } else { format!("./{env}") };
         [
-            format!("(. {env} && curl -s \"$SYNQ_URL/api/v1/products\" -H \"Authorization: Bearer $SYNQ_TOKEN\")"),
-            format!("(. {env} && curl -s \"$SYNAPTIQ_URL/api/v1/leads\" -H \"Authorization: Bearer $SYNAPTIQ_READ_KEY\")"),
+            format!(
+                "(. {env} && curl -s \"$SYNQ_URL/api/v1/products\" -H \"Authorization: Bearer $SYNQ_TOKEN\")"
+            ),
+            format!(
+                "(. {env} && curl -s \"$SYNAPTIQ_URL/api/v1/leads\" -H \"Authorization: Bearer $SYNAPTIQ_READ_KEY\")"
+            ),
             format!(
                 "(. {env} && curl -s -X POST \"$SYNCELLO_URL/v1/tools/tape/listApps\" -H \"Authorization: Bearer $SYNCELLO_TOKEN\" \
                  -H \"Content-Type: application/json\" -d '{{\"workspace_id\": 12345}}')"
@@ -157,8 +161,9 @@ impl Upstream {
         let mut apis = std::collections::HashMap::new();
         for managed in management.apis.values() {
             let audience = &managed.api.identity_tokens.audience;
-            let api: upstream::Api =
-                audience.parse().map_err(|_| Failure::new(format!("the example upstream knows no `{audience}`")))?;
+            let api: upstream::Api = audience
+                .parse()
+                .map_err(|_| Failure::new(format!("the example upstream knows no `{audience}`")))?;
             let key = binding_key(&management.store, &managed.api);
             let key: &[u8; 32] =
                 key.expose().try_into().map_err(|_| Failure::new("a binding key has 32 bytes"))?;
@@ -170,7 +175,9 @@ impl Upstream {
             clock: Arc::new(upstream::SystemClock),
         };
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let io = |error: std::io::Error| Failure::new(format!("the example upstream cannot be started ({})", error.kind()));
+        let io = |error: std::io::Error| {
+            Failure::new(format!("the example upstream cannot be started ({})", error.kind()))
+        };
         listener.set_nonblocking(true).map_err(io)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io)?;
         let serve = move || {
@@ -223,7 +230,10 @@ fn settings(place: &Place, upstream: SocketAddr) -> Result<(Config, Source), Fai
         api.upstream = format!("http://{upstream}");
     }
     let listener = |offset, api: Option<&str>, tls, plain_http| {
-        let api = api.map(str::parse).transpose().map_err(|e: claviger::id::IdError| Failure::new(e.to_string()))?;
+        let api = api
+            .map(str::parse)
+            .transpose()
+            .map_err(|e: claviger::id::IdError| Failure::new(e.to_string()))?;
         Ok::<_, Failure>(Listener { address: address(offset)?, tls, api, plain_http })
     };
     config.listener = vec![
@@ -239,7 +249,8 @@ fn settings(place: &Place, upstream: SocketAddr) -> Result<(Config, Source), Fai
 
 /// The development certificate, made at the first start.
 fn certificate(data: &Path) -> Result<Certificate, Failure> {
-    let files = Certificate { certificate_file: data.join("dev-cert.pem"), key_file: data.join("dev-key.pem") };
+    let files =
+        Certificate { certificate_file: data.join("dev-cert.pem"), key_file: data.join("dev-key.pem") };
     if files.certificate_file.exists() && files.key_file.exists() {
         return Ok(files);
     }
@@ -251,8 +262,8 @@ fn certificate(data: &Path) -> Result<Certificate, Failure> {
         let certificate = params.self_signed(&key)?;
         Ok::<_, rcgen::Error>((certificate.pem(), key.serialize_pem()))
     };
-    let (certificate, key) =
-        made().map_err(|error| Failure::new(format!("no development certificate could be made ({error})")))?;
+    let (certificate, key) = made()
+        .map_err(|error| Failure::new(format!("no development certificate could be made ({error})")))?;
     write_private(&files.key_file, &key)?;
     write_private(&files.certificate_file, &certificate)?;
     Ok(files)
@@ -264,7 +275,8 @@ pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
     part.push(".part");
     let part = PathBuf::from(part);
     let write = || {
-        let mut file = std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&part)?;
+        let mut file =
+            std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&part)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&part, path)
@@ -283,7 +295,10 @@ fn write_env(path: &Path, variables: &BTreeMap<String, String>) -> Result<(), Fa
 /// What an earlier start has left, nothing if there was none.
 fn read_env(path: &Path) -> BTreeMap<String, String> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
-    text.lines().filter_map(|line| line.split_once('=')).map(|(name, value)| (name.into(), value.into())).collect()
+    text.lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect()
 }
 
 /// One of the demonstration's tenants.
@@ -304,7 +319,8 @@ async fn provision(
     let mut set = |name: &str, value: String| {
         env.insert(name.to_owned(), value);
     };
-    let url = |at: usize| app.addresses().get(at).map(|address| format!("http://{address}")).unwrap_or_default();
+    let url =
+        |at: usize| app.addresses().get(at).map(|address| format!("http://{address}")).unwrap_or_default();
     set("CLAVIGER_OPS", format!("http://{}", app.ops_address()));
     set("CLAVIGER_CONFIG", place.data.join(SETTINGS).display().to_string());
 
@@ -316,8 +332,7 @@ async fn provision(
         let home = home(management, "synq", name, email, "Standard").await?;
         let store = management.operator().tenant(home.tenant);
         if prefix == "SYNQ2" {
-            let update =
-                TenantUpdate { name: None, plan: None, requires_identity_headers: Some(true) };
+            let update = TenantUpdate { name: None, plan: None, requires_identity_headers: Some(true) };
             store.tenant_update(update).await?;
         }
         set(&format!("{prefix}_EMAIL"), email.into());
@@ -372,7 +387,9 @@ async fn provision(
     set("SYNCELLO2_URL", url(3));
     let home = home(management, "syncello", "Trade Winds", "first@tradewinds.example", "Standard").await?;
     let store = management.operator().tenant(home.tenant);
-    for (prefix, email) in [("SYNCELLO", "first@tradewinds.example"), ("SYNCELLO2", "second@tradewinds.example")] {
+    for (prefix, email) in
+        [("SYNCELLO", "first@tradewinds.example"), ("SYNCELLO2", "second@tradewinds.example")]
+    {
         let members = store.member_list(home.org).await?;
         let account = match members.iter().find(|member| member.email == email) {
             Some(member) => member.account,
@@ -391,7 +408,13 @@ async fn provision(
 }
 
 /// The tenant of that name, made if there is none.
-async fn home(management: &Management, realm: &str, name: &str, email: &str, plan: &str) -> Result<Home, Failure> {
+async fn home(
+    management: &Management,
+    realm: &str,
+    name: &str,
+    email: &str,
+    plan: &str,
+) -> Result<Home, Failure> {
     let operator = management.operator();
     let realm = crate::management::parse(realm, "realm")?;
     let mut after: Option<TenantView> = None;
@@ -400,10 +423,12 @@ async fn home(management: &Management, realm: &str, name: &str, email: &str, pla
         if let Some(found) = page.iter().find(|tenant| tenant.name == name) {
             let store = operator.tenant(found.tenant);
             let org = store.org_list().await?.first().map(|org| org.org);
-            let org = org.ok_or_else(|| Failure::new(format!("the tenant `{name}` has no organization any more")))?;
+            let org =
+                org.ok_or_else(|| Failure::new(format!("the tenant `{name}` has no organization any more")))?;
             let members = store.member_list(org).await?;
             let owner = members.iter().find(|member| member.email == email).map(|member| member.account);
-            let owner = owner.ok_or_else(|| Failure::new(format!("`{email}` is no member of `{name}` any more")))?;
+            let owner =
+                owner.ok_or_else(|| Failure::new(format!("`{email}` is no member of `{name}` any more")))?;
             return Ok(Home { tenant: found.tenant, org, owner });
         }
         match page.into_iter().next_back() {
@@ -418,6 +443,8 @@ async fn home(management: &Management, realm: &str, name: &str, email: &str, pla
             plan: crate::management::parse(plan, "plan")?,
             organization: name.into(),
             owner: crate::management::parse(email, "e-mail")?,
+
+            password_hash: None,
         })
         .await?;
     Ok(Home { tenant: created.tenant, org: created.org, owner: created.account })

@@ -84,7 +84,11 @@ impl Journal {
             None => None,
             Some(sink) => {
                 let shared = shared.clone();
-                Some(std::thread::Builder::new().name("access-log".into()).spawn(move || write_out(&shared, sink))?)
+                Some(
+                    std::thread::Builder::new()
+                        .name("access-log".into())
+                        .spawn(move || write_out(&shared, sink))?,
+                )
             }
         };
         Ok(Self { shared, writer })
@@ -168,7 +172,13 @@ impl Line<'_> {
                 c => out.push(c),
             }
         }
-        write!(out, "\",\"client\":\"{}\",\"status\":{},\"micros\":{}", self.client, self.status.as_u16(), self.micros)?;
+        write!(
+            out,
+            "\",\"client\":\"{}\",\"status\":{},\"micros\":{}",
+            self.client,
+            self.status.as_u16(),
+            self.micros
+        )?;
         match self.outcome {
             Ok(permit) => {
                 let principal = permit.principal();

@@ -89,7 +89,10 @@ pub struct ManagedApi {
 
 impl Management {
     /// The operator's part of the store.
-    #[expect(clippy::disallowed_methods, reason = "a command on the operator's own machine, or over a socket that only they can open")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a command on the operator's own machine, or over a socket that only they can open"
+    )]
     pub fn operator(&self) -> Operator {
         self.store.operator(&claviger::danger::OperatorPermit::for_command("operator"))
     }
@@ -111,8 +114,10 @@ impl Management {
         let name: ApiName = parse(name, "--api")?;
         self.apis.get(&name).ok_or_else(|| {
             let known: Vec<String> = self.apis.keys().map(|name| format!("`{name}`")).collect();
-            Failure::new(format!("there is no API called `{name}`"))
-                .hint(format!("the settings have {}", if known.is_empty() { "none".into() } else { known.join(", ") }))
+            Failure::new(format!("there is no API called `{name}`")).hint(format!(
+                "the settings have {}",
+                if known.is_empty() { "none".into() } else { known.join(", ") }
+            ))
         })
     }
 

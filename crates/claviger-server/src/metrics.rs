@@ -26,7 +26,6 @@ pub struct Metrics {
     requests: Family<Outcome, Counter>,
     decide: Histogram,
     lag: Gauge<f64, AtomicU64>,
-    connections: Gauge,
     access_lines_lost: Counter,
 }
 
@@ -58,15 +57,13 @@ impl Default for Metrics {
             Unit::Seconds,
             lag.clone(),
         );
-        let connections = Gauge::default();
-        registry.register("connections", "Client connections that are open", connections.clone());
         let access_lines_lost = Counter::default();
         registry.register(
             "access_lines_lost",
             "Lines of the access log that were dropped because it could not be written fast enough",
             access_lines_lost.clone(),
         );
-        Self { registry, requests, decide, lag, connections, access_lines_lost }
+        Self { registry, requests, decide, lag, access_lines_lost }
     }
 }
 
@@ -88,10 +85,12 @@ impl Metrics {
     }
 
     /// Everything in the OpenMetrics text format, with these figures as of now.
-    pub fn text(&self, lag_millis: u64, connections: usize) -> String {
-        #[expect(clippy::cast_precision_loss, reason = "a lag of more than 2^53 milliseconds is no figure any more")]
+    pub fn text(&self, lag_millis: u64) -> String {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a lag of more than 2^53 milliseconds is no figure any more"
+        )]
         self.lag.set(lag_millis as f64 / 1000.0);
-        self.connections.set(i64::try_from(connections).unwrap_or(i64::MAX));
         let mut out = String::new();
         // Writing to a string does not fail.
         let _ = text::encode(&mut out, &self.registry);
@@ -114,7 +113,10 @@ impl ApiMetrics {
     }
 
     /// A decision took this long.
-    #[expect(clippy::cast_precision_loss, reason = "a decision of more than 2^53 nanoseconds is no figure any more")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a decision of more than 2^53 nanoseconds is no figure any more"
+    )]
     pub fn decided(&self, nanos: u64) {
         self.decide.observe(nanos as f64 / 1e9);
     }

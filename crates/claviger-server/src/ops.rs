@@ -40,7 +40,7 @@ impl Ops {
 
     fn metrics(&self) -> String {
         let figures = self.memory.figures();
-        let mut text = self.metrics.text(figures.lag_millis, 0);
+        let mut text = self.metrics.text(figures.revision_lag_millis.unwrap_or(0));
         // The figures below are kept by others as plain numbers; they are written in the same format.
         let end = text.trim_end().strip_suffix("# EOF").map(str::len);
         text.truncate(end.unwrap_or(text.len()));
@@ -50,15 +50,21 @@ impl Ops {
             ("directory_hits", "Look-ups answered from memory", figures.hits),
             ("directory_misses", "Look-ups that went to the store", figures.misses),
             ("directory_load_failures", "Reads of the store that failed", figures.load_failures),
-            ("directory_reread_differences", "Records that had changed without word from the feed", figures.reread_differences),
+            (
+                "directory_reread_differences",
+                "Records that had changed without word from the feed",
+                figures.reread_differences,
+            ),
         ] {
             text.push_str(&format!("# HELP claviger_{name} {help}.\n# TYPE claviger_{name} counter\nclaviger_{name}_total {value}\n"));
         }
         for (name, help, value) in [
-            ("directory_entries", "Records held in memory", figures.entries),
+            ("directory_entries", "Records held in memory", figures.entries as u64),
             ("limit_counters", "Limits that are being counted", self.gateway.door.limiter().len() as u64),
         ] {
-            text.push_str(&format!("# HELP claviger_{name} {help}.\n# TYPE claviger_{name} gauge\nclaviger_{name} {value}\n"));
+            text.push_str(&format!(
+                "# HELP claviger_{name} {help}.\n# TYPE claviger_{name} gauge\nclaviger_{name} {value}\n"
+            ));
         }
         text.push_str("# EOF\n");
         text
@@ -86,9 +92,11 @@ impl Handler for Ops {
                 Ok(()) => answer(StatusCode::OK, TEXT, "ready\n".into()),
                 Err(why) => answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("not ready: {why}\n")),
             },
-            "/metrics" => {
-                answer(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", self.metrics())
-            }
+            "/metrics" => answer(
+                StatusCode::OK,
+                "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                self.metrics(),
+            ),
             "/.well-known/jwks.json" => match jwk_set(&self.store, &Line::Principal).await {
                 Some(set) => answer(StatusCode::OK, "application/jwk-set+json", set),
                 None => answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, "the keys could not be read\n".into()),

@@ -16,7 +16,12 @@ const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 const RETRY: HeaderName = HeaderName::from_static("x-ratelimit-retryafter");
 
 /// The answer to a refused request.
-pub fn refuse(refusal: &Refusal, envelope: &Envelope, request_id: &HeaderValue, clock: &dyn Clock) -> Response<Body> {
+pub fn refuse(
+    refusal: &Refusal,
+    envelope: &Envelope,
+    request_id: &HeaderValue,
+    clock: &dyn Clock,
+) -> Response<Body> {
     let body = envelope.body(refusal, request_id.to_str().unwrap_or_default());
     let mut response = Response::new(Body::full(body.text));
     *response.status_mut() = refusal.status();
@@ -51,7 +56,8 @@ pub fn refuse(refusal: &Refusal, envelope: &Envelope, request_id: &HeaderValue, 
 
 /// Says where a limit stands: how much there is, how much is left, and when there will be more, in Unix seconds.
 pub fn write_limit(headers: &mut HeaderMap, state: &LimitState, now: UnixMillis) {
-    let reset = now.plus_millis(i64::try_from(state.reset_millis).unwrap_or(i64::MAX)).plus_millis(999).seconds();
+    let reset =
+        now.plus_millis(i64::try_from(state.reset_millis).unwrap_or(i64::MAX)).plus_millis(999).seconds();
     headers.insert(LIMIT, state.limit.into());
     headers.insert(REMAINING, state.remaining.into());
     headers.insert(RESET, reset.into());

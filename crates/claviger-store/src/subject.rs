@@ -146,9 +146,13 @@ impl Subject {
                 .map(|((t, o), a)| Self::Member(t, o, a)),
             "session" => both(part().parse().ok(), part().parse().ok()).map(|(t, s)| Self::Session(t, s)),
             "user_secret" => Some(Self::UserSecret(part().into())),
-            "foreign_identity" => part().parse().ok().map(|t| Self::ForeignIdentity(t, part().into(), part().into())),
+            "foreign_identity" => {
+                part().parse().ok().map(|t| Self::ForeignIdentity(t, part().into(), part().into()))
+            }
             "identity_key" => part().parse().ok().map(|realm| Self::IdentityKey(realm, part().into())),
-            "revoked_token" => both(part().parse().ok(), part().parse().ok()).map(|(t, j)| Self::RevokedToken(t, j)),
+            "revoked_token" => {
+                both(part().parse().ok(), part().parse().ok()).map(|(t, j)| Self::RevokedToken(t, j))
+            }
             _ => None,
         };
         read.ok_or_else(|| UnknownSubject { kind: kind.to_owned() })

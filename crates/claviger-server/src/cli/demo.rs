@@ -35,9 +35,16 @@ impl Demo {
         let demo = Running::start(&place, &world)?;
         let address = |at: usize| demo.app().addresses().get(at).map(ToString::to_string).unwrap_or_default();
         print::line("Claviger is running, with data for trying out and a development certificate.");
-        print::line(&format!("  all APIs by Host   http://{}   over TLS: https://{}", address(0), address(4)));
+        print::line(&format!(
+            "  all APIs by Host   http://{}   over TLS: https://{}",
+            address(0),
+            address(4)
+        ));
         print::line(&format!("  Synq               http://{}   identity tokens", address(1)));
-        print::line(&format!("  Synaptiq           http://{}   API keys (its HTTPS rule is off here, for development)", address(2)));
+        print::line(&format!(
+            "  Synaptiq           http://{}   API keys (its HTTPS rule is off here, for development)",
+            address(2)
+        ));
         print::line(&format!("  Syncello           http://{}   user tokens", address(3)));
         print::line(&format!("  health, metrics    http://{}", demo.app().ops_address()));
         print::line(&format!("  variables          {}", demo.env_file().display()));

@@ -97,7 +97,9 @@ fn directory_finding(database: &Path) -> Option<String> {
 }
 
 fn port_finding(address: std::net::SocketAddr) -> Option<String> {
-    std::net::TcpListener::bind(address).err().map(|error| format!("it cannot be listened on ({})", error.kind()))
+    std::net::TcpListener::bind(address)
+        .err()
+        .map(|error| format!("it cannot be listened on ({})", error.kind()))
 }
 
 fn upstream_finding(url: &str) -> Option<String> {

@@ -47,12 +47,18 @@ pub(crate) struct Explain {
 /// The same with its credential, on its way to a server.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Question {
-    credential: Option<Zeroizing<String>>,
+    credential: Option<String>,
     method: String,
     host: String,
     path: String,
     headers: Vec<String>,
     from: String,
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.credential);
+    }
 }
 
 impl std::fmt::Debug for Question {
@@ -63,7 +69,7 @@ impl std::fmt::Debug for Question {
 
 impl Explain {
     pub(super) fn run(self, config: &Path, json: bool) -> Result<ExitCode, Failure> {
-        let credential = if self.no_credential { None } else { Some(self.read_credential()?) };
+        let credential = if self.no_credential { None } else { Some(self.read_credential()?.to_string()) };
         let question = Question {
             credential,
             method: self.method,
@@ -83,7 +89,10 @@ impl Explain {
             let verdict = match answer.get("status").and_then(Value::as_u64) {
                 None => "let in".to_owned(),
                 Some(status) => {
-                    format!("refused: {status} {}", answer.get("code").and_then(Value::as_str).unwrap_or_default())
+                    format!(
+                        "refused: {status} {}",
+                        answer.get("code").and_then(Value::as_str).unwrap_or_default()
+                    )
                 }
             };
             print::line(&verdict);
@@ -121,8 +130,13 @@ impl Question {
         let headers = self.headers()?;
         let mut told = Explanation::default();
         if let Some(target) = told.step(Step::Route, Target::of(&uri)) {
-            let inbound =
-                Inbound { method: &method, target, headers: &headers, client: parse(&self.from, "--from")?, secure: true };
+            let inbound = Inbound {
+                method: &method,
+                target,
+                headers: &headers,
+                client: parse(&self.from, "--from")?,
+                secure: true,
+            };
             let need = api.api.routes.need(&method, &target);
             let mut routed = Explanation::default();
             match routed.step(Step::Route, need) {
@@ -130,7 +144,8 @@ impl Question {
                     let demands: Vec<String> = need
                         .demands()
                         .map(|demand| {
-                            let on = demand.resource.as_ref().map_or("everything", |resource| resource.as_str());
+                            let on =
+                                demand.resource.as_ref().map_or("everything", |resource| resource.as_str());
                             format!("{} on {on}", demand.access)
                         })
                         .collect();
@@ -154,9 +169,10 @@ impl Question {
             headers.append(parse::<HeaderName>(name.trim(), "--header")?, parse(value.trim(), "--header")?);
         }
         if let Some(credential) = &self.credential {
-            let value = Zeroizing::new(format!("Bearer {}", credential.as_str()));
+            let value = Zeroizing::new(format!("Bearer {}", credential));
             let value = HeaderValue::from_str(&value);
-            let mut value = value.map_err(|_| Failure::new("the credential has characters that no header can carry"))?;
+            let mut value =
+                value.map_err(|_| Failure::new("the credential has characters that no header can carry"))?;
             value.set_sensitive(true);
             headers.append(header::AUTHORIZATION, value);
         }

@@ -123,7 +123,9 @@ impl KeyCommand {
                     None => {
                         let realm = store.tenant_view().await?.realm;
                         let api = management.api_of_realm(&realm);
-                        let api = api.ok_or_else(|| Failure::new(format!("no API of the settings is of realm `{realm}`")))?;
+                        let api = api.ok_or_else(|| {
+                            Failure::new(format!("no API of the settings is of realm `{realm}`"))
+                        })?;
                         api.api.key_prefix.clone()
                     }
                 };
@@ -132,7 +134,11 @@ impl KeyCommand {
                     .transpose()?
                     .map(|time| claviger::clock::UnixMillis(time.as_millisecond()));
                 let networks = networks
-                    .map(|list| list.iter().map(|text| parse::<Network>(text, "--networks")).collect::<Result<Vec<_>, _>>())
+                    .map(|list| {
+                        list.iter()
+                            .map(|text| parse::<Network>(text, "--networks"))
+                            .collect::<Result<Vec<_>, _>>()
+                    })
                     .transpose()?
                     .map(Networks::new);
                 let new = NewApiKey {

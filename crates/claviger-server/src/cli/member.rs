@@ -84,13 +84,17 @@ fn view(member: &MemberView) -> Value {
 }
 
 /// The tenant's part of the store, the organization and the member's account.
-pub(super) async fn find(management: &Management, who: &Who) -> Result<(TenantStore, OrgId, AccountId), Failure> {
+pub(super) async fn find(
+    management: &Management,
+    who: &Who,
+) -> Result<(TenantStore, OrgId, AccountId), Failure> {
     let store = management.tenant(&who.org.tenant.tenant)?;
     let org = org(&who.org.org)?;
     let email: Email = parse(&who.email, "--email")?;
     let members = store.member_list(org).await?;
     let member = members.iter().find(|member| member.email.eq_ignore_ascii_case(email.as_str()));
-    let member = member.ok_or_else(|| Failure::new(format!("`{}` is no member of this organization", who.email)))?;
+    let member =
+        member.ok_or_else(|| Failure::new(format!("`{}` is no member of this organization", who.email)))?;
     let account = member.account;
     Ok((store, org, account))
 }

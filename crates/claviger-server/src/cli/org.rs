@@ -54,12 +54,20 @@ fn view(org: &OrgView) -> Value {
 
 impl OrgCommand {
     pub(super) async fn run(self, management: &Management) -> Result<Value, Failure> {
-        let open = |of: &InOrg| -> Result<_, Failure> { Ok((management.tenant(&of.tenant.tenant)?, org(&of.org)?)) };
+        let open =
+            |of: &InOrg| -> Result<_, Failure> { Ok((management.tenant(&of.tenant.tenant)?, org(&of.org)?)) };
         match self {
-            Self::Create { tenant, name } => Ok(view(&management.tenant(&tenant.tenant)?.org_create(&name).await?)),
-            Self::List(tenant) => {
-                Ok(management.tenant(&tenant.tenant)?.org_list().await?.iter().map(view).collect::<Vec<_>>().into())
+            Self::Create { tenant, name } => {
+                Ok(view(&management.tenant(&tenant.tenant)?.org_create(&name).await?))
             }
+            Self::List(tenant) => Ok(management
+                .tenant(&tenant.tenant)?
+                .org_list()
+                .await?
+                .iter()
+                .map(view)
+                .collect::<Vec<_>>()
+                .into()),
             Self::View(of) => {
                 let (store, id) = open(&of)?;
                 Ok(view(&store.org_view(id).await?))

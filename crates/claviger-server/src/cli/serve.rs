@@ -26,7 +26,8 @@ pub(super) fn serve(file: &Path) -> Result<ExitCode, Failure> {
 
 /// Waits for SIGTERM or SIGINT.
 pub(super) async fn told_to_stop() -> Result<(), Failure> {
-    let listen = |kind| signal(kind).map_err(|error| Failure::new(format!("signals cannot be heard ({error})")));
+    let listen =
+        |kind| signal(kind).map_err(|error| Failure::new(format!("signals cannot be heard ({error})")));
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     tokio::select! {
         _ = terminate.recv() => {}

@@ -46,12 +46,8 @@ impl StoreCommand {
             }
             Self::Check => {
                 let keyring = Keyring::load(&config.keyring.file)?;
-                let opened = Store::open(
-                    &store_settings(&config),
-                    keyring,
-                    MachineClock::new(),
-                    Arc::new(SystemRandom),
-                );
+                let settings = store_settings(&config);
+                let opened = Store::open(&settings, keyring, MachineClock::new(), Arc::new(SystemRandom));
                 let store = runtime.block_on(opened)?;
                 runtime.block_on(store.close());
                 json!({ "store": config.store.url.shown(), "walls": "standing", "keyring": "the store's own" })

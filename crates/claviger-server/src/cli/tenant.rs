@@ -97,6 +97,8 @@ impl TenantCommand {
                         name,
                         plan,
                         owner: parse(&owner_email, "--owner-email")?,
+
+                        password_hash: None,
                     })
                     .await?;
                 Ok(json!({

@@ -121,7 +121,9 @@ impl TokenCommand {
                 let line = Line::Identity(realm);
                 let system = identity_tokens::system(&management.store);
                 match (step.as_str(), kid) {
-                    ("next", None) => Ok(json!({ "kid": system.signing_key_next(&line, algorithm).await?, "state": "next" })),
+                    ("next", None) => Ok(
+                        json!({ "kid": system.signing_key_next(&line, algorithm).await?, "state": "next" }),
+                    ),
                     ("activate", None) => {
                         Ok(json!({ "kid": system.signing_key_activate(&line).await?, "state": "active" }))
                     }

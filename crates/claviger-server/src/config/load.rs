@@ -304,7 +304,9 @@ mod tests {
 
     #[test]
     fn an_api_can_be_like_another_one() {
-        let text = format!("{API}errors = \"error-text\"\n[[api]]\nlike = \"orders\"\nname = \"strict\"\nhosts = [\"b\"]\n");
+        let text = format!(
+            "{API}errors = \"error-text\"\n[[api]]\nlike = \"orders\"\nname = \"strict\"\nhosts = [\"b\"]\n"
+        );
         let (config, _) = Config::parse(Path::new("claviger.toml"), text).unwrap();
         assert_eq!(config.api[1].name.as_str(), "strict");
         assert_eq!(config.api[1].realm.as_str(), "orders");

@@ -45,7 +45,8 @@ pub(super) fn preflight(
     allow(headers, origin);
     let allowed: HeaderValue = need.not_among().unwrap_or(method.as_str()).parse().ok()?;
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, allowed);
-    let names: [HeaderName; 3] = [header::AUTHORIZATION, header::CONTENT_TYPE, HeaderName::from_static("idempotency-key")];
+    let names: [HeaderName; 3] =
+        [header::AUTHORIZATION, header::CONTENT_TYPE, HeaderName::from_static("idempotency-key")];
     let identity = &surface.served.api.identity_headers.names;
     let list: Vec<&str> = names.iter().chain(identity).map(HeaderName::as_str).collect();
     if let Ok(list) = HeaderValue::from_str(&list.join(", ")) {

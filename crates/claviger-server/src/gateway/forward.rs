@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use claviger::Permit;
 use claviger::protected::{is_protected, remove_protected};
 use claviger::refusal::{Reason, Refusal};
 use claviger::route::Need;
-use claviger::Permit;
 use http::{HeaderName, HeaderValue, Response, header};
 
 use crate::respond::REQUEST_ID;
-use crate::wire::{Body, BodyError, Exchange, PhaseLimits, SendError, TunnelError, TunnelRules, hop, websocket};
+use crate::wire::{
+    Body, BodyError, Exchange, PhaseLimits, SendError, TunnelError, TunnelRules, hop, websocket,
+};
 
 use super::standing::Standing;
 use super::{Course, Gateway, Surface};
@@ -36,7 +38,8 @@ impl Gateway {
         let (mut parts, body) = request.into_parts();
         self.write_headers(surface, &mut parts, &permit, course, secure)?;
         let identity = served.api.identity_headers.names.clone();
-        let keep_trailer = move |name: &HeaderName| name != header::AUTHORIZATION && !is_protected(name.as_str(), &identity);
+        let keep_trailer =
+            move |name: &HeaderName| name != header::AUTHORIZATION && !is_protected(name.as_str(), &identity);
         let body = body.limit(served.max_body_bytes).map_err(body_refused)?;
         let body = body.idle_limit(served.body_idle).filter_trailers(Arc::new(keep_trailer));
         let request = http::Request::from_parts(parts, body);
@@ -49,11 +52,13 @@ impl Gateway {
         match upgrade {
             Some(client) if need.websocket() => {
                 let rules = TunnelRules { allowed: standing, lifetime: self.time_left(&permit) };
-                websocket(&surface.upstream, request, client, &limits, rules).await.map_err(|error| match error {
-                    TunnelError::BadHandshake => {
-                        Reason::MalformedRequest { why: "not a WebSocket handshake of version 13" }.into()
+                websocket(&surface.upstream, request, client, &limits, rules).await.map_err(|error| {
+                    match error {
+                        TunnelError::BadHandshake => {
+                            Reason::MalformedRequest { why: "not a WebSocket handshake of version 13" }.into()
+                        }
+                        TunnelError::Send(error) => send_refused(&error),
                     }
-                    TunnelError::Send(error) => send_refused(&error),
                 })
             }
             // Without its upgrade headers, which are hop-by-hop, the request is an ordinary one.

@@ -54,7 +54,10 @@ pub struct Surface {
 /// Where the published key sets come from.
 pub trait KeySets: fmt::Debug + Send + Sync {
     /// The realm's public keys for identity tokens, as the text of a JWK set.
-    fn jwk_set(&self, realm: &claviger::id::RealmName) -> futures_util::future::BoxFuture<'static, Option<String>>;
+    fn jwk_set(
+        &self,
+        realm: &claviger::id::RealmName,
+    ) -> futures_util::future::BoxFuture<'static, Option<String>>;
 }
 
 /// Serves all APIs.
@@ -189,9 +192,9 @@ impl Handler for Gateway {
 
     fn refuse(&self, defect: Defect) -> Response<Body> {
         let reason = match defect {
-            Defect::BothFramings => {
-                Reason::MalformedRequest { why: "the request has both a Content-Length and a Transfer-Encoding" }
-            }
+            Defect::BothFramings => Reason::MalformedRequest {
+                why: "the request has both a Content-Length and a Transfer-Encoding",
+            },
             Defect::UnknownTransferCoding => {
                 Reason::MalformedRequest { why: "the request has another transfer coding than chunked" }
             }
@@ -212,8 +215,13 @@ impl Gateway {
         let secure = self.is_secure(&exchange) || self.is_local_development(&exchange);
         let (method, uri) = (exchange.request.method().clone(), exchange.request.uri().clone());
         let target = Target::of(&uri)?;
-        let inbound =
-            Inbound { method: &method, target, headers: exchange.request.headers(), client: course.client, secure };
+        let inbound = Inbound {
+            method: &method,
+            target,
+            headers: exchange.request.headers(),
+            client: course.client,
+            secure,
+        };
         if let Err(refused) = api.check_transport(secure) {
             self.tell_the_owner(&surface, &exchange, course.client);
             return Err(refused.into());

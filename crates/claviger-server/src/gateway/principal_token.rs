@@ -164,7 +164,10 @@ impl PrincipalTokens {
 
     fn shard(&self, id: &str) -> &Mutex<HashMap<(ApiName, String), Arc<PrincipalToken>>> {
         let sum = id.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-        #[expect(clippy::indexing_slicing, reason = "the remainder of a division by the number of shards is one of them")]
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "the remainder of a division by the number of shards is one of them"
+        )]
         &self.shards[sum % SHARDS]
     }
 

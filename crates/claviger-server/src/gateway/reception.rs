@@ -36,7 +36,9 @@ impl Gateway {
         let rules = self.listeners.get(&exchange.listener);
         let surface = match rules.and_then(|rules| rules.api.as_ref()) {
             Some(api) => self.surfaces.get(api),
-            None if host.bytes().any(|b| b.is_ascii_uppercase()) => self.hosts.get(&host.to_ascii_lowercase()),
+            None if host.bytes().any(|b| b.is_ascii_uppercase()) => {
+                self.hosts.get(&host.to_ascii_lowercase())
+            }
             None => self.hosts.get(host),
         };
         surface.cloned().ok_or_else(|| misdirected("no API answers to this host"))
