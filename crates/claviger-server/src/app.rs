@@ -531,6 +531,7 @@ fn gateway(
         let name = served.api.name.clone();
         let surface = Arc::new(Surface {
             upstream,
+            keep_trailer: crate::gateway::trailer_filter(served.api.identity_headers.names.clone()),
             binding: Binding::new(&binding_key(&management.store, &served.api)),
             metrics: metrics.of_api(Some(&name)),
             jwks: key_sets.clone(),

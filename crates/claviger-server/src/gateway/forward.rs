@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue, Response, header};
 
 use crate::respond::REQUEST_ID;
 use crate::wire::{
-    Body, BodyError, Exchange, PhaseLimits, SendError, TunnelError, TunnelRules, hop, websocket,
+    Body, BodyError, Exchange, PhaseLimits, SendError, TrailerFilter, TunnelError, TunnelRules, hop, websocket,
 };
 
 use super::standing::Standing;
@@ -37,11 +37,8 @@ impl Gateway {
         let Exchange { request, core, watch, upgrade, .. } = exchange;
         let (mut parts, body) = request.into_parts();
         self.write_headers(surface, &mut parts, &permit, course, secure)?;
-        let identity = served.api.identity_headers.names.clone();
-        let keep_trailer =
-            move |name: &HeaderName| name != header::AUTHORIZATION && !is_protected(name.as_str(), &identity);
         let body = body.limit(served.max_body_bytes).map_err(body_refused)?;
-        let body = body.idle_limit(served.body_idle).filter_trailers(Arc::new(keep_trailer));
+        let body = body.idle_limit(served.body_idle).filter_trailers(surface.keep_trailer.clone());
         let request = http::Request::from_parts(parts, body);
         let limits = PhaseLimits {
             connect: served.connect_timeout,
@@ -107,13 +104,18 @@ impl Gateway {
         headers.insert(PRINCIPAL, token.value.clone());
         headers.insert(BINDING, binding);
         headers.insert(REQUEST_ID, course.request_id.clone());
-        headers.insert(api.identity_headers.tenant().clone(), text(permit.tenant())?);
-        headers.insert(api.identity_headers.org().clone(), text(permit.org())?);
+        headers.insert(api.identity_headers.tenant().clone(), token.tenant.clone());
+        headers.insert(api.identity_headers.org().clone(), token.org.clone());
         headers.insert(FORWARDED_FOR, text(course.client)?);
         headers.insert(FORWARDED_HOST, host);
         headers.insert(FORWARDED_PROTO, HeaderValue::from_static(if secure { "https" } else { "http" }));
         Ok(())
     }
+}
+
+/// Lets every trailer pass that a client may send: neither a credential nor a header that only we may write.
+pub(crate) fn trailer_filter(identity: [HeaderName; 2]) -> TrailerFilter {
+    Arc::new(move |name| *name != header::AUTHORIZATION && !is_protected(name.as_str(), &identity))
 }
 
 fn text(value: impl std::fmt::Display) -> Result<HeaderValue, Refusal> {

@@ -27,6 +27,7 @@ use crate::metrics::{ApiMetrics, Metrics};
 use crate::respond;
 use crate::wire::{Body, Defect, Exchange, Handler, ListenerId, Upstream};
 
+pub(crate) use forward::trailer_filter;
 pub use principal_token::{Binding, PrincipalSigner, PrincipalTokens};
 pub use reception::ListenerRules;
 
@@ -37,18 +38,25 @@ pub trait SeenInClear: fmt::Debug + Send + Sync {
 }
 
 /// One API with everything that serving it takes.
-#[derive(Debug)]
 pub struct Surface {
     /// Its settings.
     pub served: ServedApi,
     /// Its upstream, with the connections to it.
     pub upstream: Upstream,
+    /// Which trailers of a request pass.
+    pub keep_trailer: crate::wire::TrailerFilter,
     /// The key that binds principal tokens to requests.
     pub binding: principal_token::Binding,
     /// Its figures.
     pub metrics: ApiMetrics,
     /// Its public keys for identity tokens, as a JWK set.
     pub jwks: Arc<dyn KeySets>,
+}
+
+impl fmt::Debug for Surface {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Surface({})", self.served.api.name)
+    }
 }
 
 /// Where the published key sets come from.
