@@ -1,4 +1,50 @@
 //! Remembers, one tenant at a time, in SQLite or PostgreSQL.
+//!
+//! A [`Store`] has four openers and no other way in: a tenant's own part, the operator's, the accounts', and that
+//! of named jobs. No row function takes a tenant's id where a tenant's part is open already, so that there is no
+//! filter to forget; behind that, the database holds each transaction to its tenant as well.
+pub mod accounts;
+pub mod actor;
+pub mod api_keys;
+pub mod audit;
+mod backend;
+pub mod email;
+pub mod error;
+mod feed;
 pub mod follower;
+pub mod foreign_identities;
+pub mod keyring;
+mod loads;
+pub mod members;
+mod migrate;
+pub mod operator;
+pub mod orgs;
+mod registry;
+pub mod revoked_tokens;
+mod seal;
+pub mod sessions;
+pub mod signing_keys;
 pub mod source;
+mod state;
+mod statement;
+pub mod store;
 pub mod subject;
+pub mod sweep;
+pub mod system_store;
+pub mod tenant_store;
+pub mod tenants;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod user_secrets;
+mod value;
+
+pub use accounts::Accounts;
+pub use actor::Actor;
+pub use claviger::danger::{OperatorPermit, SystemPermit};
+pub use email::Email;
+pub use error::StoreError;
+pub use keyring::Keyring;
+pub use operator::Operator;
+pub use store::{Settings, Store};
+pub use system_store::SystemStore;
+pub use tenant_store::TenantStore;

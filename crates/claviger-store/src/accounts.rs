@@ -1,0 +1,320 @@
+//! People: an account belongs to a realm, and is a member of organizations in any of the realm's tenants.
+
+use std::sync::Arc;
+
+use claviger::clock::UnixMillis;
+use claviger::directory::{MemberState, State};
+use claviger::id::{AccountId, OrgId, RealmName, RoleName, TenantId};
+use claviger::secret::Secret;
+use serde_json::json;
+
+use crate::actor::Actor;
+use crate::audit::Entry;
+use crate::backend::{Bound, Mode, Tx};
+use crate::email::Email;
+use crate::error::StoreError;
+use crate::state;
+use crate::statement::{Statement, statements};
+use crate::store::Inner;
+use crate::value::{Row, Value, values};
+
+statements! { "account";
+    ACCOUNT_ENSURE: Shared [Uuid, Text, Text, Text, Text, Int]
+        "INSERT INTO account (account_id, realm, email, email_key, password_hash, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (realm, email_key) DO NOTHING";
+    ACCOUNT_BY_EMAIL: Shared [Text, Text]
+        "SELECT account_id, realm, email, state, email_verified, generation, created_at FROM account
+         WHERE realm = $1 AND email_key = $2";
+    ACCOUNT: System [Uuid]
+        "SELECT account_id, realm, email, state, email_verified, generation, created_at FROM account
+         WHERE account_id = $1";
+    ACCOUNT_PASSWORD: System [Uuid] "SELECT password_hash FROM account WHERE account_id = $1";
+    ACCOUNT_SET_PASSWORD: System [Uuid, Text]
+        "UPDATE account SET password_hash = $2 WHERE account_id = $1 AND state <> 'deleted' RETURNING generation";
+    ACCOUNT_STATE: System [Uuid, Text]
+        "UPDATE account SET state = $2 WHERE account_id = $1 AND state <> 'deleted' RETURNING generation";
+    ACCOUNT_VERIFY: System [Uuid]
+        "UPDATE account SET email_verified = 1 WHERE account_id = $1 AND state <> 'deleted' RETURNING generation";
+    ACCOUNT_GENERATION: System [Uuid]
+        "UPDATE account SET generation = generation + 1 WHERE account_id = $1 RETURNING generation";
+    MEMBERSHIPS: System [Uuid]
+        "SELECT m.tenant_id, m.org_id, m.role, m.state, t.name, t.state, o.name, o.state
+         FROM member AS m
+         JOIN tenant AS t ON t.tenant_id = m.tenant_id
+         JOIN organization AS o ON o.tenant_id = m.tenant_id AND o.org_id = m.org_id
+         WHERE m.account_id = $1 AND m.state <> 'removed' AND t.state <> 'deleted' AND o.state <> 'deleted'
+         ORDER BY m.created_at, m.tenant_id, m.org_id";
+}
+
+/// The part of the store for sign-up, sign-in and refresh.
+#[derive(Debug, Clone)]
+pub struct Accounts {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) actor: Actor,
+}
+
+/// An account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountView {
+    /// Its id.
+    pub account: AccountId,
+    /// The realm it belongs to.
+    pub realm: RealmName,
+    /// Its address, as it was given.
+    pub email: String,
+    /// Whether it may act.
+    pub state: State,
+    /// Whether the address was proved.
+    pub email_verified: bool,
+    /// Sessions made under a lower number are ended.
+    pub generation: i64,
+    /// Since when it is there.
+    pub created_at: UnixMillis,
+}
+
+/// Where an account is a member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Membership {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The organization.
+    pub org: OrgId,
+    /// The account's role there.
+    pub role: RoleName,
+    /// Whether it may act there.
+    pub state: MemberState,
+    /// What the tenant is called.
+    pub tenant_name: String,
+    /// Whether the tenant may act.
+    pub tenant_state: State,
+    /// What the organization is called.
+    pub org_name: String,
+    /// Whether the organization may act.
+    pub org_state: State,
+}
+
+fn read(row: Row) -> Result<AccountView, StoreError> {
+    let mut columns = row.read();
+    Ok(AccountView {
+        account: columns.parse()?,
+        realm: columns.parse()?,
+        email: columns.text()?,
+        state: columns.state("account")?,
+        email_verified: columns.truth()?,
+        generation: columns.int()?,
+        created_at: columns.time()?,
+    })
+}
+
+/// An account that may have to be made, and what it is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    /// The id it gets if there is none.
+    pub(crate) fresh: AccountId,
+    pub(crate) realm: RealmName,
+    pub(crate) email: Email,
+    pub(crate) password_hash: Option<Secret>,
+    pub(crate) now: UnixMillis,
+}
+
+/// The realm's account of the wanted address, made if there is none.
+pub(crate) async fn ensure(tx: &mut Tx<'_>, wanted: &Wanted) -> Result<AccountId, StoreError> {
+    let (realm, email) = (wanted.realm.as_str(), &wanted.email);
+    let hash = wanted.password_hash.as_ref().and_then(Secret::expose_text);
+    tx.run(&ACCOUNT_ENSURE, values![wanted.fresh, realm, email.as_str(), email.key(), hash, wanted.now])
+        .await?;
+    let row = tx.run_one(&ACCOUNT_BY_EMAIL, values![realm, email.key()]).await?;
+    let found = read(row.ok_or(StoreError::NotFound { what: "account" })?)?;
+    if found.state == State::Deleted {
+        return Err(StoreError::NotFound { what: "account" });
+    }
+    Ok(found.account)
+}
+
+impl Accounts {
+    pub(crate) fn new(inner: Arc<Inner>, actor: Actor) -> Self {
+        Self { inner, actor }
+    }
+
+    /// The same part, with `actor` in the operator's audit.
+    #[must_use]
+    pub fn by(self, actor: Actor) -> Self {
+        Self { actor, ..self }
+    }
+
+    async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        F: AsyncFn(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.inner.run(Bound::System("accounts"), Mode::Read, work).await
+    }
+
+    /// Makes an account. `password_hash` is a PHC string, or nothing for one that cannot sign in by password.
+    ///
+    /// # Errors
+    /// If the realm has one of that address, or does not exist.
+    pub async fn account_create(
+        &self,
+        realm: &RealmName,
+        email: &Email,
+        password_hash: Option<Secret>,
+    ) -> Result<AccountView, StoreError> {
+        let (fresh, now) = (AccountId::generate(self.inner.random.as_ref()), self.inner.now());
+        let entry = self.entry("ACCOUNT_CREATED", fresh);
+        let wanted = Wanted { fresh, realm: realm.clone(), email: email.clone(), password_hash, now };
+        let work = async move |tx: &mut Tx<'_>| {
+            if ensure(tx, &wanted).await? != fresh {
+                return Err(StoreError::AlreadyExists { what: "account" });
+            }
+            entry.write(tx).await?;
+            read(
+                tx.run_one(&ACCOUNT, values![fresh])
+                    .await?
+                    .ok_or(StoreError::NotFound { what: "account" })?,
+            )
+        };
+        self.inner.run(Bound::System("accounts"), Mode::Write, work).await
+    }
+
+    /// The realm's account of that address.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn account_find(
+        &self,
+        realm: &RealmName,
+        email: &Email,
+    ) -> Result<Option<AccountView>, StoreError> {
+        let (realm, email) = (realm.clone(), email.clone());
+        self.read(async move |tx: &mut Tx<'_>| {
+            tx.run_one(&ACCOUNT_BY_EMAIL, values![realm.as_str(), email.key()]).await?.map(read).transpose()
+        })
+        .await
+    }
+
+    /// One account.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn account_view(&self, account: AccountId) -> Result<AccountView, StoreError> {
+        self.read(async move |tx: &mut Tx<'_>| {
+            read(
+                tx.run_one(&ACCOUNT, values![account])
+                    .await?
+                    .ok_or(StoreError::NotFound { what: "account" })?,
+            )
+        })
+        .await
+    }
+
+    /// The hash of the account's password, if it has one.
+    ///
+    /// # Errors
+    /// If there is no such account.
+    pub async fn account_password(&self, account: AccountId) -> Result<Option<Secret>, StoreError> {
+        self.read(async move |tx: &mut Tx<'_>| {
+            let row = tx.run_one(&ACCOUNT_PASSWORD, values![account]).await?;
+            row.ok_or(StoreError::NotFound { what: "account" })?.read().secret_text()
+        })
+        .await
+    }
+
+    /// Gives the account another password, as a PHC string.
+    ///
+    /// # Errors
+    /// If there is no such account.
+    pub async fn account_set_password(
+        &self,
+        account: AccountId,
+        password_hash: Secret,
+    ) -> Result<(), StoreError> {
+        let hash = password_hash.expose_text().map(str::to_owned);
+        let hash = hash.ok_or_else(|| StoreError::Invalid("a password's hash must be text".into()))?;
+        self.change(account, "ACCOUNT_PASSWORD_CHANGED", &ACCOUNT_SET_PASSWORD, Some(hash)).await.map(drop)
+    }
+
+    /// Notes that the account's address was proved.
+    ///
+    /// # Errors
+    /// If there is no such account.
+    pub async fn account_verify_email(&self, account: AccountId) -> Result<(), StoreError> {
+        self.change(account, "ACCOUNT_EMAIL_VERIFIED", &ACCOUNT_VERIFY, None).await.map(drop)
+    }
+
+    /// Lets the account act nowhere until it is resumed.
+    ///
+    /// # Errors
+    /// If there is no such account.
+    pub async fn account_suspend(&self, account: AccountId) -> Result<(), StoreError> {
+        let state = Some(state::text(State::Suspended).to_owned());
+        self.change(account, "ACCOUNT_SUSPENDED", &ACCOUNT_STATE, state).await.map(drop)
+    }
+
+    /// Ends a suspension.
+    ///
+    /// # Errors
+    /// If there is no such account.
+    pub async fn account_resume(&self, account: AccountId) -> Result<(), StoreError> {
+        let state = Some(state::text(State::Active).to_owned());
+        self.change(account, "ACCOUNT_RESUMED", &ACCOUNT_STATE, state).await.map(drop)
+    }
+
+    /// Ends every session of the account. Gives the new generation.
+    ///
+    /// # Errors
+    /// If there is no such account.
+    pub async fn account_revoke_tokens(&self, account: AccountId) -> Result<i64, StoreError> {
+        self.change(account, "ACCOUNT_TOKENS_REVOKED", &ACCOUNT_GENERATION, None).await
+    }
+
+    /// Where the account is a member, the oldest membership first. What is deleted or removed is left out.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn memberships(&self, account: AccountId) -> Result<Vec<Membership>, StoreError> {
+        self.read(async move |tx: &mut Tx<'_>| {
+            let rows = tx.run(&MEMBERSHIPS, values![account]).await?;
+            rows.into_iter()
+                .map(|row| {
+                    let mut columns = row.read();
+                    Ok(Membership {
+                        tenant: columns.parse()?,
+                        org: columns.parse()?,
+                        role: columns.parse()?,
+                        state: columns.member_state()?,
+                        tenant_name: columns.text()?,
+                        tenant_state: columns.state("tenant")?,
+                        org_name: columns.text()?,
+                        org_state: columns.state("organization")?,
+                    })
+                })
+                .collect()
+        })
+        .await
+    }
+
+    fn entry(&self, action: &'static str, account: AccountId) -> Entry {
+        Entry::new(&self.inner, None, &self.actor, action, ("account", account.to_string()), &json!({}))
+    }
+
+    async fn change(
+        &self,
+        account: AccountId,
+        action: &'static str,
+        statement: &'static Statement,
+        value: Option<String>,
+    ) -> Result<i64, StoreError> {
+        let entry = self.entry(action, account);
+        let work = async move |tx: &mut Tx<'_>| {
+            let mut params: Vec<Value> = vec![account.into()];
+            params.extend(value.as_deref().map(Value::from));
+            let row =
+                tx.run_one(statement, &params).await?.ok_or(StoreError::NotFound { what: "account" })?;
+            entry.write(tx).await?;
+            row.read().int()
+        };
+        self.inner.run(Bound::System("accounts"), Mode::Write, work).await
+    }
+}

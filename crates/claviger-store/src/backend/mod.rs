@@ -1,0 +1,189 @@
+//! The one place that knows there are two databases.
+//!
+//! A unit of work is one asynchronous closure over a [`Tx`], the same for both. It runs beside the engine, never
+//! on the caller's thread: callers wait for an answer that may be awaited on any runtime, and a caller who goes
+//! away leaves the unit to end by itself, so that no transaction is ever left half open.
+
+pub(crate) mod postgres;
+pub(crate) mod sqlite;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+
+use claviger::id::TenantId;
+use tokio::sync::oneshot;
+
+use crate::error::StoreError;
+use crate::follower::Follower;
+use crate::statement::{Reach, Statement};
+use crate::value::{Row, Value};
+
+/// Who follows this node's commits, once somebody does.
+pub(crate) type FollowerSlot = Arc<OnceLock<Arc<dyn Follower>>>;
+
+/// Whose rows a unit of work reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// One tenant's.
+    Tenant(TenantId),
+    /// Everybody's, for the named job.
+    System(&'static str),
+}
+
+/// Whether a unit of work changes anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Read,
+    Write,
+}
+
+/// An open transaction.
+pub(crate) struct Tx<'c> {
+    bound: Bound,
+    engine: Engine<'c>,
+    /// The first statement that failed: what follows it in the transaction is not to be trusted.
+    failed: Option<StoreError>,
+}
+
+enum Engine<'c> {
+    Sqlite(&'c rusqlite::Connection),
+    Postgres(postgres::transaction::Transaction<'c>),
+}
+
+impl<'c> Tx<'c> {
+    /// Runs a registered statement and gives its rows.
+    ///
+    /// A unit in which a statement failed cannot commit, on neither engine, whatever it makes of the error.
+    pub(crate) async fn run(
+        &mut self,
+        statement: &'static Statement,
+        params: &[Value],
+    ) -> Result<Vec<Row>, StoreError> {
+        self.guard(statement, params)?;
+        let answer = match &mut self.engine {
+            Engine::Sqlite(connection) => sqlite::run(connection, statement, params),
+            Engine::Postgres(transaction) => transaction.run(statement, params).await,
+        };
+        if let Err(error) = &answer {
+            self.failed.get_or_insert_with(|| error.clone());
+        }
+        answer
+    }
+
+    /// Runs a statement that gives one row at most.
+    pub(crate) async fn run_one(
+        &mut self,
+        statement: &'static Statement,
+        params: &[Value],
+    ) -> Result<Option<Row>, StoreError> {
+        Ok(self.run(statement, params).await?.into_iter().next())
+    }
+
+    /// The binding guard: a statement runs for the tenant that is bound or not at all.
+    fn guard(&self, statement: &'static Statement, params: &[Value]) -> Result<(), StoreError> {
+        let allowed = match (self.bound, statement.reach) {
+            (_, Reach::Shared) | (Bound::System(_), Reach::System) => true,
+            (Bound::Tenant(tenant), Reach::Tenant) => params.first() == Some(&Value::from(tenant)),
+            (Bound::System(_), Reach::Tenant) | (Bound::Tenant(_), Reach::System) => false,
+        };
+        if allowed && params.len() == statement.params.len() {
+            return Ok(());
+        }
+        Err(StoreError::Refused { why: "the statement reaches beyond what the transaction is bound to" })
+    }
+
+    fn new(bound: Bound, engine: Engine<'c>) -> Self {
+        Self { bound, engine, failed: None }
+    }
+
+    /// The end of the unit: its own error, or the first statement's that it passed over.
+    fn verdict(&mut self, outcome: Result<(), StoreError>) -> Result<(), StoreError> {
+        match (outcome, self.failed.take()) {
+            (Err(error), _) | (Ok(()), Some(error)) => Err(error),
+            (Ok(()), None) => Ok(()),
+        }
+    }
+}
+
+/// A unit of work whose types are forgotten. It can be attempted again if its transaction was lost.
+pub(crate) trait Work: Send {
+    fn attempt<'a>(
+        &'a mut self,
+        tx: &'a mut Tx<'_>,
+    ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + 'a>>;
+
+    /// Tells the caller what the last attempt gave, or that it failed.
+    fn answer(self: Box<Self>, end: Result<(), StoreError>);
+}
+
+struct Typed<F, T> {
+    work: F,
+    outcome: Option<T>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<F, T> Work for Typed<F, T>
+where
+    F: AsyncFn(&mut Tx<'_>) -> Result<T, StoreError> + Send,
+    T: Send,
+{
+    fn attempt<'a>(
+        &'a mut self,
+        tx: &'a mut Tx<'_>,
+    ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + 'a>> {
+        Box::pin(async move {
+            self.outcome = Some((self.work)(tx).await?);
+            Ok(())
+        })
+    }
+
+    fn answer(self: Box<Self>, end: Result<(), StoreError>) {
+        let Self { outcome, reply, .. } = *self;
+        let answer = end.and_then(|()| outcome.ok_or(StoreError::UnknownOutcome));
+        // A caller who has gone away does not want the answer; the unit is complete all the same.
+        let _ = reply.send(answer);
+    }
+}
+
+/// A unit of work on its way to an engine.
+pub(crate) struct Job {
+    pub(crate) bound: Bound,
+    pub(crate) mode: Mode,
+    pub(crate) work: Box<dyn Work>,
+}
+
+/// Either database.
+#[derive(Debug)]
+pub(crate) enum Backend {
+    Sqlite(sqlite::Sqlite),
+    Postgres(postgres::Postgres),
+}
+
+impl Backend {
+    /// Runs `work` in a transaction of its own, and answers when it is durable.
+    pub(crate) async fn run<T, F>(&self, bound: Bound, mode: Mode, work: F) -> Result<T, StoreError>
+    where
+        F: AsyncFn(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        T: Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job = Job { bound, mode, work: Box::new(Typed { work, outcome: None, reply }) };
+        match self {
+            Self::Sqlite(sqlite) => sqlite.submit(job).await?,
+            Self::Postgres(postgres) => postgres.submit(job).await?,
+        }
+        answer.await.unwrap_or(Err(match mode {
+            Mode::Read => StoreError::unavailable("the store was closed"),
+            Mode::Write => StoreError::UnknownOutcome,
+        }))
+    }
+
+    /// Ends the engine's threads and gives the files free. Work under way is finished first.
+    pub(crate) async fn close(&self) {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.close().await,
+            Self::Postgres(postgres) => postgres.close().await,
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! PostgreSQL: a pool of connections on a runtime of the store's own.
+
+pub(crate) mod check;
+pub(crate) mod connect;
+pub(crate) mod errors;
+pub(crate) mod prepare;
+pub(crate) mod transaction;
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use deadpool_postgres::{Object, Pool};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::task::{JoinSet, LocalSet};
+
+use super::{Engine, FollowerSlot, Job, Mode, Tx};
+use crate::error::StoreError;
+use crate::follower::Follower;
+use crate::subject::Change;
+use transaction::Transaction;
+
+/// Jobs that may wait for the runtime before callers wait for a place in the queue.
+const QUEUE: usize = 1024;
+/// How long a unit of work may take, the wait for a connection included.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// How often a unit is tried again that could not be put in an order with another one.
+const RETRIES: u32 = 5;
+
+/// An open database.
+#[derive(Debug)]
+pub(crate) struct Postgres {
+    jobs: Mutex<Option<mpsc::Sender<Job>>>,
+    queue: mpsc::WeakSender<Job>,
+    thread: watch::Receiver<()>,
+}
+
+impl Postgres {
+    /// Connects as the runtime role, checks the walls and starts the runtime.
+    ///
+    /// # Errors
+    /// If the database does not answer, or a wall does not stand.
+    pub(crate) async fn open(
+        url: &str,
+        ca_file: Option<&std::path::Path>,
+        connections: usize,
+        follower: FollowerSlot,
+    ) -> Result<Self, StoreError> {
+        let pool = connect::pool(url, ca_file, connections)?;
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let (alive, thread) = watch::channel(());
+        let (checked, check) = oneshot::channel();
+        let body = move || {
+            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => {
+                    let _ = checked
+                        .send(Err(StoreError::Setup(format!("cannot start a runtime: {}", error.kind()))));
+                    return;
+                }
+            };
+            LocalSet::new().block_on(&runtime, async move {
+                let standing = check::walls(&pool).await;
+                let go_on = standing.is_ok();
+                if checked.send(standing).is_ok() && go_on {
+                    serve(queue, pool, follower).await;
+                }
+            });
+            drop(alive);
+        };
+        let thread_of = std::thread::Builder::new().name("claviger-postgres".to_owned());
+        thread_of
+            .spawn(body)
+            .map_err(|error| StoreError::Setup(format!("cannot start a thread: {}", error.kind())))?;
+        check.await.map_err(|_| StoreError::unavailable("the store's runtime ended"))??;
+        Ok(Self { queue: jobs.downgrade(), jobs: Mutex::new(Some(jobs)), thread })
+    }
+
+    pub(crate) async fn submit(&self, job: Job) -> Result<(), StoreError> {
+        let closed = || StoreError::unavailable("the store was closed");
+        self.queue.upgrade().ok_or_else(closed)?.send(job).await.map_err(|_| closed())
+    }
+
+    pub(crate) async fn close(&self) {
+        drop(self.jobs.lock().await.take());
+        let mut thread = self.thread.clone();
+        while thread.changed().await.is_ok() {}
+    }
+}
+
+/// Runs jobs beside each other until nobody can send one any more, and those under way to their end.
+async fn serve(mut queue: mpsc::Receiver<Job>, pool: Pool, follower: FollowerSlot) {
+    let mut under_way = JoinSet::new();
+    while let Some(job) = queue.recv().await {
+        let (pool, follower) = (pool.clone(), follower.clone());
+        under_way.spawn_local(async move { serve_one(job, &pool, &follower).await });
+        while under_way.try_join_next().is_some() {}
+    }
+    while under_way.join_next().await.is_some() {}
+}
+
+async fn serve_one(mut job: Job, pool: &Pool, follower: &FollowerSlot) {
+    let committing = AtomicBool::new(false);
+    let mut end = Err(StoreError::unavailable("postgres did not answer in time"));
+    for _ in 0..=RETRIES {
+        let attempt = attempt(&mut job, pool, follower, &committing);
+        end = match tokio::time::timeout(DEADLINE, attempt).await {
+            Ok(Err(Failure::Retry(error))) => {
+                end = Err(error);
+                continue;
+            }
+            Ok(Err(Failure::Final(error))) => Err(error),
+            Ok(Ok(())) => Ok(()),
+            Err(_) if committing.load(Ordering::SeqCst) => Err(StoreError::UnknownOutcome),
+            Err(_) => Err(StoreError::unavailable("postgres did not answer in time")),
+        };
+        break;
+    }
+    job.work.answer(end);
+}
+
+/// Why an attempt failed.
+enum Failure {
+    /// Another order of the same transactions may succeed (SQLSTATE 40001).
+    Retry(StoreError),
+    Final(StoreError),
+}
+
+async fn attempt(
+    job: &mut Job,
+    pool: &Pool,
+    follower: &FollowerSlot,
+    committing: &AtomicBool,
+) -> Result<(), Failure> {
+    let borrowed =
+        pool.get().await.map_err(|_| Failure::Final(StoreError::unavailable("no connection to postgres")))?;
+    let mut guard = ScopeGuard { connection: Some(borrowed), finished: false };
+    let Some(connection) = guard.connection.as_ref() else {
+        return Err(Failure::Final(StoreError::unavailable("no connection to postgres")));
+    };
+    let mut tx = Tx::new(job.bound, Engine::Postgres(Transaction::new(connection, job.bound, job.mode)));
+    let outcome = job.work.attempt(&mut tx).await;
+    let verdict = tx.verdict(outcome);
+    let Engine::Postgres(transaction) = &mut tx.engine else {
+        return Err(Failure::Final(StoreError::unavailable("the engines were mixed up")));
+    };
+    if let Err(error) = verdict {
+        let retry = transaction.could_not_be_ordered();
+        let finished = transaction.roll_back().await.is_ok();
+        guard.finished = finished;
+        return Err(if retry { Failure::Retry(error) } else { Failure::Final(error) });
+    }
+    let mut told = Told::nobody();
+    if job.mode == Mode::Write {
+        if let Some(follower) = follower.get() {
+            let changes = transaction.own_changes().await.map_err(Failure::Final)?;
+            told = Told::of(follower.as_ref(), changes);
+        }
+        committing.store(true, Ordering::SeqCst);
+    }
+    match transaction.commit().await {
+        Ok(()) => {
+            told.committed();
+            guard.finished = true;
+            Ok(())
+        }
+        Err(_) if job.mode == Mode::Read => Ok(()),
+        Err(error) => {
+            committing.store(false, Ordering::SeqCst);
+            Err(errors::of_commit(&error))
+        }
+    }
+}
+
+/// A follower that was told of changes, and is told that they did not happen unless they did.
+struct Told<'a> {
+    follower: Option<&'a dyn Follower>,
+    changes: Vec<Change>,
+}
+
+impl<'a> Told<'a> {
+    fn nobody() -> Self {
+        Self { follower: None, changes: Vec::new() }
+    }
+
+    fn of(follower: &'a dyn Follower, changes: Vec<Change>) -> Self {
+        follower.about_to_commit(&changes);
+        Self { follower: Some(follower), changes }
+    }
+
+    fn committed(mut self) {
+        if let Some(follower) = self.follower.take() {
+            follower.committed(&self.changes);
+        }
+    }
+}
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        if let Some(follower) = self.follower {
+            follower.not_committed(&self.changes);
+        }
+    }
+}
+
+/// A connection on loan. One whose transaction was not ended never goes back into the pool, where the next
+/// borrower would find itself in another tenant's transaction.
+struct ScopeGuard {
+    connection: Option<Object>,
+    finished: bool,
+}
+
+impl Drop for ScopeGuard {
+    fn drop(&mut self) {
+        if !self.finished
+            && let Some(connection) = self.connection.take()
+        {
+            drop(Object::take(connection));
+        }
+    }
+}
+
+/// Runs `work` on a runtime of its own, so that the caller's need not be tokio's.
+pub(crate) async fn aside<T: Send + 'static>(
+    work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, StoreError> {
+    let (reply, answer) = oneshot::channel();
+    let body = move || {
+        let outcome = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime.block_on(work),
+            Err(error) => Err(StoreError::Setup(format!("cannot start a runtime: {}", error.kind()))),
+        };
+        let _ = reply.send(outcome);
+    };
+    std::thread::Builder::new()
+        .name("claviger-prepare".to_owned())
+        .spawn(body)
+        .map_err(|error| StoreError::Setup(format!("cannot start a thread: {}", error.kind())))?;
+    answer.await.unwrap_or_else(|_| Err(StoreError::unavailable("the store's runtime ended")))
+}

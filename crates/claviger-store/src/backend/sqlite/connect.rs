@@ -1,0 +1,126 @@
+//! Opens connections to the file, each with its walls.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use super::{Binding, walls};
+use crate::error::StoreError;
+
+/// Older ones can damage a file that two connections write and checkpoint.
+const OLDEST_VERSION: i32 = 3_051_003;
+/// How many prepared statements a connection keeps: more than there are.
+const PREPARED: usize = 512;
+
+/// Takes the directory's lock, which holds until the file is dropped or the process ends.
+///
+/// # Errors
+/// If another process has it.
+pub(crate) fn lock(path: &Path) -> Result<File, StoreError> {
+    let lock_path = path.with_file_name("claviger.lock");
+    let shown = lock_path.display();
+    let lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&lock_path)
+        .map_err(|error| StoreError::Setup(format!("cannot open `{shown}`: {}", error.kind())))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Setup(format!(
+            "another process uses the database in this directory: `{shown}` is locked"
+        ))),
+        Err(TryLockError::Error(error)) => {
+            Err(StoreError::Setup(format!("cannot lock `{shown}`: {}", error.kind())))
+        }
+    }
+}
+
+/// The connection that writes, migrated, without its walls yet.
+fn writable(path: &Path) -> Result<Connection, StoreError> {
+    if rusqlite::version_number() < OLDEST_VERSION {
+        return Err(StoreError::Setup(format!(
+            "sqlite {} is too old: 3.51.3 is needed",
+            rusqlite::version()
+        )));
+    }
+    let shown = path.display();
+    // Made here, so that nobody else can read it from its first moment on; the log takes over its mode.
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(|error| {
+        StoreError::Setup(format!("cannot open the database file `{shown}`: {}", error.kind()))
+    })?;
+    let failed = |error: rusqlite::Error| {
+        StoreError::Setup(format!(
+            "cannot use the database file `{shown}`: {}",
+            super::errors::of(&error, "file")
+        ))
+    };
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )
+    .map_err(failed)?;
+    prepare(&connection).map_err(failed)?;
+    let mode: String =
+        connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(failed)?;
+    if mode != "wal" {
+        return Err(StoreError::Setup(format!("`{shown}` cannot have a write-ahead log on its file system")));
+    }
+    // An acknowledged write has reached the disk.
+    connection
+        .execute_batch("PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864;")
+        .map_err(failed)?;
+    Ok(connection)
+}
+
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.execute_batch(
+        "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;",
+    )?;
+    connection.query_row("PRAGMA mmap_size = 0", [], |_| Ok(())).or_else(|error| match error {
+        rusqlite::Error::QueryReturnedNoRows => Ok(()),
+        other => Err(other),
+    })?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_prepared_statement_cache_capacity(PREPARED);
+    Ok(())
+}
+
+/// The connection of the writer: migrated first, then walled in.
+pub(crate) fn writer(path: &Path) -> Result<(Connection, Binding), StoreError> {
+    let mut connection = writable(path)?;
+    crate::migrate::sqlite(&mut connection)?;
+    let binding = Binding::default();
+    walls::writer(&mut connection, &binding)?;
+    Ok((connection, binding))
+}
+
+fn read_only(path: &Path) -> Result<Connection, StoreError> {
+    let opened =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+            .and_then(|connection| prepare(&connection).map(|()| connection));
+    opened.map_err(|error| {
+        StoreError::Setup(format!("cannot read the database file: {}", super::errors::of(&error, "file")))
+    })
+}
+
+/// A connection that sees the bound tenant's rows and no others.
+pub(crate) fn scoped_reader(path: &Path) -> Result<(Connection, Binding), StoreError> {
+    let mut connection = read_only(path)?;
+    let binding = Binding::default();
+    walls::scoped_reader(&mut connection, &binding)?;
+    Ok((connection, binding))
+}
+
+/// A connection for named jobs.
+pub(crate) fn system_reader(path: &Path) -> Result<Connection, StoreError> {
+    let mut connection = read_only(path)?;
+    walls::system_reader(&mut connection)?;
+    Ok(connection)
+}

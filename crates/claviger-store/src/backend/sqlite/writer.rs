@@ -1,0 +1,178 @@
+//! The thread that writes, one group of jobs per COMMIT.
+//!
+//! Each job has a savepoint of its own, so that one that fails takes nothing of its neighbours with it. Nothing
+//! is answered before COMMIT has returned.
+
+use rusqlite::{Connection, ErrorCode};
+use tokio::sync::mpsc;
+
+use super::Binding;
+use crate::backend::{Engine, FollowerSlot, Job, Tx};
+use crate::error::StoreError;
+use crate::subject::{Change, Subject};
+
+/// How many jobs share a COMMIT at most.
+const GROUP: usize = 256;
+
+pub(crate) struct Writer {
+    connection: Connection,
+    binding: Binding,
+    follower: FollowerSlot,
+    /// The last line of the feed that was told to the follower.
+    told: i64,
+}
+
+/// Why a whole group came to nothing.
+enum Lost {
+    /// Nothing of it is in the file; each job may be tried by itself.
+    Undone(StoreError),
+    /// It may or may not be in the file.
+    Unknown,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        (connection, binding): (Connection, Binding),
+        follower: FollowerSlot,
+    ) -> Result<Self, StoreError> {
+        let told = connection
+            .query_row("SELECT coalesce(max(seq), 0) FROM change", [], |row| row.get(0))
+            .map_err(|error| super::errors::of(&error, "change"))?;
+        Ok(Self { connection, binding, follower, told })
+    }
+
+    /// Serves jobs until nobody can send one any more.
+    pub(crate) fn serve(&mut self, mut queue: mpsc::Receiver<Job>) {
+        while let Some(first) = queue.blocking_recv() {
+            let mut group = vec![first];
+            while group.len() < GROUP {
+                match queue.try_recv() {
+                    Ok(job) => group.push(job),
+                    Err(_) => break,
+                }
+            }
+            self.serve_group(group);
+        }
+    }
+
+    fn serve_group(&mut self, mut group: Vec<Job>) {
+        match self.commit(&mut group) {
+            Ok(ends) => {
+                for (job, end) in group.into_iter().zip(ends) {
+                    job.work.answer(end);
+                }
+            }
+            // One of them took the transaction down: alone, each gets what is its own.
+            Err(Lost::Undone(_)) if group.len() > 1 => {
+                for job in group {
+                    self.serve_group(vec![job]);
+                }
+            }
+            Err(lost) => {
+                let error = match lost {
+                    Lost::Undone(error) => error,
+                    Lost::Unknown => StoreError::UnknownOutcome,
+                };
+                for job in group {
+                    job.work.answer(Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    /// Runs the jobs in one transaction and gives each one's end.
+    fn commit(&mut self, group: &mut [Job]) -> Result<Vec<Result<(), StoreError>>, Lost> {
+        self.control("BEGIN IMMEDIATE").map_err(|error| Lost::Undone(error.0))?;
+        let mut ends = Vec::with_capacity(group.len());
+        for job in group {
+            match self.run(job) {
+                Ok(end) => ends.push(end),
+                Err(error) => {
+                    self.roll_back();
+                    return Err(Lost::Undone(error));
+                }
+            }
+        }
+        let changes = self.changes().map_err(|error| {
+            self.roll_back();
+            Lost::Undone(error)
+        })?;
+        if let Some(follower) = self.follower.get() {
+            follower.about_to_commit(&changes.1);
+        }
+        let committed = self.control("COMMIT");
+        if let Some(follower) = self.follower.get() {
+            match committed {
+                Ok(()) => follower.committed(&changes.1),
+                Err(_) => follower.not_committed(&changes.1),
+            }
+        }
+        match committed {
+            Ok(()) => {
+                self.told = changes.0;
+                Ok(ends)
+            }
+            Err((error, code)) => {
+                self.roll_back();
+                // A failed write or sync of the log may have left the commit in the file.
+                Err(if code == Some(ErrorCode::SystemIoFailure) {
+                    Lost::Unknown
+                } else {
+                    Lost::Undone(error)
+                })
+            }
+        }
+    }
+
+    /// The outer error is the transaction's: it is gone, and with it all that the jobs before have done.
+    fn run(&self, job: &mut Job) -> Result<Result<(), StoreError>, StoreError> {
+        self.control("SAVEPOINT job").map_err(|error| error.0)?;
+        let end = {
+            let _bound = self.binding.bind(job.bound);
+            super::attempt(&mut *job.work, &mut Tx::new(job.bound, Engine::Sqlite(&self.connection)))
+        };
+        if self.connection.is_autocommit() {
+            return Err(end.err().unwrap_or_else(|| StoreError::unavailable("the transaction was lost")));
+        }
+        if end.is_err() {
+            self.control("ROLLBACK TO job").map_err(|error| error.0)?;
+        }
+        self.control("RELEASE job").map_err(|error| error.0)?;
+        Ok(end)
+    }
+
+    /// What the transaction has changed, for the follower, and the last line of the feed.
+    fn changes(&self) -> Result<(i64, Vec<Change>), StoreError> {
+        if self.follower.get().is_none() {
+            return Ok((self.told, Vec::new()));
+        }
+        let read = || -> rusqlite::Result<Vec<(i64, String, String, i64)>> {
+            let mut statement = self.connection.prepare_cached(
+                "SELECT seq, kind, id, row_version FROM change WHERE seq > ?1 ORDER BY seq",
+            )?;
+            let rows = statement
+                .query_map([self.told], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+            rows.collect()
+        };
+        let rows = read().map_err(|error| super::errors::of(&error, "change"))?;
+        let mut told = self.told;
+        let mut changes = Vec::with_capacity(rows.len());
+        for (seq, kind, id, version) in rows {
+            told = told.max(seq);
+            let subject = Subject::read(&kind, &id).map_err(|_| StoreError::Corrupt { what: "change" })?;
+            changes.push(Change { subject, version });
+        }
+        Ok((told, changes))
+    }
+
+    fn control(&self, sql: &str) -> Result<(), (StoreError, Option<ErrorCode>)> {
+        let run = || self.connection.prepare_cached(sql)?.raw_execute();
+        run().map(drop).map_err(|error| (super::errors::of(&error, "transaction"), error.sqlite_error_code()))
+    }
+
+    fn roll_back(&self) {
+        if !self.connection.is_autocommit() && self.control("ROLLBACK").is_err() {
+            tracing::error!("a transaction could not be rolled back; the next one will fail too");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Who a foreign issuer's subject is here, within one tenant. Linked by issuer and subject, never by e-mail.
+
+use claviger::clock::UnixMillis;
+use claviger::id::AccountId;
+use serde_json::json;
+
+use crate::backend::Tx;
+use crate::error::StoreError;
+use crate::statement::statements;
+use crate::tenant_store::TenantStore;
+use crate::value::values;
+
+statements! { "foreign identity";
+    FOREIGN_LINK: Tenant [Uuid, Text, Text, Uuid, Int]
+        "INSERT INTO foreign_identity (tenant_id, issuer, subject, account_id, created_at) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (tenant_id, issuer, subject) DO UPDATE SET account_id = excluded.account_id, linked = 1
+             WHERE foreign_identity.linked = 0
+         RETURNING account_id";
+    FOREIGN_UNLINK: Tenant [Uuid, Text, Text]
+        "UPDATE foreign_identity SET linked = 0 WHERE tenant_id = $1 AND issuer = $2 AND subject = $3 AND linked = 1
+         RETURNING account_id";
+    FOREIGN_NOT_BEFORE: Tenant [Uuid, Text, Text, Int]
+        "UPDATE foreign_identity SET not_before = $4
+         WHERE tenant_id = $1 AND issuer = $2 AND subject = $3 AND not_before <= $4 RETURNING account_id";
+    FOREIGN_MEMBER: Tenant [Uuid, Uuid]
+        "SELECT account_id FROM member WHERE tenant_id = $1 AND account_id = $2 AND state <> 'removed' LIMIT 1";
+}
+
+/// Issuer and subject, as far as they can be told apart in the feed.
+fn well_formed(issuer: &str, subject: &str) -> Result<(String, String), StoreError> {
+    let good = |text: &str, longest: usize| {
+        !text.is_empty() && text.len() <= longest && !text.chars().any(char::is_control)
+    };
+    if good(issuer, 512) && good(subject, 255) {
+        return Ok((issuer.to_owned(), subject.to_owned()));
+    }
+    Err(StoreError::Invalid(
+        "an issuer has 1 to 512 bytes, a subject 1 to 255, and neither control characters".into(),
+    ))
+}
+
+impl TenantStore {
+    /// Lets the issuer's subject stand for the account, which has to be a member somewhere in the tenant.
+    ///
+    /// # Errors
+    /// If the subject is linked, or the account is no member.
+    pub async fn foreign_identity_link(
+        &self,
+        issuer: &str,
+        subject: &str,
+        account: AccountId,
+    ) -> Result<(), StoreError> {
+        let (tenant, now) = (self.tenant, self.inner.now());
+        let (issuer, subject) = well_formed(issuer, subject)?;
+        let entry =
+            self.entry("IDENTITY_LINKED", ("account", account.to_string()), json!({ "issuer": issuer }));
+        self.write(async move |tx: &mut Tx<'_>| {
+            let member = tx.run_one(&FOREIGN_MEMBER, values![tenant, account]).await?;
+            member.ok_or(StoreError::NotFound { what: "membership" })?;
+            let row = tx.run_one(&FOREIGN_LINK, values![tenant, &issuer, &subject, account, now]).await?;
+            row.ok_or(StoreError::AlreadyExists { what: "foreign identity" })?;
+            entry.write(tx).await
+        })
+        .await
+    }
+
+    /// Ends a link.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn foreign_identity_unlink(&self, issuer: &str, subject: &str) -> Result<(), StoreError> {
+        let tenant = self.tenant;
+        let (issuer, subject) = well_formed(issuer, subject)?;
+        let entry = self.entry(
+            "IDENTITY_UNLINKED",
+            ("foreign_identity", subject.clone()),
+            json!({ "issuer": issuer }),
+        );
+        self.write(async move |tx: &mut Tx<'_>| {
+            let row = tx.run_one(&FOREIGN_UNLINK, values![tenant, &issuer, &subject]).await?;
+            row.ok_or(StoreError::NotFound { what: "foreign identity" })?;
+            entry.write(tx).await
+        })
+        .await
+    }
+
+    /// Refuses the subject's tokens that were issued before `not_before`. The time only grows: an earlier one
+    /// would let tokens back in.
+    ///
+    /// # Errors
+    /// If there is no such identity, or its time is later already.
+    pub async fn foreign_identity_not_before(
+        &self,
+        issuer: &str,
+        subject: &str,
+        not_before: UnixMillis,
+    ) -> Result<(), StoreError> {
+        let tenant = self.tenant;
+        let (issuer, subject) = well_formed(issuer, subject)?;
+        let details = json!({ "issuer": issuer, "not_before": not_before.0 });
+        let entry = self.entry("IDENTITY_TOKENS_REVOKED", ("foreign_identity", subject.clone()), details);
+        self.write(async move |tx: &mut Tx<'_>| {
+            let row = tx.run_one(&FOREIGN_NOT_BEFORE, values![tenant, &issuer, &subject, not_before]).await?;
+            row.ok_or(StoreError::NotFound { what: "foreign identity with an earlier time" })?;
+            entry.write(tx).await
+        })
+        .await
+    }
+}

@@ -1,0 +1,371 @@
+//! The keys that the store's secrets hang on, in a file of their own.
+//!
+//! The file stands beside the database and not in it: it protects a backup of the database alone. Older peppers
+//! stay for the keys made under them, older encryption keys for what they sealed; the newest is used for all
+//! that is made.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use aws_lc_rs::{hkdf, hmac};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use claviger::api_key::{PepperId, Peppers};
+use claviger::random::Random;
+use claviger::secret::Secret;
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::error::StoreError;
+use crate::seal::{self, Place};
+
+const BYTES: usize = 32;
+
+/// Peppers, encryption keys and the secret that others are derived from.
+#[derive(Clone)]
+pub struct Keyring {
+    /// Oldest first; never empty.
+    peppers: Vec<(PepperId, Secret)>,
+    /// Oldest first; never empty.
+    encryption: Vec<(String, Secret)>,
+    derivation: Secret,
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keyring(..)")
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    version: u32,
+    derivation: String,
+    pepper: Vec<Entry>,
+    encryption: Vec<Entry>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    id: String,
+    secret: String,
+}
+
+impl Drop for Document {
+    fn drop(&mut self) {
+        self.derivation.zeroize();
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.secret.zeroize();
+    }
+}
+
+impl Entry {
+    fn of(id: &str, secret: &Secret) -> Self {
+        Self { id: id.to_owned(), secret: text(secret) }
+    }
+}
+
+fn text(secret: &Secret) -> String {
+    STANDARD.encode(secret.expose())
+}
+
+fn fresh(random: &dyn Random) -> Secret {
+    let mut bytes = vec![0; BYTES];
+    random.fill(&mut bytes);
+    Secret::new(bytes)
+}
+
+impl Keyring {
+    /// A fresh one, with one key of each kind.
+    ///
+    /// # Errors
+    /// Never in practice: its first names are well formed.
+    pub fn generate(random: &dyn Random) -> Result<Self, StoreError> {
+        let mut keyring = Self { peppers: Vec::new(), encryption: Vec::new(), derivation: fresh(random) };
+        keyring.add_pepper(random)?;
+        keyring.add_encryption_key(random);
+        Ok(keyring)
+    }
+
+    /// Adds a pepper, which keys made from now on are stored under.
+    ///
+    /// # Errors
+    /// If there are so many that the next has no short name left.
+    pub fn add_pepper(&mut self, random: &dyn Random) -> Result<(), StoreError> {
+        let id = format!("k{}", self.peppers.len() + 1).parse().map_err(StoreError::Setup)?;
+        self.peppers.push((id, fresh(random)));
+        Ok(())
+    }
+
+    /// Adds an encryption key, which everything sealed from now on is sealed under.
+    pub fn add_encryption_key(&mut self, random: &dyn Random) {
+        self.encryption.push((format!("e{}", self.encryption.len() + 1), fresh(random)));
+    }
+
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// If it cannot be read, others than its owner may read it, or it is not a keyring.
+    pub fn load(path: &Path) -> Result<Self, StoreError> {
+        let shown = path.display();
+        let unreadable = |error: std::io::Error| {
+            StoreError::Setup(format!("cannot read the keyring `{shown}`: {}", error.kind()))
+        };
+        let mode = std::fs::metadata(path).map_err(unreadable)?.permissions().mode();
+        if mode & 0o077 != 0 {
+            return Err(StoreError::Setup(format!(
+                "the keyring `{shown}` may be read by others than its owner; `chmod 600` it"
+            )));
+        }
+        let text = Zeroizing::new(std::fs::read_to_string(path).map_err(unreadable)?);
+        // What the parser says could quote a line of the file.
+        Self::parse(&text)
+            .ok_or_else(|| StoreError::Setup(format!("`{shown}` is not a keyring of this version")))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let document: Document = toml::from_str(text).ok()?;
+        let secret = |text: &String| {
+            let bytes = STANDARD.decode(text).ok()?;
+            (bytes.len() == BYTES).then(|| Secret::new(bytes))
+        };
+        let peppers: Option<Vec<_>> = document
+            .pepper
+            .iter()
+            .map(|entry| Some((entry.id.parse().ok()?, secret(&entry.secret)?)))
+            .collect();
+        let encryption: Option<Vec<_>> = document
+            .encryption
+            .iter()
+            .map(|entry| Some((entry.id.clone(), secret(&entry.secret)?)))
+            .collect();
+        let found =
+            Self { peppers: peppers?, encryption: encryption?, derivation: secret(&document.derivation)? };
+        let complete = document.version == 1 && !found.peppers.is_empty() && !found.encryption.is_empty();
+        complete.then_some(found)
+    }
+
+    /// Writes the file at `path`, readable by its owner alone, whole or not at all.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn save(&self, path: &Path) -> Result<(), StoreError> {
+        let document = Document {
+            version: 1,
+            derivation: text(&self.derivation),
+            pepper: self.peppers.iter().map(|(id, secret)| Entry::of(id.as_str(), secret)).collect(),
+            encryption: self.encryption.iter().map(|(id, secret)| Entry::of(id, secret)).collect(),
+        };
+        let shown = path.display();
+        let failed = |error: std::io::Error| {
+            StoreError::Setup(format!("cannot write the keyring `{shown}`: {}", error.kind()))
+        };
+        let text = toml::to_string(&document)
+            .map(Zeroizing::new)
+            .map_err(|_| StoreError::Setup("the keyring cannot be spelt as TOML".into()))?;
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".new");
+        let written = (|| {
+            // A leftover of an attempt that was cut short; a link in its place would lead the write elsewhere.
+            match std::fs::remove_file(&beside) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            std::fs::rename(&beside, path)?;
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+        })();
+        written.map_err(failed)
+    }
+
+    /// The peppers, as the core takes them.
+    ///
+    /// # Errors
+    /// Never in practice: a keyring has at least one.
+    pub fn peppers(&self) -> Result<Peppers, StoreError> {
+        let (newest, older) =
+            self.peppers.split_last().ok_or_else(|| StoreError::Setup("the keyring has no pepper".into()))?;
+        Ok(Peppers::new((newest.0.clone(), &newest.1), older.iter().cloned()))
+    }
+
+    /// 32 bytes for one purpose, the same each time (HKDF-SHA-256, RFC 5869, with `label` as info).
+    pub fn derive(&self, label: &str) -> Secret {
+        let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"claviger");
+        let mut out = vec![0; BYTES];
+        let info = [label.as_bytes()];
+        let filled = salt
+            .extract(self.derivation.expose())
+            .expand(&info, hkdf::HKDF_SHA256)
+            .and_then(|okm| okm.fill(&mut out));
+        debug_assert!(filled.is_ok(), "one block of output is always there");
+        Secret::new(out)
+    }
+
+    /// Seals `plain` under the newest encryption key.
+    pub(crate) fn seal(
+        &self,
+        place: &Place<'_>,
+        plain: &Secret,
+        random: &dyn Random,
+    ) -> Result<Vec<u8>, StoreError> {
+        self.encryption
+            .last()
+            .and_then(|(id, secret)| seal::seal(id, secret, place, plain, random))
+            .ok_or_else(|| StoreError::Setup("the keyring has no usable encryption key".into()))
+    }
+
+    /// Opens what was sealed for the same place under any of the encryption keys.
+    pub(crate) fn open(&self, place: &Place<'_>, sealed: &[u8]) -> Option<Secret> {
+        let (wanted, rest) = seal::key_of(sealed)?;
+        let (id, secret) = self.encryption.iter().find(|(id, _)| id == wanted)?;
+        seal::open(id, secret, place, rest)
+    }
+
+    /// A value per key that proves, without giving it away, that a keyring is the store's own.
+    pub(crate) fn checks(&self, store_id: &str) -> Vec<Check> {
+        let check = |kind: &'static str, id: &str, secret: &Secret| {
+            let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose());
+            let tag =
+                hmac::sign(&key, format!("claviger keyring check\n{store_id}\n{kind}\n{id}").as_bytes());
+            Check { kind, id: id.to_owned(), value: tag.as_ref().to_vec() }
+        };
+        let peppers = self.peppers.iter().map(|(id, secret)| check("pepper", id.as_str(), secret));
+        let encryption = self.encryption.iter().map(|(id, secret)| check("encryption", id, secret));
+        let derivation = std::iter::once(check("derivation", "d1", &self.derivation));
+        peppers.chain(encryption).chain(derivation).collect()
+    }
+}
+
+/// See [`Keyring::checks`].
+pub(crate) struct Check {
+    pub(crate) kind: &'static str,
+    pub(crate) id: String,
+    pub(crate) value: Vec<u8>,
+}
+
+/// A tenant's own key, sealed under the keyring: destroying it destroys what it sealed.
+pub(crate) struct DataKey(Secret);
+
+impl DataKey {
+    const ID: &'static str = "tenant";
+
+    /// A fresh one.
+    pub(crate) fn generate(random: &dyn Random) -> Self {
+        Self(fresh(random))
+    }
+
+    fn place(tenant: claviger::id::TenantId, id: &str) -> Place<'_> {
+        Place { tenant: Some(tenant), table: "tenant", column: "data_key", id }
+    }
+
+    /// As the tenant's row holds it.
+    pub(crate) fn sealed(
+        &self,
+        tenant: claviger::id::TenantId,
+        keyring: &Keyring,
+        random: &dyn Random,
+    ) -> Result<Vec<u8>, StoreError> {
+        keyring.seal(&Self::place(tenant, &tenant.to_string()), &self.0, random)
+    }
+
+    /// From the tenant's row.
+    pub(crate) fn open(
+        tenant: claviger::id::TenantId,
+        keyring: &Keyring,
+        sealed: &[u8],
+    ) -> Result<Self, StoreError> {
+        let opened = keyring.open(&Self::place(tenant, &tenant.to_string()), sealed);
+        opened.map(Self).ok_or(StoreError::Corrupt { what: "tenant's data key" })
+    }
+
+    pub(crate) fn seal(
+        &self,
+        place: &Place<'_>,
+        plain: &Secret,
+        random: &dyn Random,
+    ) -> Result<Vec<u8>, StoreError> {
+        seal::seal(Self::ID, &self.0, place, plain, random)
+            .ok_or(StoreError::Corrupt { what: "tenant's data key" })
+    }
+
+    pub(crate) fn unseal(&self, place: &Place<'_>, sealed: &[u8]) -> Option<Secret> {
+        let (id, rest) = seal::key_of(sealed)?;
+        (id == Self::ID).then(|| seal::open(id, &self.0, place, rest))?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use claviger::id::TenantId;
+    use claviger::testing::Counting;
+
+    fn keyring(random: &Counting) -> Keyring {
+        Keyring::generate(random).unwrap()
+    }
+
+    fn place(id: &str) -> Place<'_> {
+        Place { tenant: None, table: "signing_key", column: "sealed_key", id }
+    }
+
+    #[test]
+    fn a_sealed_value_opens_at_its_own_place_alone() {
+        let random = Counting::default();
+        let mut keyring = keyring(&random);
+        let plain = Secret::new(b"a private key".to_vec());
+        let mut sealed = keyring.seal(&place("a"), &plain, &random).unwrap();
+        keyring.add_encryption_key(&random);
+        assert_eq!(keyring.open(&place("a"), &sealed), Some(plain.clone()), "the older key still opens");
+        assert!(keyring.open(&place("b"), &sealed).is_none());
+        let elsewhere = Place { tenant: Some(TenantId::generate(&random)), ..place("a") };
+        assert!(keyring.open(&elsewhere, &sealed).is_none());
+        assert_ne!(keyring.seal(&place("a"), &plain, &random).unwrap(), sealed);
+        for at in 0..sealed.len() {
+            sealed[at] ^= 1;
+            assert!(keyring.open(&place("a"), &sealed).is_none(), "byte {at} is not covered");
+            sealed[at] ^= 1;
+        }
+    }
+
+    #[test]
+    fn a_keyring_reads_back_from_its_file_which_only_its_owner_may_read() {
+        let random = Counting::default();
+        let folder = crate::testing::Folder::make();
+        let path = folder.path().join("keyring.toml");
+        let mut keyring = keyring(&random);
+        keyring.save(&path).unwrap();
+        keyring.add_pepper(&random).unwrap();
+        keyring.save(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let read = Keyring::load(&path).unwrap();
+        assert_eq!(read.derive("cookies"), keyring.derive("cookies"));
+        assert_ne!(read.derive("cookies"), keyring.derive("biscuits"));
+        assert_eq!(read.peppers.len(), 2);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let error = Keyring::load(&path).unwrap_err().to_string();
+        assert!(error.contains("chmod 600"), "{error}");
+    }
+
+    #[test]
+    fn a_keyring_prints_nothing_and_quotes_nothing_of_a_broken_file() {
+        let folder = crate::testing::Folder::make();
+        let path = folder.path().join("keyring.toml");
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).unwrap();
+        file.write_all(b"version = 1\nderivation = \"aHVudGVyMg==\" oops").unwrap();
+        let error = Keyring::load(&path).unwrap_err().to_string();
+        assert!(!error.contains("aHVudGVyMg"), "{error}");
+        assert_eq!(format!("{:?}", keyring(&Counting::default())), "Keyring(..)");
+    }
+}

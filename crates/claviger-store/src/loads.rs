@@ -1,0 +1,266 @@
+//! Reads records for a node's memory: one query per kind of subject, whatever their number.
+//!
+//! Ids go in as one JSON array, which both engines can join with.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use claviger::api_key::KeyDigest;
+use claviger::directory::{
+    AccountRecord, ForeignIdentityRecord, KeyRecord, MemberRecord, OrgRecord, TenantRecord, UserSecretRecord,
+};
+use claviger::id::TenantId;
+use serde_json::{Value as Json, json};
+
+use crate::backend::Tx;
+use crate::error::StoreError;
+use crate::keyring::Keyring;
+use crate::statement::{Statement, statements};
+use crate::subject::{Loaded, Record, Subject};
+use crate::value::{Columns, values};
+use crate::{api_keys, sessions, signing_keys, user_secrets};
+
+statements! { "record";
+    LOAD_KEYS: System [Text]
+        "SELECT s.digest, s.row_version, k.key_id, k.tenant_id, k.org_id, k.environment, k.grants, k.state, k.expires_at,
+             s.expires_at, s.revoked, k.networks
+         FROM key_secret AS s JOIN api_key AS k ON k.tenant_id = s.tenant_id AND k.key_id = s.key_id
+         WHERE s.digest IN (SELECT unhex(j.value) FROM json_each($1) AS j)"
+        postgres "SELECT s.digest, s.row_version, k.key_id, k.tenant_id, k.org_id, k.environment, k.grants, k.state, k.expires_at,
+             s.expires_at, s.revoked, k.networks
+         FROM key_secret AS s JOIN api_key AS k ON k.tenant_id = s.tenant_id AND k.key_id = s.key_id
+         WHERE s.digest IN (SELECT decode(j.value, 'hex') FROM jsonb_array_elements_text(CAST($1 AS jsonb)) AS j(value))";
+    LOAD_TENANTS: System [Text]
+        "SELECT t.tenant_id, t.row_version, t.realm, t.state, t.generation, t.plan, t.requires_identity_headers
+         FROM json_each($1) AS j JOIN tenant AS t ON t.tenant_id = j.value ->> 0"
+        postgres "SELECT t.tenant_id, t.row_version, t.realm, t.state, t.generation, t.plan, t.requires_identity_headers
+         FROM jsonb_array_elements(CAST($1 AS jsonb)) AS j(value)
+         JOIN tenant AS t ON t.tenant_id = CAST(j.value ->> 0 AS uuid)";
+    LOAD_ORGS: System [Text]
+        "SELECT o.tenant_id, o.org_id, o.row_version, o.state, o.generation
+         FROM json_each($1) AS j
+         JOIN organization AS o ON o.tenant_id = j.value ->> 0 AND o.org_id = j.value ->> 1"
+        postgres "SELECT o.tenant_id, o.org_id, o.row_version, o.state, o.generation
+         FROM jsonb_array_elements(CAST($1 AS jsonb)) AS j(value)
+         JOIN organization AS o ON o.tenant_id = CAST(j.value ->> 0 AS uuid) AND o.org_id = CAST(j.value ->> 1 AS uuid)";
+    LOAD_ACCOUNTS: System [Text]
+        "SELECT a.account_id, a.row_version, a.realm, a.state, a.email_verified, a.generation
+         FROM json_each($1) AS j JOIN account AS a ON a.account_id = j.value ->> 0"
+        postgres "SELECT a.account_id, a.row_version, a.realm, a.state, a.email_verified, a.generation
+         FROM jsonb_array_elements(CAST($1 AS jsonb)) AS j(value)
+         JOIN account AS a ON a.account_id = CAST(j.value ->> 0 AS uuid)";
+    LOAD_MEMBERS: System [Text]
+        "SELECT m.tenant_id, m.org_id, m.account_id, m.row_version, m.role, m.state, m.generation
+         FROM json_each($1) AS j
+         JOIN member AS m ON m.tenant_id = j.value ->> 0 AND m.org_id = j.value ->> 1 AND m.account_id = j.value ->> 2"
+        postgres "SELECT m.tenant_id, m.org_id, m.account_id, m.row_version, m.role, m.state, m.generation
+         FROM jsonb_array_elements(CAST($1 AS jsonb)) AS j(value)
+         JOIN member AS m ON m.tenant_id = CAST(j.value ->> 0 AS uuid) AND m.org_id = CAST(j.value ->> 1 AS uuid)
+             AND m.account_id = CAST(j.value ->> 2 AS uuid)";
+    LOAD_SESSIONS: System [Text]
+        "SELECT s.row_version, s.tenant_id, s.session_id, s.org_id, s.account_id, s.ended, s.expires_at,
+             s.tenant_generation, s.org_generation, s.account_generation, s.member_generation
+         FROM json_each($1) AS j JOIN session AS s ON s.tenant_id = j.value ->> 0 AND s.session_id = j.value ->> 1"
+        postgres "SELECT s.row_version, s.tenant_id, s.session_id, s.org_id, s.account_id, s.ended, s.expires_at,
+             s.tenant_generation, s.org_generation, s.account_generation, s.member_generation
+         FROM jsonb_array_elements(CAST($1 AS jsonb)) AS j(value)
+         JOIN session AS s ON s.tenant_id = CAST(j.value ->> 0 AS uuid) AND s.session_id = CAST(j.value ->> 1 AS uuid)";
+    LOAD_USER_SECRETS: System [Text]
+        "SELECT u.kid, u.row_version, u.api, u.tenant_id, u.org_id, u.account_id, u.revoked, u.sealed_secret, t.data_key
+         FROM json_each($1) AS j JOIN user_secret AS u ON u.kid = j.value ->> 0
+         JOIN tenant AS t ON t.tenant_id = u.tenant_id"
+        postgres "SELECT u.kid, u.row_version, u.api, u.tenant_id, u.org_id, u.account_id, u.revoked, u.sealed_secret, t.data_key
+         FROM jsonb_array_elements(CAST($1 AS jsonb)) AS j(value) JOIN user_secret AS u ON u.kid = j.value ->> 0
+         JOIN tenant AS t ON t.tenant_id = u.tenant_id";
+    LOAD_FOREIGN: System [Text]
+        "SELECT f.tenant_id, f.issuer, f.subject, f.row_version, f.account_id, f.not_before
+         FROM json_each($1) AS j
+         JOIN foreign_identity AS f ON f.tenant_id = j.value ->> 0 AND f.issuer = j.value ->> 1 AND f.subject = j.value ->> 2
+         WHERE f.linked = 1"
+        postgres "SELECT f.tenant_id, f.issuer, f.subject, f.row_version, f.account_id, f.not_before
+         FROM jsonb_array_elements(CAST($1 AS jsonb)) AS j(value)
+         JOIN foreign_identity AS f ON f.tenant_id = CAST(j.value ->> 0 AS uuid) AND f.issuer = j.value ->> 1
+             AND f.subject = j.value ->> 2
+         WHERE f.linked = 1";
+    LOAD_IDENTITY_KEYS: System [Text]
+        "SELECT k.realm, k.kid, k.row_version, k.algorithm, k.public_key
+         FROM json_each($1) AS j JOIN signing_key AS k ON k.realm = j.value ->> 0 AND k.kid = j.value ->> 1
+         WHERE k.purpose = 'identity' AND k.state <> 'dropped'"
+        postgres "SELECT k.realm, k.kid, k.row_version, k.algorithm, k.public_key
+         FROM jsonb_array_elements(CAST($1 AS jsonb)) AS j(value)
+         JOIN signing_key AS k ON k.realm = j.value ->> 0 AND k.kid = j.value ->> 1
+         WHERE k.purpose = 'identity' AND k.state <> 'dropped'";
+    LOAD_REVOKED: System [Text]
+        "SELECT r.tenant_id, r.token_id, r.row_version, r.expires_at
+         FROM json_each($1) AS j JOIN revoked_token AS r ON r.tenant_id = j.value ->> 0 AND r.token_id = j.value ->> 1"
+        postgres "SELECT r.tenant_id, r.token_id, r.row_version, r.expires_at
+         FROM jsonb_array_elements(CAST($1 AS jsonb)) AS j(value)
+         JOIN revoked_token AS r ON r.tenant_id = CAST(j.value ->> 0 AS uuid) AND r.token_id = CAST(j.value ->> 1 AS uuid)";
+}
+
+/// The statement that reads subjects of this kind, and how it is told of this one.
+fn question(subject: &Subject) -> (&'static Statement, Json) {
+    let text = |id: &dyn std::fmt::Display| id.to_string();
+    match subject {
+        Subject::Key(_) => (&LOAD_KEYS, json!(subject.id())),
+        Subject::Tenant(tenant) => (&LOAD_TENANTS, json!([text(tenant)])),
+        Subject::Org(tenant, org) => (&LOAD_ORGS, json!([text(tenant), text(org)])),
+        Subject::Account(account) => (&LOAD_ACCOUNTS, json!([text(account)])),
+        Subject::Member(tenant, org, account) => {
+            (&LOAD_MEMBERS, json!([text(tenant), text(org), text(account)]))
+        }
+        Subject::Session(tenant, session) => (&LOAD_SESSIONS, json!([text(tenant), text(session)])),
+        Subject::UserSecret(kid) => (&LOAD_USER_SECRETS, json!([&**kid])),
+        Subject::ForeignIdentity(tenant, issuer, subject) => {
+            (&LOAD_FOREIGN, json!([text(tenant), &**issuer, &**subject]))
+        }
+        Subject::IdentityKey(realm, kid) => (&LOAD_IDENTITY_KEYS, json!([realm.as_str(), &**kid])),
+        Subject::RevokedToken(tenant, token) => (&LOAD_REVOKED, json!([text(tenant), text(token)])),
+    }
+}
+
+type Found = (Subject, i64, Record);
+
+/// Reads a row of the statement called `name`.
+fn read(name: &str, columns: &mut Columns, keyring: &Keyring) -> Result<Found, StoreError> {
+    match name {
+        "LOAD_KEYS" => key(columns),
+        "LOAD_TENANTS" => tenant(columns),
+        "LOAD_ORGS" => org(columns),
+        "LOAD_ACCOUNTS" => account(columns),
+        "LOAD_MEMBERS" => member(columns),
+        "LOAD_SESSIONS" => {
+            let version = columns.int()?;
+            let session = sessions::read(columns)?;
+            Ok((
+                Subject::Session(session.tenant, session.session),
+                version,
+                Record::Session(Arc::new(session)),
+            ))
+        }
+        "LOAD_USER_SECRETS" => user_secret(columns, keyring),
+        "LOAD_FOREIGN" => foreign_identity(columns),
+        "LOAD_IDENTITY_KEYS" => identity_key(columns),
+        "LOAD_REVOKED" => revoked_token(columns),
+        _ => Err(StoreError::Corrupt { what: "record" }),
+    }
+}
+
+fn key(columns: &mut Columns) -> Result<Found, StoreError> {
+    let digest = KeyDigest::from_bytes(&columns.blob()?).ok_or(StoreError::Corrupt { what: "API key" })?;
+    let version = columns.int()?;
+    let record = KeyRecord {
+        key: columns.key_id()?,
+        tenant: columns.parse()?,
+        org: columns.parse()?,
+        environment: columns.parse()?,
+        grants: columns.parse()?,
+        state: columns.state("API key")?,
+        key_expires_at: columns.maybe_time()?,
+        secret_expires_at: columns.maybe_time()?,
+        secret_revoked: columns.truth()?,
+        networks: api_keys::networks(columns)?,
+    };
+    Ok((Subject::Key(digest), version, Record::Key(Arc::new(record))))
+}
+
+fn tenant(columns: &mut Columns) -> Result<Found, StoreError> {
+    let (tenant, version): (TenantId, i64) = (columns.parse()?, columns.int()?);
+    let record = TenantRecord {
+        tenant,
+        realm: columns.parse()?,
+        state: columns.state("tenant")?,
+        generation: columns.int()?,
+        plan: columns.parse()?,
+        requires_identity_headers: columns.truth()?,
+    };
+    Ok((Subject::Tenant(tenant), version, Record::Tenant(Arc::new(record))))
+}
+
+fn org(columns: &mut Columns) -> Result<Found, StoreError> {
+    let (tenant, org, version) = (columns.parse()?, columns.parse()?, columns.int()?);
+    let record = OrgRecord { tenant, org, state: columns.state("organization")?, generation: columns.int()? };
+    Ok((Subject::Org(tenant, org), version, Record::Org(Arc::new(record))))
+}
+
+fn account(columns: &mut Columns) -> Result<Found, StoreError> {
+    let (account, version) = (columns.parse()?, columns.int()?);
+    let record = AccountRecord {
+        account,
+        realm: columns.parse()?,
+        state: columns.state("account")?,
+        email_verified: columns.truth()?,
+        generation: columns.int()?,
+    };
+    Ok((Subject::Account(account), version, Record::Account(Arc::new(record))))
+}
+
+fn member(columns: &mut Columns) -> Result<Found, StoreError> {
+    let (tenant, org, account) = (columns.parse()?, columns.parse()?, columns.parse()?);
+    let version = columns.int()?;
+    let record = MemberRecord {
+        tenant,
+        org,
+        account,
+        role: columns.parse()?,
+        state: columns.member_state()?,
+        generation: columns.int()?,
+    };
+    Ok((Subject::Member(tenant, org, account), version, Record::Member(Arc::new(record))))
+}
+
+fn user_secret(columns: &mut Columns, keyring: &Keyring) -> Result<Found, StoreError> {
+    let (kid, version) = (columns.text()?, columns.int()?);
+    let api = columns.parse()?;
+    let (tenant, org, account): (TenantId, _, _) = (columns.parse()?, columns.parse()?, columns.parse()?);
+    let revoked = columns.truth()?;
+    let (sealed, data_key) = (columns.blob()?, columns.blob()?);
+    let secret = user_secrets::unseal(keyring, tenant, &data_key, &kid, &sealed)?;
+    let subject = Subject::UserSecret(kid.as_str().into());
+    let record = UserSecretRecord { kid, api, tenant, org, account, secret, revoked };
+    Ok((subject, version, Record::UserSecret(Arc::new(record))))
+}
+
+fn foreign_identity(columns: &mut Columns) -> Result<Found, StoreError> {
+    let (tenant, issuer, subject) = (columns.parse()?, columns.text()?, columns.text()?);
+    let version = columns.int()?;
+    let record = ForeignIdentityRecord { tenant, account: columns.parse()?, not_before: columns.time()? };
+    let subject = Subject::ForeignIdentity(tenant, issuer.into(), subject.into());
+    Ok((subject, version, Record::ForeignIdentity(Arc::new(record))))
+}
+
+fn identity_key(columns: &mut Columns) -> Result<Found, StoreError> {
+    let (realm, kid, version) = (columns.parse()?, columns.text()?, columns.int()?);
+    let key = signing_keys::public(&kid, &columns.text()?, &columns.blob()?)?;
+    Ok((Subject::IdentityKey(realm, kid.into()), version, Record::IdentityKey(Arc::new(key))))
+}
+
+/// Reads the columns of a revoked token: tenant, token, version, end.
+pub(crate) fn revoked_token(columns: &mut Columns) -> Result<Found, StoreError> {
+    let (tenant, token, version) = (columns.parse()?, columns.parse()?, columns.int()?);
+    Ok((Subject::RevokedToken(tenant, token), version, Record::RevokedToken { expires_at: columns.time()? }))
+}
+
+/// Reads these subjects, each once.
+pub(crate) async fn load(
+    tx: &mut Tx<'_>,
+    keyring: &Keyring,
+    subjects: &[Subject],
+) -> Result<Vec<Loaded>, StoreError> {
+    let mut questions: HashMap<&'static str, (&'static Statement, Vec<Json>)> = HashMap::new();
+    for subject in subjects {
+        let (statement, ids) = question(subject);
+        questions.entry(statement.name).or_insert_with(|| (statement, Vec::new())).1.push(ids);
+    }
+    let mut found: HashMap<Subject, (i64, Record)> = HashMap::with_capacity(subjects.len());
+    for (name, (statement, ids)) in questions {
+        for row in tx.run(statement, values![Json::Array(ids).to_string()]).await? {
+            let (subject, version, record) = read(name, &mut row.read(), keyring)?;
+            found.insert(subject, (version, record));
+        }
+    }
+    Ok(subjects
+        .iter()
+        .map(|subject| Loaded { subject: subject.clone(), found: found.get(subject).cloned() })
+        .collect())
+}

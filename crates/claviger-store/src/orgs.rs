@@ -1,0 +1,192 @@
+//! Organizations within a tenant, each with its own members.
+
+use claviger::clock::UnixMillis;
+use claviger::directory::State;
+use claviger::id::{OrgId, TenantId};
+use serde_json::json;
+
+use crate::backend::Tx;
+use crate::error::StoreError;
+use crate::state;
+use crate::statement::{Statement, statements};
+use crate::tenant_store::TenantStore;
+use crate::tenants;
+use crate::value::{Row, Value, values};
+
+statements! { "organization";
+    ORG_ADD: Tenant [Uuid, Uuid, Text, Int]
+        "INSERT INTO organization (tenant_id, org_id, name, created_at) VALUES ($1, $2, $3, $4)";
+    ORG: Tenant [Uuid, Uuid]
+        "SELECT org_id, name, state, generation, created_at FROM organization WHERE tenant_id = $1 AND org_id = $2";
+    ORG_LIST: Tenant [Uuid]
+        "SELECT org_id, name, state, generation, created_at FROM organization
+         WHERE tenant_id = $1 AND state <> 'deleted' ORDER BY created_at, org_id";
+    ORG_RENAME: Tenant [Uuid, Uuid, Text]
+        "UPDATE organization SET name = $3 WHERE tenant_id = $1 AND org_id = $2 AND state <> 'deleted' RETURNING generation";
+    ORG_STATE: Tenant [Uuid, Uuid, Text]
+        "UPDATE organization SET state = $3 WHERE tenant_id = $1 AND org_id = $2 AND state <> 'deleted' RETURNING generation";
+    ORG_GENERATION: Tenant [Uuid, Uuid]
+        "UPDATE organization SET generation = generation + 1 WHERE tenant_id = $1 AND org_id = $2 RETURNING generation";
+}
+
+/// An organization.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrgView {
+    /// Its id.
+    pub org: OrgId,
+    /// What people call it.
+    pub name: String,
+    /// Whether it may act.
+    pub state: State,
+    /// Sessions made under a lower number are ended.
+    pub generation: i64,
+    /// Since when it is there.
+    pub created_at: UnixMillis,
+}
+
+fn read(row: Row) -> Result<OrgView, StoreError> {
+    let mut columns = row.read();
+    Ok(OrgView {
+        org: columns.parse()?,
+        name: columns.text()?,
+        state: columns.state("organization")?,
+        generation: columns.int()?,
+        created_at: columns.time()?,
+    })
+}
+
+pub(crate) async fn add(
+    tx: &mut Tx<'_>,
+    tenant: TenantId,
+    org: OrgId,
+    name: &str,
+    now: UnixMillis,
+) -> Result<(), StoreError> {
+    tx.run(&ORG_ADD, values![tenant, org, name, now]).await.map(drop)
+}
+
+pub(crate) async fn view(tx: &mut Tx<'_>, tenant: TenantId, org: OrgId) -> Result<OrgView, StoreError> {
+    read(tx.run_one(&ORG, values![tenant, org]).await?.ok_or(StoreError::NotFound { what: "organization" })?)
+}
+
+/// The organization, if something may still be added to it.
+pub(crate) async fn not_deleted(
+    tx: &mut Tx<'_>,
+    tenant: TenantId,
+    org: OrgId,
+) -> Result<OrgView, StoreError> {
+    let found = view(tx, tenant, org).await?;
+    if found.state == State::Deleted {
+        return Err(StoreError::NotFound { what: "organization" });
+    }
+    Ok(found)
+}
+
+impl TenantStore {
+    /// Makes an organization without members.
+    ///
+    /// # Errors
+    /// If the name is not one, or the tenant is deleted.
+    pub async fn org_create(&self, name: &str) -> Result<OrgView, StoreError> {
+        let (tenant, org) = (self.tenant, OrgId::generate(self.inner.random.as_ref()));
+        let (name, now) = (state::display_name(name)?, self.inner.now());
+        let entry =
+            self.entry("ORGANIZATION_CREATED", ("organization", org.to_string()), json!({ "name": name }));
+        self.write(async move |tx: &mut Tx<'_>| {
+            if tenants::view(tx, tenant).await?.state == State::Deleted {
+                return Err(StoreError::NotFound { what: "tenant" });
+            }
+            add(tx, tenant, org, &name, now).await?;
+            entry.write(tx).await?;
+            view(tx, tenant, org).await
+        })
+        .await
+    }
+
+    /// The organizations that are not deleted, the oldest first.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn org_list(&self) -> Result<Vec<OrgView>, StoreError> {
+        let tenant = self.tenant;
+        self.read(async move |tx: &mut Tx<'_>| {
+            tx.run(&ORG_LIST, values![tenant]).await?.into_iter().map(read).collect()
+        })
+        .await
+    }
+
+    /// One organization.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn org_view(&self, org: OrgId) -> Result<OrgView, StoreError> {
+        let tenant = self.tenant;
+        self.read(async move |tx: &mut Tx<'_>| view(tx, tenant, org).await).await
+    }
+
+    /// Gives an organization another name.
+    ///
+    /// # Errors
+    /// If there is none, or the name is not one.
+    pub async fn org_rename(&self, org: OrgId, name: &str) -> Result<(), StoreError> {
+        let name = state::display_name(name)?;
+        let details = json!({ "name": name });
+        self.org_change(org, "ORGANIZATION_RENAMED", details, &ORG_RENAME, Some(name)).await.map(drop)
+    }
+
+    /// Lets nobody act in the organization until it is resumed.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn org_suspend(&self, org: OrgId) -> Result<(), StoreError> {
+        let state = Some(state::text(State::Suspended).to_owned());
+        self.org_change(org, "ORGANIZATION_SUSPENDED", json!({}), &ORG_STATE, state).await.map(drop)
+    }
+
+    /// Ends a suspension.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn org_resume(&self, org: OrgId) -> Result<(), StoreError> {
+        let state = Some(state::text(State::Active).to_owned());
+        self.org_change(org, "ORGANIZATION_RESUMED", json!({}), &ORG_STATE, state).await.map(drop)
+    }
+
+    /// Ends the organization. Its rows stay.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn org_delete(&self, org: OrgId) -> Result<(), StoreError> {
+        let state = Some(state::text(State::Deleted).to_owned());
+        self.org_change(org, "ORGANIZATION_DELETED", json!({}), &ORG_STATE, state).await.map(drop)
+    }
+
+    /// Ends every session in the organization. Gives the new generation.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn org_revoke_tokens(&self, org: OrgId) -> Result<i64, StoreError> {
+        self.org_change(org, "ORGANIZATION_TOKENS_REVOKED", json!({}), &ORG_GENERATION, None).await
+    }
+
+    async fn org_change(
+        &self,
+        org: OrgId,
+        action: &'static str,
+        details: serde_json::Value,
+        statement: &'static Statement,
+        value: Option<String>,
+    ) -> Result<i64, StoreError> {
+        let tenant = self.tenant;
+        let entry = self.entry(action, ("organization", org.to_string()), details);
+        self.write(async move |tx: &mut Tx<'_>| {
+            let mut params: Vec<Value> = vec![tenant.into(), org.into()];
+            params.extend(value.as_deref().map(Value::from));
+            let row =
+                tx.run_one(statement, &params).await?.ok_or(StoreError::NotFound { what: "organization" })?;
+            entry.write(tx).await?;
+            row.read().int()
+        })
+        .await
+    }
+}

@@ -1,0 +1,139 @@
+//! Every SQL text there is, by name: what it is for, what it takes, and how each engine spells it.
+//!
+//! Nothing else is ever sent to an engine once it is set up. One text serves both engines wherever both accept
+//! it; `$n` becomes SQLite's `?n`, because SQLite numbers `$n` by first appearance.
+
+use std::fmt;
+use std::sync::OnceLock;
+
+/// What a statement's parameter is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A whole number, a time in milliseconds, or a truth as 0 or 1.
+    Int,
+    /// Text.
+    Text,
+    /// Bytes.
+    Blob,
+    /// A UUID.
+    Uuid,
+}
+
+/// Whose rows a statement may touch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// One tenant's: `$1` is its id, and the engine holds the statement to it too.
+    Tenant,
+    /// Rows that belong to no tenant, or to all: for named jobs.
+    System,
+    /// The few rows without a tenant that a tenant's transaction may find or make.
+    Shared,
+}
+
+/// One SQL text.
+pub(crate) struct Statement {
+    pub(crate) name: &'static str,
+    pub(crate) reach: Reach,
+    /// What a row of it is called in errors: `API key`.
+    pub(crate) noun: &'static str,
+    pub(crate) params: &'static [Kind],
+    pub(crate) sql: &'static str,
+    /// Where Postgres needs words of its own.
+    pub(crate) postgres: Option<&'static str>,
+    pub(crate) for_sqlite: OnceLock<String>,
+}
+
+impl fmt::Debug for Statement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Statement({})", self.name)
+    }
+}
+
+impl Statement {
+    /// The text as Postgres takes it.
+    pub(crate) fn for_postgres(&self) -> &'static str {
+        self.postgres.unwrap_or(self.sql)
+    }
+
+    /// The text as SQLite takes it.
+    pub(crate) fn for_sqlite(&self) -> &str {
+        self.for_sqlite.get_or_init(|| numbered(self.sql))
+    }
+}
+
+/// `$n` rewritten to `?n`. A `$` that no digit follows stays: JSON paths begin with one.
+fn numbered(sql: &str) -> String {
+    let mut out = String::with_capacity(sql.len());
+    let mut characters = sql.chars().peekable();
+    while let Some(character) = characters.next() {
+        let is_parameter = character == '$' && characters.peek().is_some_and(char::is_ascii_digit);
+        out.push(if is_parameter { '?' } else { character });
+    }
+    out
+}
+
+/// Declares statements and `STATEMENTS`, the list of them: `statements! { "noun"; NAME: Tenant [Uuid] "SELECT …"; }`.
+/// A second text after `postgres` is that engine's own.
+macro_rules! statements {
+    ($noun:literal; $($(#[$doc:meta])* $name:ident: $reach:ident [$($kind:ident),*] $sql:literal $(postgres $postgres:literal)?;)*) => {
+        $(
+            $(#[$doc])*
+            pub(crate) static $name: $crate::statement::Statement = $crate::statement::Statement {
+                name: stringify!($name),
+                reach: $crate::statement::Reach::$reach,
+                noun: $noun,
+                params: &[$($crate::statement::Kind::$kind),*],
+                sql: $sql,
+                postgres: $crate::statement::statements!(@own $($postgres)?),
+                for_sqlite: std::sync::OnceLock::new(),
+            };
+        )*
+
+        /// The statements of this file.
+        pub(crate) static STATEMENTS: &[&$crate::statement::Statement] = &[$(&$name),*];
+    };
+    (@own) => { None };
+    (@own $sql:literal) => { Some($sql) };
+}
+pub(crate) use statements;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_numbered_as_they_are_written() {
+        assert_eq!(numbered("SELECT $2, $1, $10 || '$' || '$.a'"), "SELECT ?2, ?1, ?10 || '$' || '$.a'");
+    }
+
+    #[test]
+    fn each_statement_of_a_tenant_names_the_tenant_in_every_part() {
+        for statement in crate::registry::statements().filter(|statement| statement.reach == Reach::Tenant) {
+            let (name, sql) = (statement.name, statement.sql);
+            assert_eq!(statement.params.first(), Some(&Kind::Uuid), "{name}: $1 is the tenant");
+            let inserts = sql.contains("INSERT INTO");
+            let bound = sql.contains("tenant_id = $1")
+                || (inserts && sql.contains("(tenant_id,") && sql.contains("($1,"));
+            assert!(bound, "{name} does not hold itself to `tenant_id = $1`");
+            assert!(!sql.to_ascii_uppercase().contains("OR REPLACE"), "{name} replaces");
+        }
+    }
+
+    #[test]
+    fn every_statement_has_a_name_of_its_own_and_as_many_parameters_as_it_says() {
+        let mut names = std::collections::HashSet::new();
+        for statement in crate::registry::statements() {
+            assert!(names.insert(statement.name), "{} is there twice", statement.name);
+            for text in [statement.sql, statement.for_postgres()] {
+                for n in 1..=statement.params.len() {
+                    assert!(text.contains(&format!("${n}")), "{}: ${n} is not used", statement.name);
+                }
+                assert!(
+                    !text.contains(&format!("${}", statement.params.len() + 1)),
+                    "{}: too few parameters",
+                    statement.name
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Opens a store, and hands out its parts.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use claviger::Permit;
+use claviger::clock::{Clock, UnixMillis};
+use claviger::danger::{OperatorPermit, SystemPermit};
+use claviger::random::Random;
+
+use crate::accounts::Accounts;
+use crate::actor::Actor;
+use crate::backend::{Backend, Bound, FollowerSlot, Mode, Tx, postgres, sqlite};
+use crate::error::StoreError;
+use crate::feed::Feed;
+use crate::follower::Follower;
+use crate::keyring::Keyring;
+use crate::operator::Operator;
+use crate::source::Source;
+use crate::statement::statements;
+use crate::system_store::SystemStore;
+use crate::tenant_store::TenantStore;
+use crate::value::values;
+
+statements! { "keyring check";
+    META: System [Text] "SELECT value FROM store_meta WHERE name = $1";
+    META_ADD: System [Text, Text] "INSERT INTO store_meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+    CHECKS: System [] "SELECT kind, key_id, check_hash FROM keyring_check";
+    CHECK_ADD: System [Text, Text, Blob]
+        "INSERT INTO keyring_check (kind, key_id, check_hash) VALUES ($1, $2, $3) ON CONFLICT (kind, key_id) DO NOTHING";
+    PEPPERS_IN_USE: System []
+        "SELECT pepper, CAST(count(*) AS bigint) FROM key_secret WHERE revoked = 0 GROUP BY pepper";
+}
+
+/// Where a store is, and how many hands it has.
+#[derive(Clone)]
+pub struct Settings {
+    /// `sqlite:` and a path, or a `postgres://` URL that names the role `claviger_rt`. May hold a password.
+    pub url: String,
+    /// The certificates to trust for PostgreSQL over TLS, as PEM.
+    pub ca_file: Option<PathBuf>,
+    /// Reading threads of SQLite.
+    pub readers: usize,
+    /// Connections to PostgreSQL at most.
+    pub connections: usize,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Settings(..)")
+    }
+}
+
+/// Which engine a URL names.
+enum Engine<'a> {
+    Sqlite(&'a Path),
+    Postgres,
+}
+
+impl Settings {
+    fn engine(&self) -> Result<Engine<'_>, StoreError> {
+        if let Some(path) = self.url.strip_prefix("sqlite:").filter(|path| !path.is_empty()) {
+            return Ok(Engine::Sqlite(Path::new(path)));
+        }
+        if self.url.starts_with("postgres://") || self.url.starts_with("postgresql://") {
+            return Ok(Engine::Postgres);
+        }
+        Err(StoreError::Setup("the store's url must begin with `sqlite:` or `postgres://`".into()))
+    }
+}
+
+/// An open store. Clones are the same store.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+}
+
+/// What the parts of a store share.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) backend: Backend,
+    pub(crate) keyring: Keyring,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) id: String,
+    follower: FollowerSlot,
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) faults: crate::testing::Faults,
+}
+
+impl Inner {
+    pub(crate) fn now(&self) -> UnixMillis {
+        self.clock.now()
+    }
+
+    /// A fresh random UUID, version 4.
+    pub(crate) fn uuid(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        self.random.fill(&mut bytes);
+        uuid::Builder::from_random_bytes(bytes).into_uuid().into_bytes()
+    }
+
+    /// Runs a unit of work; see [`Backend::run`].
+    pub(crate) async fn run<T, F>(&self, bound: Bound, mode: Mode, work: F) -> Result<T, StoreError>
+    where
+        F: AsyncFn(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        T: Send + 'static,
+    {
+        #[cfg(any(test, feature = "testing"))]
+        self.faults.pass().await?;
+        self.backend.run(bound, mode, work).await
+    }
+}
+
+impl Store {
+    /// Makes the roles and the schema of a PostgreSQL database, as a role that may. `settings.url` is the
+    /// runtime role's and gives it its password. SQLite needs no preparing.
+    ///
+    /// # Errors
+    /// If the database does not answer, is too old, or `owner_url` may not do this.
+    pub async fn prepare(owner_url: &str, settings: &Settings) -> Result<(), StoreError> {
+        match settings.engine()? {
+            Engine::Sqlite(_) => Ok(()),
+            Engine::Postgres => {
+                let (owner_url, settings) = (owner_url.to_owned(), settings.clone());
+                postgres::aside(async move {
+                    postgres::prepare::prepare(&owner_url, &settings.url, settings.ca_file.as_deref()).await
+                })
+                .await
+            }
+        }
+    }
+
+    /// Opens the store and checks its walls and that `keyring` is its own. SQLite is migrated first.
+    ///
+    /// # Errors
+    /// If a wall does not stand, the keyring is another one or incomplete, or the database cannot be used. Nothing
+    /// is written to a store that is refused.
+    pub async fn open(
+        settings: &Settings,
+        keyring: Keyring,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, StoreError> {
+        let follower: FollowerSlot = Arc::new(OnceLock::new());
+        let backend = match settings.engine()? {
+            Engine::Sqlite(path) => {
+                Backend::Sqlite(sqlite::Sqlite::open(path, settings.readers, follower.clone())?)
+            }
+            Engine::Postgres => Backend::Postgres(
+                postgres::Postgres::open(
+                    &settings.url,
+                    settings.ca_file.as_deref(),
+                    settings.connections,
+                    follower.clone(),
+                )
+                .await?,
+            ),
+        };
+        let id = match accept_keyring(&backend, &keyring, random.as_ref()).await {
+            Ok(id) => id,
+            Err(error) => {
+                backend.close().await;
+                return Err(error);
+            }
+        };
+        let inner = Inner {
+            backend,
+            keyring,
+            clock,
+            random,
+            id,
+            follower,
+            #[cfg(any(test, feature = "testing"))]
+            faults: crate::testing::Faults::default(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Lets `follower` hear of this node's own commits from now on. There is one at most; gives whether it is
+    /// this one.
+    pub fn set_follower(&self, follower: Arc<dyn Follower>) -> bool {
+        self.inner.follower.set(follower).is_ok()
+    }
+
+    /// What a node's memory reads from.
+    pub fn source(&self) -> Arc<dyn Source> {
+        Arc::new(Feed::new(Arc::clone(&self.inner)))
+    }
+
+    /// The keyring the store was opened with.
+    pub fn keyring(&self) -> &Keyring {
+        &self.inner.keyring
+    }
+
+    /// The part of the store that `permit` opens: one tenant's, with whoever was let in in its audit.
+    pub fn tenant(&self, permit: &Permit) -> TenantStore {
+        let actor = Actor::principal(permit.principal());
+        TenantStore::new(Arc::clone(&self.inner), permit.tenant(), actor)
+    }
+
+    /// The operator's part.
+    pub fn operator(&self, permit: &OperatorPermit) -> Operator {
+        Operator::new(Arc::clone(&self.inner), Actor::named(format!("operator:{}", permit.actor())))
+    }
+
+    /// The part for sign-up, sign-in and refresh, before it is known which tenant somebody is in.
+    pub fn accounts(&self) -> Accounts {
+        Accounts::new(Arc::clone(&self.inner), Actor::named("accounts"))
+    }
+
+    /// The part for the named job.
+    pub fn system(&self, permit: &SystemPermit) -> SystemStore {
+        SystemStore::new(Arc::clone(&self.inner), permit.job())
+    }
+
+    /// Finishes what is under way and gives the database free. Every clone is closed with it.
+    pub async fn close(self) {
+        self.inner.backend.close().await;
+    }
+}
+
+/// Compares the keyring with the store's check values. A store without any is new and takes the keyring for its
+/// own. An old pepper may be missing once no live secret uses it.
+async fn accept_keyring(
+    backend: &Backend,
+    keyring: &Keyring,
+    random: &dyn Random,
+) -> Result<String, StoreError> {
+    let job = Bound::System("open");
+    let (stored_id, stored, in_use) = backend
+        .run(job, Mode::Read, async |tx: &mut Tx<'_>| {
+            let id =
+                tx.run_one(&META, values!["store_id"]).await?.map(|row| row.read().text()).transpose()?;
+            let mut checks = Vec::new();
+            for row in tx.run(&CHECKS, &[]).await? {
+                let mut columns = row.read();
+                checks.push((columns.text()?, columns.text()?, columns.blob()?));
+            }
+            let mut peppers = Vec::new();
+            for row in tx.run(&PEPPERS_IN_USE, &[]).await? {
+                peppers.push(row.read().text()?);
+            }
+            Ok((id, checks, peppers))
+        })
+        .await?;
+    let id = stored_id.unwrap_or_else(|| {
+        let mut bytes = [0; 16];
+        random.fill(&mut bytes);
+        uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+    });
+    let ours = keyring.checks(&id);
+    for (kind, key_id, value) in &stored {
+        match ours.iter().find(|check| check.kind == kind && check.id == *key_id) {
+            Some(check) if check.value == *value => {}
+            Some(_) => {
+                return Err(StoreError::Setup(format!(
+                    "the keyring is not this store's: its {kind} key `{key_id}` is another one"
+                )));
+            }
+            None if kind == "pepper" && !in_use.contains(key_id) => {}
+            None => {
+                return Err(StoreError::Setup(format!(
+                    "the keyring lacks the {kind} key `{key_id}`, which this store needs"
+                )));
+            }
+        }
+    }
+    let new: Vec<_> = ours
+        .into_iter()
+        .filter(|check| !stored.iter().any(|(kind, key_id, _)| check.kind == kind && check.id == *key_id))
+        .map(|check| (check.kind, check.id, check.value))
+        .collect();
+    let stored_id = id.clone();
+    if !new.is_empty() {
+        backend
+            .run(job, Mode::Write, async move |tx: &mut Tx<'_>| {
+                tx.run(&META_ADD, values!["store_id", &id]).await?;
+                for (kind, key_id, value) in &new {
+                    tx.run(&CHECK_ADD, values![*kind, key_id, value.as_slice()]).await?;
+                }
+                // Two nodes that open a new store at once: the first one's id stands.
+                let row = tx.run_one(&META, values!["store_id"]).await?;
+                match row.map(|row| row.read().text()).transpose()? {
+                    Some(first) if first == id => Ok(()),
+                    _ => Err(StoreError::unavailable(
+                        "another node has just opened this new store; start again",
+                    )),
+                }
+            })
+            .await?;
+    }
+    Ok(stored_id)
+}

@@ -1,0 +1,215 @@
+//! User secrets: what signs one user's tokens for one API. They do not expire; a new one ends the one before.
+
+use std::sync::Arc;
+
+use claviger::clock::UnixMillis;
+use claviger::id::{AccountId, ApiName, OrgId, TenantId};
+use claviger::random::Random;
+use claviger::secret::Secret;
+use serde_json::json;
+
+use crate::backend::Tx;
+use crate::error::StoreError;
+use crate::keyring::{DataKey, Keyring};
+use crate::seal::Place;
+use crate::statement::statements;
+use crate::tenant_store::TenantStore;
+use crate::value::{Row, values};
+use crate::{members, orgs, tenants};
+
+statements! { "user secret";
+    USER_SECRET_ADD: Tenant [Uuid, Text, Text, Uuid, Uuid, Blob, Int, Int]
+        "INSERT INTO user_secret (tenant_id, kid, api, org_id, account_id, sealed_secret, version, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+         ON CONFLICT (tenant_id, api, account_id) WHERE revoked = 0 DO NOTHING RETURNING kid";
+    USER_SECRET_LIVE: Tenant [Uuid, Text, Uuid]
+        "SELECT kid, api, org_id, account_id, version, created_at, sealed_secret FROM user_secret
+         WHERE tenant_id = $1 AND api = $2 AND account_id = $3 AND revoked = 0";
+    USER_SECRET_VERSION: Tenant [Uuid, Text, Uuid]
+        "SELECT CAST(coalesce(max(version), 0) AS bigint) FROM user_secret
+         WHERE tenant_id = $1 AND api = $2 AND account_id = $3";
+    USER_SECRET_REVOKE: Tenant [Uuid, Text, Uuid]
+        "UPDATE user_secret SET revoked = 1 WHERE tenant_id = $1 AND api = $2 AND account_id = $3 AND revoked = 0
+         RETURNING kid";
+}
+
+const BYTES: usize = 32;
+const KID_CHARACTERS: usize = 22;
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// A live user secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserSecret {
+    /// Its public name, a token's `kid`.
+    pub kid: String,
+    /// The API whose tokens it signs.
+    pub api: ApiName,
+    /// The organization of the membership it hangs on.
+    pub org: OrgId,
+    /// Whose it is.
+    pub account: AccountId,
+    /// How many there were of the user for the API, with this one.
+    pub version: i64,
+    /// Since when it is there.
+    pub created_at: UnixMillis,
+    /// What signs: 32 bytes.
+    pub secret: Secret,
+}
+
+/// Some characters of base62, each as likely as any other.
+pub(crate) fn base62(random: &dyn Random, characters: usize) -> String {
+    let mut out = String::with_capacity(characters);
+    while out.len() < characters {
+        let mut byte = [0];
+        random.fill(&mut byte);
+        // Of the 64 values of six bits two have no character and are thrown again.
+        if let Some(character) = BASE62.get(usize::from(byte[0] >> 2)) {
+            out.push(char::from(*character));
+        }
+    }
+    out
+}
+
+fn place(tenant: TenantId, kid: &str) -> Place<'_> {
+    Place { tenant: Some(tenant), table: "user_secret", column: "sealed_secret", id: kid }
+}
+
+/// Opens a stored secret with the tenant's data key.
+pub(crate) fn unseal(
+    keyring: &Keyring,
+    tenant: TenantId,
+    data_key: &[u8],
+    kid: &str,
+    sealed: &[u8],
+) -> Result<Secret, StoreError> {
+    let key = DataKey::open(tenant, keyring, data_key)?;
+    key.unseal(&place(tenant, kid), sealed).ok_or(StoreError::Corrupt { what: "user secret" })
+}
+
+async fn read(
+    tx: &mut Tx<'_>,
+    keyring: &Keyring,
+    tenant: TenantId,
+    row: Row,
+) -> Result<UserSecret, StoreError> {
+    let mut columns = row.read();
+    let kid = columns.text()?;
+    let (api, org, account) = (columns.parse()?, columns.parse()?, columns.parse()?);
+    let (version, created_at) = (columns.int()?, columns.time()?);
+    let data_key = tenants::data_key(tx, tenant).await?;
+    let secret = unseal(keyring, tenant, &data_key, &kid, &columns.blob()?)?;
+    Ok(UserSecret { kid, api, org, account, version, created_at, secret })
+}
+
+/// Whose secret, for which API.
+#[derive(Clone)]
+struct Owner {
+    tenant: TenantId,
+    api: ApiName,
+    org: OrgId,
+    account: AccountId,
+}
+
+impl Owner {
+    /// The membership has to be active, and what it hangs on too.
+    async fn may_have_one(&self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        let member = members::view(tx, self.tenant, self.org, self.account).await?;
+        let org = orgs::view(tx, self.tenant, self.org).await?.state;
+        let tenant = tenants::view(tx, self.tenant).await?.state;
+        if members::may_act(&member, org, tenant) {
+            return Ok(());
+        }
+        Err(StoreError::Refused { why: "a user secret needs an active membership" })
+    }
+}
+
+impl TenantStore {
+    /// The account's secret for the API, made if there is none.
+    ///
+    /// # Errors
+    /// If the account has no active membership in the organization.
+    pub async fn user_secret_issue(
+        &self,
+        api: &ApiName,
+        org: OrgId,
+        account: AccountId,
+    ) -> Result<UserSecret, StoreError> {
+        let owner = Owner { tenant: self.tenant, api: api.clone(), org, account };
+        let inner = Arc::clone(&self.inner);
+        let wanted = owner.clone();
+        let found = self
+            .read(async move |tx: &mut Tx<'_>| {
+                wanted.may_have_one(tx).await?;
+                let params = values![wanted.tenant, wanted.api.as_str(), wanted.account];
+                match tx.run_one(&USER_SECRET_LIVE, params).await? {
+                    Some(row) => read(tx, &inner.keyring, wanted.tenant, row).await.map(Some),
+                    None => Ok(None),
+                }
+            })
+            .await?;
+        match found {
+            Some(found) => Ok(found),
+            None => self.user_secret_make(owner, "USER_TOKEN_ISSUED").await,
+        }
+    }
+
+    /// Replaces the account's secret for the API: every token under the one before is refused from now on.
+    ///
+    /// # Errors
+    /// If the account has no active membership in the organization.
+    pub async fn user_secret_regenerate(
+        &self,
+        api: &ApiName,
+        org: OrgId,
+        account: AccountId,
+    ) -> Result<UserSecret, StoreError> {
+        let owner = Owner { tenant: self.tenant, api: api.clone(), org, account };
+        self.user_secret_make(owner, "USER_TOKEN_REGENERATED").await
+    }
+
+    async fn user_secret_make(&self, owner: Owner, action: &'static str) -> Result<UserSecret, StoreError> {
+        let (now, inner) = (self.inner.now(), Arc::clone(&self.inner));
+        let details = json!({ "api": owner.api, "organization": owner.org.to_string() });
+        let entry = self.entry(action, ("member", owner.account.to_string()), details);
+        let replaces = action == "USER_TOKEN_REGENERATED";
+        self.write(async move |tx: &mut Tx<'_>| {
+            let Owner { tenant, api, org, account } = &owner;
+            let (tenant, org, account) = (*tenant, *org, *account);
+            owner.may_have_one(tx).await?;
+            if replaces {
+                tx.run(&USER_SECRET_REVOKE, values![tenant, api.as_str(), account]).await?;
+            }
+            let row = tx.run_one(&USER_SECRET_VERSION, values![tenant, api.as_str(), account]).await?;
+            let version = row.ok_or(StoreError::Corrupt { what: "user secret" })?.read().int()? + 1;
+            let random = inner.random.as_ref();
+            let kid = format!("us_{}", base62(random, KID_CHARACTERS));
+            let mut bytes = vec![0; BYTES];
+            random.fill(&mut bytes);
+            let data_key = DataKey::open(tenant, &inner.keyring, &tenants::data_key(tx, tenant).await?)?;
+            let sealed = data_key.seal(&place(tenant, &kid), &Secret::new(bytes), random)?;
+            let params = values![tenant, &kid, api.as_str(), org, account, sealed, version, now];
+            if tx.run_one(&USER_SECRET_ADD, params).await?.is_some() {
+                entry.write(tx).await?;
+            }
+            // Of two that asked at once one made it, and both get that one.
+            let row = tx.run_one(&USER_SECRET_LIVE, values![tenant, api.as_str(), account]).await?;
+            read(tx, &inner.keyring, tenant, row.ok_or(StoreError::NotFound { what: "user secret" })?).await
+        })
+        .await
+    }
+
+    /// Takes the account's secret for the API away.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn user_secret_revoke(&self, api: &ApiName, account: AccountId) -> Result<(), StoreError> {
+        let (tenant, api) = (self.tenant, api.clone());
+        let entry = self.entry("USER_TOKEN_REVOKED", ("member", account.to_string()), json!({ "api": api }));
+        self.write(async move |tx: &mut Tx<'_>| {
+            let row = tx.run_one(&USER_SECRET_REVOKE, values![tenant, api.as_str(), account]).await?;
+            row.ok_or(StoreError::NotFound { what: "user secret" })?;
+            entry.write(tx).await
+        })
+        .await
+    }
+}

@@ -1,0 +1,5 @@
+//! The store on both engines, through its public doors.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
+
+mod api_keys;
+mod tenants;
