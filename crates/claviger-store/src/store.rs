@@ -26,6 +26,8 @@ use crate::value::values;
 statements! { "keyring check";
     META: System [Text] "SELECT value FROM store_meta WHERE name = $1";
     META_ADD: System [Text, Text] "INSERT INTO store_meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+    META_SET: System [Text, Text]
+        "INSERT INTO store_meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
     CHECKS: System [] "SELECT kind, key_id, check_hash FROM keyring_check";
     CHECK_ADD: System [Text, Text, Blob]
         "INSERT INTO keyring_check (kind, key_id, check_hash) VALUES ($1, $2, $3) ON CONFLICT (kind, key_id) DO NOTHING";

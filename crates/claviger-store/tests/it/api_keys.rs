@@ -18,7 +18,7 @@ on_every_backend!(
     a_key_that_may_not_act_is_not_rotated,
 );
 
-fn new(tenant: &TestTenant) -> NewApiKey {
+pub(crate) fn new_key(tenant: &TestTenant) -> NewApiKey {
     NewApiKey {
         org: tenant.org,
         name: "ci".into(),
@@ -32,7 +32,7 @@ fn new(tenant: &TestTenant) -> NewApiKey {
 
 async fn a_key_is_shown_once_and_listed_without_its_secret(test: TestStore) {
     let acme = test.tenant("Acme").await;
-    let made = acme.store.key_create(new(&acme)).await.unwrap();
+    let made = acme.store.key_create(new_key(&acme)).await.unwrap();
     let text = made.key.secret.expose_text().unwrap();
     assert!(text.starts_with("sk_live_k1_"));
     let listed = acme.store.key_list(acme.org).await.unwrap();
@@ -41,7 +41,7 @@ async fn a_key_is_shown_once_and_listed_without_its_secret(test: TestStore) {
     assert_eq!(listed[0].secrets[0].last_four, made.key.last_four);
     assert_eq!(listed[0].grants.to_string(), "leads:write");
     assert!(!format!("{listed:?}").contains(text));
-    let past = NewApiKey { expires_at: Some(START), ..new(&acme) };
+    let past = NewApiKey { expires_at: Some(START), ..new_key(&acme) };
     assert!(matches!(acme.store.key_create(past).await.unwrap_err(), StoreError::Invalid(_)));
     acme.store.key_revoke(made.view.key).await.unwrap();
     assert!(acme.store.key_list(acme.org).await.unwrap().is_empty());
@@ -52,7 +52,7 @@ async fn a_key_is_shown_once_and_listed_without_its_secret(test: TestStore) {
 
 async fn a_rotation_leaves_the_old_secret_its_grace(test: TestStore) {
     let acme = test.tenant("Acme").await;
-    let key = acme.store.key_create(new(&acme)).await.unwrap().view.key;
+    let key = acme.store.key_create(new_key(&acme)).await.unwrap().view.key;
     let rotated = acme.store.key_rotate(key, DEFAULT_GRACE_SECONDS).await.unwrap().view;
     assert_eq!(rotated.secrets.len(), 2);
     let old = rotated.secrets.iter().find(|secret| secret.is_old).unwrap();
@@ -72,7 +72,7 @@ async fn trap_grace_extends_an_expiring_key(test: TestStore) {
     let acme = test.tenant("Acme").await;
     let end = START.plus_seconds(600);
     let key =
-        acme.store.key_create(NewApiKey { expires_at: Some(end), ..new(&acme) }).await.unwrap().view.key;
+        acme.store.key_create(NewApiKey { expires_at: Some(end), ..new_key(&acme) }).await.unwrap().view.key;
     let rotated = acme.store.key_rotate(key, MAX_GRACE_SECONDS).await.unwrap().view;
     let ends: Vec<Option<UnixMillis>> = rotated.secrets.iter().map(|secret| secret.expires_at).collect();
     assert!(ends.contains(&Some(end)) && rotated.expires_at == Some(end), "{ends:?}");
@@ -82,7 +82,7 @@ async fn trap_grace_extends_an_expiring_key(test: TestStore) {
 
 async fn rotating_again_replaces_the_newer_secret(test: TestStore) {
     let acme = test.tenant("Acme").await;
-    let first = acme.store.key_create(new(&acme)).await.unwrap();
+    let first = acme.store.key_create(new_key(&acme)).await.unwrap();
     let key = first.view.key;
     let second = acme.store.key_rotate(key, 3600).await.unwrap();
     test.clock.advance_millis(1_800_000);
@@ -101,7 +101,8 @@ async fn rotating_again_replaces_the_newer_secret(test: TestStore) {
 
 async fn trap_prefix_containing_an_underscore_on_rotate(test: TestStore) {
     let acme = test.tenant("Acme").await;
-    let made = NewApiKey { prefix: "my_app".parse().unwrap(), environment: Environment::Test, ..new(&acme) };
+    let made =
+        NewApiKey { prefix: "my_app".parse().unwrap(), environment: Environment::Test, ..new_key(&acme) };
     let key = acme.store.key_create(made).await.unwrap().view.key;
     let rotated = acme.store.key_rotate(key, 0).await.unwrap();
     assert!(rotated.key.secret.expose_text().unwrap().starts_with("my_app_test_k1_"));
@@ -109,7 +110,7 @@ async fn trap_prefix_containing_an_underscore_on_rotate(test: TestStore) {
 
 async fn a_key_that_may_not_act_is_not_rotated(test: TestStore) {
     let acme = test.tenant("Acme").await;
-    let key = acme.store.key_create(new(&acme)).await.unwrap().view.key;
+    let key = acme.store.key_create(new_key(&acme)).await.unwrap().view.key;
     acme.store.key_disable(key).await.unwrap();
     assert!(matches!(acme.store.key_rotate(key, 0).await.unwrap_err(), StoreError::Refused { .. }));
     acme.store.key_enable(key).await.unwrap();
