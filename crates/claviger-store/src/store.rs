@@ -4,8 +4,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use claviger::Permit;
 use claviger::clock::{Clock, UnixMillis};
-use claviger::id::TenantId;
+use claviger::danger::{OperatorPermit, SystemPermit};
 use claviger::random::Random;
 
 use crate::accounts::Accounts;
@@ -16,7 +17,6 @@ use crate::feed::Feed;
 use crate::follower::Follower;
 use crate::keyring::Keyring;
 use crate::operator::Operator;
-use crate::permit::{OperatorPermit, SystemPermit};
 use crate::source::Source;
 use crate::statement::statements;
 use crate::system_store::SystemStore;
@@ -26,6 +26,8 @@ use crate::value::values;
 statements! { "keyring check";
     META: System [Text] "SELECT value FROM store_meta WHERE name = $1";
     META_ADD: System [Text, Text] "INSERT INTO store_meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+    META_SET: System [Text, Text]
+        "INSERT INTO store_meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
     CHECKS: System [] "SELECT kind, key_id, check_hash FROM keyring_check";
     CHECK_ADD: System [Text, Text, Blob]
         "INSERT INTO keyring_check (kind, key_id, check_hash) VALUES ($1, $2, $3) ON CONFLICT (kind, key_id) DO NOTHING";
@@ -194,15 +196,15 @@ impl Store {
         &self.inner.keyring
     }
 
-    /// The part of the store that one tenant's door opens.
-    #[expect(dead_code, reason = "the opener by a door's permit is built on it")]
-    pub(crate) fn tenant_of(&self, tenant: TenantId, actor: Actor) -> TenantStore {
-        TenantStore::new(Arc::clone(&self.inner), tenant, actor)
+    /// The part of the store that `permit` opens: one tenant's, with whoever was let in in its audit.
+    pub fn tenant(&self, permit: &Permit) -> TenantStore {
+        let actor = Actor::principal(permit.principal());
+        TenantStore::new(Arc::clone(&self.inner), permit.tenant(), actor)
     }
 
     /// The operator's part.
     pub fn operator(&self, permit: &OperatorPermit) -> Operator {
-        Operator::new(Arc::clone(&self.inner), Actor::named(permit.actor()))
+        Operator::new(Arc::clone(&self.inner), Actor::named(format!("operator:{}", permit.actor())))
     }
 
     /// The part for sign-up, sign-in and refresh, before it is known which tenant somebody is in.

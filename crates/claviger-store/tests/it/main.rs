@@ -1,0 +1,6 @@
+//! The store on both engines, through its public doors.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
+
+mod api_keys;
+mod feed;
+mod tenants;
