@@ -22,9 +22,12 @@ const SHARDS: usize = 64;
 pub struct LocalLimiter(Arc<Inner>);
 
 struct Inner {
-    shards: Box<[Mutex<HashMap<CounterId, (Form, Counter)>>]>,
+    shards: Box<[Mutex<Counters>]>,
     hasher: RandomState,
 }
+
+/// The counters of some tenants, each with the form it counts in.
+type Counters = HashMap<CounterId, (Form, Counter)>;
 
 impl fmt::Debug for LocalLimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -198,7 +201,7 @@ impl LocalLimiter {
         clippy::indexing_slicing,
         reason = "the remainder of a division by the number of shards is one of them"
     )]
-    fn lock(&self, tenant: TenantId) -> MutexGuard<'_, HashMap<CounterId, (Form, Counter)>> {
+    fn lock(&self, tenant: TenantId) -> MutexGuard<'_, Counters> {
         let shards = &self.0.shards;
         let hash = self.0.hasher.hash_one(tenant);
         lock(&shards[usize::try_from(hash % SHARDS as u64).unwrap_or(0)])
