@@ -158,6 +158,21 @@ fn read(row: Row) -> Result<AuditEntry, StoreError> {
 }
 
 impl TenantStore {
+    /// Writes down that the credential with the public id `credential` came over plain HTTP from `address`, so that
+    /// its owner can replace it.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn credential_seen_in_clear(
+        &self,
+        credential: &str,
+        address: std::net::IpAddr,
+    ) -> Result<(), StoreError> {
+        let details = serde_json::json!({ "address": address.to_string() });
+        let entry = self.entry("CREDENTIAL_SEEN_IN_CLEAR", ("credential", credential.to_owned()), details);
+        self.write(async move |tx: &mut Tx<'_>| entry.write(tx).await).await
+    }
+
     /// At most `limit` (500) entries after `cursor`, the newest first.
     ///
     /// # Errors

@@ -111,6 +111,16 @@ impl Keyring {
         self.encryption.push((format!("e{}", self.encryption.len() + 1), fresh(random)));
     }
 
+    /// The names of the peppers, the newest last.
+    pub fn pepper_ids(&self) -> Vec<String> {
+        self.peppers.iter().map(|(id, _)| id.to_string()).collect()
+    }
+
+    /// The names of the encryption keys, the newest last.
+    pub fn encryption_key_ids(&self) -> Vec<String> {
+        self.encryption.iter().map(|(id, _)| id.clone()).collect()
+    }
+
     /// Reads the file at `path`.
     ///
     /// # Errors

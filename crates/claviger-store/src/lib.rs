@@ -16,6 +16,7 @@ pub mod foreign_identities;
 pub mod keyring;
 mod loads;
 pub mod members;
+pub mod memory;
 mod migrate;
 pub mod operator;
 pub mod orgs;

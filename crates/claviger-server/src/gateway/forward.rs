@@ -11,7 +11,8 @@ use http::{HeaderName, HeaderValue, Response, header};
 
 use crate::respond::REQUEST_ID;
 use crate::wire::{
-    Body, BodyError, Exchange, PhaseLimits, SendError, TrailerFilter, TunnelError, TunnelRules, hop, websocket,
+    Body, BodyError, Exchange, PhaseLimits, SendError, TrailerFilter, TunnelError, TunnelRules, hop,
+    websocket,
 };
 
 use super::standing::Standing;
@@ -28,7 +29,7 @@ impl Gateway {
         &self,
         surface: &Arc<Surface>,
         exchange: Exchange,
-        need: &Need,
+        need: Arc<Need>,
         permit: Arc<Permit>,
         course: &Course<'_>,
     ) -> Result<Response<Body>, Refusal> {
@@ -45,9 +46,16 @@ impl Gateway {
             head: served.head_timeout,
             body_idle: served.body_idle,
         };
-        let standing = Arc::new(Standing::new(self.door.clone(), served.api.clone(), permit.clone()));
+        let can_tunnel = need.websocket();
+        let standing = Arc::new(Standing::new(
+            self.door.clone(),
+            served.api.clone(),
+            course.client,
+            permit.clone(),
+            need,
+        ));
         match upgrade {
-            Some(client) if need.websocket() => {
+            Some(client) if can_tunnel => {
                 let rules = TunnelRules { allowed: standing, lifetime: self.time_left(&permit) };
                 websocket(&surface.upstream, request, client, &limits, rules).await.map_err(|error| {
                     match error {

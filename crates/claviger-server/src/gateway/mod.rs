@@ -240,14 +240,14 @@ impl Gateway {
         if target.path() == JWKS_PATH && matches!(method, http::Method::GET | http::Method::HEAD) {
             return self.jwk_set(&surface, course.request_id).await;
         }
-        let need = api.routes.need(&method, &target)?;
+        let need = Arc::new(api.routes.need(&method, &target)?);
         let stopwatch = Stopwatch::start();
         let decision = self.door.decide(api, &inbound, &need).await;
         course.decided = Some(stopwatch.nanos());
         let permit = Arc::new(decision?);
         course.permit = Some(permit.clone());
         let origin = cors::allowed_origin(&surface, inbound.headers);
-        let mut response = self.forward(&surface, exchange, &need, permit.clone(), course).await?;
+        let mut response = self.forward(&surface, exchange, need, permit.clone(), course).await?;
         let headers = response.headers_mut();
         headers.insert(respond::REQUEST_ID, course.request_id.clone());
         if let Some(limit) = permit.limit() {

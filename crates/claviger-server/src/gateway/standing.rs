@@ -1,10 +1,12 @@
 //! Ends what stays open when its credential, session or tenant is withdrawn (decision 23).
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use claviger::directory::Freshness;
+use claviger::route::Need;
 use claviger::{Api, Door, Permit};
 
 use crate::wire::StillAllowed;
@@ -17,7 +19,9 @@ const AT_LEAST_EVERY_MILLIS: u64 = 1000;
 pub(super) struct Standing {
     door: Arc<Door>,
     api: Arc<Api>,
+    client: IpAddr,
     permit: Arc<Permit>,
+    need: Arc<Need>,
     lost: Arc<AtomicBool>,
     asking: Arc<AtomicBool>,
     seen_version: AtomicU64,
@@ -31,10 +35,26 @@ impl fmt::Debug for Standing {
 }
 
 impl Standing {
-    pub(super) fn new(door: Arc<Door>, api: Arc<Api>, permit: Arc<Permit>) -> Self {
+    pub(super) fn new(
+        door: Arc<Door>,
+        api: Arc<Api>,
+        client: IpAddr,
+        permit: Arc<Permit>,
+        need: Arc<Need>,
+    ) -> Self {
         let seen_version = AtomicU64::new(door.directory().version());
         let asked_at = AtomicU64::new(door.clock().boot().0);
-        Self { door, api, permit, lost: Arc::default(), asking: Arc::default(), seen_version, asked_at }
+        Self {
+            door,
+            api,
+            client,
+            permit,
+            need,
+            lost: Arc::default(),
+            asking: Arc::default(),
+            seen_version,
+            asked_at,
+        }
     }
 }
 
@@ -50,11 +70,12 @@ impl StillAllowed for Standing {
         if !unchanged && !self.asking.swap(true, Ordering::AcqRel) {
             self.seen_version.store(version, Ordering::Relaxed);
             self.asked_at.store(now.0, Ordering::Relaxed);
-            let (door, api, permit) = (self.door.clone(), self.api.clone(), self.permit.clone());
+            let (door, api, client) = (self.door.clone(), self.api.clone(), self.client);
+            let (permit, need) = (self.permit.clone(), self.need.clone());
             let (lost, asking) = (self.lost.clone(), self.asking.clone());
             tokio::spawn(async move {
                 // A directory that cannot say ends the stream too: nothing stays open on faith.
-                if door.still_stands(&api, permit.principal()).await.is_err() {
+                if door.still_stands(&api, client, permit.principal(), &need).await.is_err() {
                     lost.store(true, Ordering::Release);
                 }
                 asking.store(false, Ordering::Release);

@@ -412,7 +412,7 @@ fn a_key_under_a_pepper_that_is_not_there_is_503() {
 }
 
 #[test]
-fn who_explain_and_still_good_agree_with_decide() {
+fn who_explain_and_still_stands_agree_with_decide() {
     let test = TestDoor::new();
     let home = test.tenant(&test.synaptiq);
     let key = test.key(&home, "read");
@@ -420,9 +420,12 @@ fn who_explain_and_still_good_agree_with_decide() {
     let request = TestRequest::get(LEADS).bearer(&key.text);
     let inbound = request.inbound(Target::of(&request.uri).unwrap());
     let api = &test.synaptiq;
+    let principal = now(test.door.who(api, &inbound)).unwrap();
     let all = || {
         let told = now(test.door.explain(api, &inbound, &need)).refusal().map(|refusal| refusal.code());
-        let good = now(test.door.still_good(api, &inbound, &need)).err().map(|refusal| refusal.code());
+        let good = now(test.door.still_stands(api, inbound.client, &principal, &need))
+            .err()
+            .map(|refusal| refusal.code());
         assert_eq!(told, good);
         good.map(claviger::refusal::Code::as_str)
     };

@@ -42,7 +42,9 @@ fn trap_allowlist_skipped_on_one_path() {
     let request = TestRequest::get(LEADS).bearer(&key.text);
     let inbound = request.inbound(Target::of(&request.uri).unwrap());
     let need = Need::of("leads".parse().unwrap(), claviger::grants::Access::Read);
-    assert!(now(test.door.still_good(&test.synaptiq, &inbound, &need)).is_err());
+    let principal = now(test.door.who(&test.synaptiq, &inbound)).unwrap();
+    let stands = test.door.still_stands(&test.synaptiq, inbound.client, &principal, &need);
+    assert!(now(stands).is_err());
     assert!(now(test.door.explain(&test.synaptiq, &inbound, &need)).refusal().is_some());
 }
 
