@@ -164,7 +164,7 @@ impl Handler for Gateway {
                     None => respond::refuse(&refusal, &no_api(), &request_id, clock),
                 };
                 if let Some(limit) = course.permit.as_ref().and_then(|permit| permit.limit()) {
-                    respond::write_limit(response.headers_mut(), limit, at);
+                    claviger::answer::write_limit_headers(limit, at, response.headers_mut());
                 }
                 (response, Some(refusal))
             }
@@ -251,7 +251,7 @@ impl Gateway {
         let headers = response.headers_mut();
         headers.insert(respond::REQUEST_ID, course.request_id.clone());
         if let Some(limit) = permit.limit() {
-            respond::write_limit(headers, limit, self.door.clock().now());
+            claviger::answer::write_limit_headers(limit, self.door.clock().now(), headers);
         }
         if let Some(origin) = origin {
             cors::allow(headers, origin);
