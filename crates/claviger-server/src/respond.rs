@@ -1,15 +1,13 @@
 //! From a refusal to the answer a client gets: one place writes the body and its headers.
 
+pub use claviger::answer::REQUEST_ID;
 use claviger::answer::refusal_response;
 use claviger::clock::Clock;
 use claviger::envelope::Envelope;
 use claviger::refusal::{Reason, Refusal};
-use http::{HeaderName, HeaderValue, Response, header};
+use http::{HeaderValue, Response, header};
 
 use crate::wire::Body;
-
-/// Names a request in every answer, log line and forwarded request.
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The answer to a refused request: the core's, never to be kept by a cache, and closing the connection where the
 /// rest of the request is not worth reading.
