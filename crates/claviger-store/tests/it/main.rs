@@ -9,6 +9,7 @@
 mod api_keys;
 mod feed;
 mod opening;
+mod people;
 mod tenants;
 mod twins;
 mod walls;
