@@ -116,7 +116,7 @@ impl RequestIds {
     fn next(&self) -> HeaderValue {
         let text = format!("{:016x}{:08x}", self.process, self.next.fetch_add(1, Ordering::Relaxed));
         // Hexadecimal digits are always a header value.
-        HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("0"))
+        HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).unwrap_or(HeaderValue::from_static("0"))
     }
 }
 
