@@ -57,8 +57,7 @@ impl Standing {
             client,
             permit,
             need,
-            lost: Arc::default(),
-            asking: Arc::default(),
+            answer: OnceLock::new(),
             seen_version,
             asked_at,
         }
