@@ -18,6 +18,8 @@ use crate::value::{Row, values};
 
 statements! { "organization";
     COUNT: Tenant [Uuid] "SELECT CAST(count(*) AS bigint) FROM organization WHERE tenant_id = $1";
+    FLAKY: Tenant [Uuid] "SELECT 1 FROM tenant WHERE tenant_id = $1"
+        postgres "SELECT public.flaky() FROM tenant WHERE tenant_id = $1";
     NAMES: Tenant [Uuid] "SELECT name FROM organization WHERE tenant_id = $1 ORDER BY name";
 }
 
@@ -153,7 +155,7 @@ async fn a_full_disk_fails_the_job_that_filled_it_and_no_other() {
         let job = Job {
             bound: Bound::Tenant(id),
             mode: Mode::Write,
-            work: Box::new(Typed { work, outcome: None, reply }),
+            work: Box::new(Typed { work, outcome: None, reply: Some(reply) }),
         };
         queue.try_send(job).unwrap();
         answer
@@ -205,6 +207,31 @@ async fn a_connection_that_dies_is_replaced() {
         answered += i64::from(acme.store.tenant_view().await.is_ok());
     }
     assert!(answered > 0);
+}
+
+#[tokio::test]
+async fn a_unit_that_postgres_cannot_put_in_order_is_tried_again_a_few_times() {
+    let test = TestStore::start(Engine::Postgres).await;
+    let acme = test.tenant("Acme").await;
+    let url = test.owner_url.clone().unwrap();
+    let (owner, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let flaky = "CREATE SEQUENCE tries; GRANT USAGE ON SEQUENCE tries TO claviger_rt;
+         CREATE FUNCTION flaky() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN
+             IF nextval('public.tries') < 3 THEN RAISE EXCEPTION 'again' USING ERRCODE = 'serialization_failure'; END IF;
+             RETURN 1;
+         END $$";
+    owner.batch_execute(flaky).await.unwrap();
+    let id = acme.tenant;
+    let unit = async move |tx: &mut Tx<'_>| {
+        tx.run(&ORG_ADD, values![id, org(), "x", 1]).await?;
+        tx.run(&FLAKY, values![id]).await.map(drop)
+    };
+    acme.store.write(unit).await.unwrap();
+    assert_eq!(count(&acme).await, 2, "what was undone was done once more, and once");
+    owner.batch_execute("ALTER SEQUENCE tries MINVALUE -1000 RESTART WITH -1000").await.unwrap();
+    assert!(matches!(acme.store.write(unit).await, Err(StoreError::Unavailable { .. })), "not for ever");
+    assert_eq!(count(&acme).await, 2);
 }
 
 #[tokio::test]
