@@ -19,7 +19,7 @@ if [[ -n "${ADVISORIES:-}" ]]; then
     cargo deny --workspace --all-features --offline check advisories
 elif timeout 120 cargo deny fetch db >&2; then
     cargo deny --workspace --all-features --offline check advisories
-elif [[ -d "$databases" ]] && compgen -G "$databases/*" >/dev/null; then
+elif compgen -G "$databases/advisory-db-*/.git" >/dev/null; then
     echo "WARNING: the advisory database cannot be fetched; using the copy from an earlier run" >&2
     cargo deny --workspace --all-features --offline check advisories
 else

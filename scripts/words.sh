@@ -5,10 +5,10 @@ set -euo pipefail
 
 cd "$(dirname "$0")/.."
 
-# The words are put together here, so that this file does not hold them itself.
+# Written so that this file does not match itself.
 s='/'
 places="(^|[^A-Za-z0-9_.}~-])${s}(work|root|home)${s}|${s}tmp${s}[A-Za-z0-9]"
-hosts='artifactory|registry\.npmjs\.org|files\.pythonhosted\.org|static\.crates\.io|index\.crates\.io'
+hosts='arti[f]actory|registry\.npmjs\.org|files\.pythonhosted\.org|static\.crates\.io|index\.crates\.io'
 
 found=0
 files=$(git ls-files --cached --others --exclude-standard -- . ':!LICENSE')
