@@ -31,7 +31,7 @@ pub(crate) struct Resident {
     pub(crate) after_load: u64,
 }
 
-/// Provisions a store and starts the server on it. `None` if the program has not been built.
+/// Starts the server on a new store and provisions it through its control socket. `None` if the program has not been built.
 pub(crate) fn start(workshop: &Workshop, upstream: u16) -> anyhow::Result<Option<Claviger>> {
     // Cargo puts both programs into the same directory.
     let program = std::env::current_exe()?.with_file_name("claviger");
@@ -42,6 +42,9 @@ pub(crate) fn start(workshop: &Workshop, upstream: u16) -> anyhow::Result<Option
     let settings = workshop.fill("claviger.toml", &[("port", port), ("ops", ops), ("upstream", upstream)])?;
     let cli = Cli { program: &program, settings: &settings };
 
+    let arguments = ["serve".to_owned(), "--config".to_owned(), settings.display().to_string()];
+    let server = Server::start(workshop, "claviger", &program, &arguments)?
+        .until_ready(workshop, "claviger", ops, "/readyz")?;
     say(&format!("making {KEYS} keys"));
     let tenant =
         cli.run("tenant create --realm bench --name Bench --owner-email bench@example.com --json")?;
@@ -52,9 +55,6 @@ pub(crate) fn start(workshop: &Workshop, upstream: u16) -> anyhow::Result<Option
         format!("token issue --api bench --tenant {tenant} --org {org} --email bench@example.com --json");
     let token = text(&cli.run(&issue)?, "access_token")?;
 
-    let arguments = ["serve".to_owned(), "--config".to_owned(), settings.display().to_string()];
-    let server = Server::start(workshop, "claviger", &program, &arguments)?
-        .until_ready(workshop, "claviger", ops, "/readyz")?;
     for key in &keys {
         let status = probe::get(port, PATH, Some(&format!("Bearer {key}")))?.status;
         ensure!(status == 200, "Claviger answers {status} to one of its keys");

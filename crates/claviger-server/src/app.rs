@@ -53,7 +53,6 @@ pub struct App {
     ops: Option<Server>,
     addresses: Vec<SocketAddr>,
     ops_address: SocketAddr,
-    gateway: Arc<Gateway>,
     drain: Duration,
     socket: Option<crate::control::Listening>,
     runtime: Option<Runtime>,
@@ -358,13 +357,8 @@ impl App {
         )?);
         let limits = limits(&config.server);
         let server = Server::start(ports, gateway.clone(), limits.clone(), counters.clone()).map_err(io)?;
-        let ops_handler = Arc::new(Ops::new(
-            management.store.clone(),
-            memory.clone(),
-            metrics,
-            counters.clone(),
-            gateway.clone(),
-        ));
+        let ops_handler =
+            Arc::new(Ops::new(management.store.clone(), memory.clone(), metrics, counters.clone(), gateway));
         let ops = Server::start(ops_ports, ops_handler, limits, counters).map_err(io)?;
         let socket = match data_directory(config)? {
             Some(directory) => Some(crate::control::listen(&directory, management.clone(), &runtime)?),
@@ -380,7 +374,6 @@ impl App {
             ops: Some(ops),
             addresses,
             ops_address,
-            gateway,
             drain,
             socket,
             runtime: Some(runtime),
@@ -531,6 +524,7 @@ fn gateway(
         let name = served.api.name.clone();
         let surface = Arc::new(Surface {
             upstream,
+            keep_trailer: crate::gateway::trailer_filter(served.api.identity_headers.names.clone()),
             binding: Binding::new(&binding_key(&management.store, &served.api)),
             metrics: metrics.of_api(Some(&name)),
             jwks: key_sets.clone(),

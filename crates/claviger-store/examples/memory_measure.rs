@@ -125,13 +125,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("round {round}: {} ns per hit ({known} of {hits} hit)", took.as_nanos() / hits);
     }
 
-    // A thousand keys in use among them all.
-    let begun = Instant::now();
-    for number in 0..hits {
-        let Some(digest) = digests.get(usize::try_from(number % 1000)?) else { continue };
-        black_box(memory.key(digest));
+    // Some keys in use among them all.
+    for in_use in [1_000, 100_000] {
+        let step = (count / in_use).max(1);
+        let some: Vec<KeyDigest> = digests.iter().copied().step_by(step).collect();
+        let begun = Instant::now();
+        for digest in some.iter().cycle().take(usize::try_from(hits)?) {
+            black_box(memory.key(digest));
+        }
+        println!("{} keys in use: {} ns per hit", some.len(), begun.elapsed().as_nanos() / hits);
     }
-    println!("a thousand keys in use: {} ns per hit", begun.elapsed().as_nanos() / hits);
     let begun = Instant::now();
     for _ in 0..hits {
         black_box(memory.freshness(clock.boot()));

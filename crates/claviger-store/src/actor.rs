@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use claviger::Principal;
 use claviger::id::{AccountId, KeyId};
 
 /// Who changes something, from where, and by which credential.
@@ -15,6 +16,16 @@ pub struct Actor {
 impl Actor {
     pub(crate) fn named(name: impl Into<String>) -> Self {
         Self { name: name.into(), address: None, credential: None }
+    }
+
+    /// Whoever a request is from.
+    pub fn principal(principal: &Principal) -> Self {
+        let actor = match (principal.key(), principal.account()) {
+            (Some(key), _) => Self::key(key),
+            (None, Some(account)) => Self::account(account),
+            (None, None) => Self::named("unknown"),
+        };
+        actor.with_credential(&principal.credential_id())
     }
 
     /// A person.

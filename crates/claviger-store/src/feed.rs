@@ -18,7 +18,8 @@ use crate::subject::{Change, Loaded, Subject};
 use crate::value::values;
 
 statements! { "change";
-    /// Position, origin, whether rows since `$1` may be gone, the clock, and one change or none.
+    /// Position, origin, whether rows since `$1` may be gone, the clock, and one change or none. Rows are gone if
+    /// what was swept saw a transaction that `$1` did not.
     FEED_SINCE: System [Text]
         "SELECT CAST(h.seq AS TEXT), 'sqlite',
              CASE WHEN CAST($1 AS INTEGER) < h.swept OR CAST($1 AS INTEGER) > h.seq THEN 1 ELSE 0 END,
@@ -32,8 +33,12 @@ statements! { "change";
                    CAST((SELECT system_identifier FROM pg_control_system()) AS text) || '/'
                        || CAST((SELECT timeline_id FROM pg_control_checkpoint()) AS text) AS origin,
                    CAST(CASE WHEN pg_snapshot_xmax(CAST($1 AS pg_snapshot)) > pg_snapshot_xmax(pg_current_snapshot())
-                       OR (SELECT CAST(value AS xid8) FROM store_meta WHERE name = 'swept_to')
-                           >= pg_snapshot_xmin(CAST($1 AS pg_snapshot)) THEN 1 ELSE 0 END AS bigint) AS forget,
+                       OR EXISTS (
+                           SELECT 1 FROM store_meta AS m WHERE m.name = 'swept_to' AND (
+                               pg_snapshot_xmax(CAST(m.value AS pg_snapshot)) > pg_snapshot_xmax(CAST($1 AS pg_snapshot))
+                               OR EXISTS (SELECT 1 FROM pg_snapshot_xip(CAST($1 AS pg_snapshot)) AS x(xid)
+                                   WHERE pg_visible_in_snapshot(x.xid, CAST(m.value AS pg_snapshot)))))
+                       THEN 1 ELSE 0 END AS bigint) AS forget,
                    CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint) AS now) AS h
          LEFT JOIN change AS c ON c.xid >= pg_snapshot_xmin(CAST($1 AS pg_snapshot))
              AND NOT pg_visible_in_snapshot(c.xid, CAST($1 AS pg_snapshot))";
@@ -56,9 +61,9 @@ pub(crate) struct Feed {
 }
 
 /// A cursor's parts: the store, the server and its timeline, and how far.
-struct Place {
+pub(crate) struct Place {
     origin: String,
-    position: String,
+    pub(crate) position: String,
 }
 
 impl Feed {
@@ -91,7 +96,7 @@ impl Feed {
 }
 
 /// Where the feed is now, and the store's clock.
-async fn here(tx: &mut Tx<'_>, local: UnixMillis) -> Result<(Place, UnixMillis), StoreError> {
+pub(crate) async fn here(tx: &mut Tx<'_>, local: UnixMillis) -> Result<(Place, UnixMillis), StoreError> {
     let row = tx.run_one(&FEED_HERE, &[]).await?.ok_or(StoreError::Corrupt { what: "change" })?;
     let mut columns = row.read();
     let place = Place { position: columns.text()?, origin: columns.text()? };

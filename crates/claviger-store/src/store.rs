@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use claviger::Permit;
 use claviger::clock::{Clock, UnixMillis};
-use claviger::id::TenantId;
+use claviger::danger::{OperatorPermit, SystemPermit};
 use claviger::random::Random;
 
 use crate::accounts::Accounts;
@@ -16,7 +18,6 @@ use crate::feed::Feed;
 use crate::follower::Follower;
 use crate::keyring::Keyring;
 use crate::operator::Operator;
-use crate::permit::{OperatorPermit, SystemPermit};
 use crate::source::Source;
 use crate::statement::statements;
 use crate::system_store::SystemStore;
@@ -26,6 +27,8 @@ use crate::value::values;
 statements! { "keyring check";
     META: System [Text] "SELECT value FROM store_meta WHERE name = $1";
     META_ADD: System [Text, Text] "INSERT INTO store_meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+    META_SET: System [Text, Text]
+        "INSERT INTO store_meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
     CHECKS: System [] "SELECT kind, key_id, check_hash FROM keyring_check";
     CHECK_ADD: System [Text, Text, Blob]
         "INSERT INTO keyring_check (kind, key_id, check_hash) VALUES ($1, $2, $3) ON CONFLICT (kind, key_id) DO NOTHING";
@@ -84,6 +87,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) id: String,
+    audit_count: AtomicU16,
     follower: FollowerSlot,
     #[cfg(any(test, feature = "testing"))]
     pub(crate) faults: crate::testing::Faults,
@@ -94,11 +98,16 @@ impl Inner {
         self.clock.now()
     }
 
-    /// A fresh random UUID, version 4.
-    pub(crate) fn uuid(&self) -> [u8; 16] {
-        let mut bytes = [0; 16];
-        self.random.fill(&mut bytes);
-        uuid::Builder::from_random_bytes(bytes).into_uuid().into_bytes()
+    /// The next id of an audit entry: a UUID of version 7 (RFC 9562, section 5.7) with a counter of this node behind
+    /// its time, so that entries of one millisecond sort as they were made.
+    pub(crate) fn audit_id(&self, at: UnixMillis) -> [u8; 16] {
+        let mut tail = [0; 10];
+        self.random.fill(&mut tail);
+        let [high, low] = self.audit_count.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        let [first, second, ..] = &mut tail;
+        (*first, *second) = (high, low);
+        let millis = u64::try_from(at.0).unwrap_or_default();
+        uuid::Builder::from_unix_timestamp_millis(millis, &tail).into_uuid().into_bytes()
     }
 
     /// Runs a unit of work; see [`Backend::run`].
@@ -171,6 +180,7 @@ impl Store {
             clock,
             random,
             id,
+            audit_count: AtomicU16::new(0),
             follower,
             #[cfg(any(test, feature = "testing"))]
             faults: crate::testing::Faults::default(),
@@ -194,15 +204,15 @@ impl Store {
         &self.inner.keyring
     }
 
-    /// The part of the store that one tenant's door opens.
-    #[expect(dead_code, reason = "the opener by a door's permit is built on it")]
-    pub(crate) fn tenant_of(&self, tenant: TenantId, actor: Actor) -> TenantStore {
-        TenantStore::new(Arc::clone(&self.inner), tenant, actor)
+    /// The part of the store that `permit` opens: one tenant's, with whoever was let in in its audit.
+    pub fn tenant(&self, permit: &Permit) -> TenantStore {
+        let actor = Actor::principal(permit.principal());
+        TenantStore::new(Arc::clone(&self.inner), permit.tenant(), actor)
     }
 
     /// The operator's part.
     pub fn operator(&self, permit: &OperatorPermit) -> Operator {
-        Operator::new(Arc::clone(&self.inner), Actor::named(permit.actor()))
+        Operator::new(Arc::clone(&self.inner), Actor::named(format!("operator:{}", permit.actor())))
     }
 
     /// The part for sign-up, sign-in and refresh, before it is known which tenant somebody is in.

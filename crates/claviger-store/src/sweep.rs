@@ -5,47 +5,59 @@ use claviger::clock::{LEEWAY_SECONDS, UnixMillis};
 
 use crate::backend::Tx;
 use crate::error::StoreError;
+use crate::feed;
 use crate::statement::statements;
-use crate::store::PEPPERS_IN_USE;
+use crate::store::{META, META_SET, PEPPERS_IN_USE};
 use crate::system_store::SystemStore;
 use crate::value::values;
 
 statements! { "change";
-    /// Drops some lines of the feed that are older than `$1` milliseconds and tells which.
-    SWEEP_FEED: System [Int]
-        "DELETE FROM change WHERE seq IN (SELECT seq FROM change
-             WHERE at < CAST(unixepoch('subsec') * 1000 AS INTEGER) - $1 ORDER BY seq LIMIT 5000)
-         RETURNING CAST(seq AS TEXT)"
-        postgres "WITH gone AS (DELETE FROM change WHERE ctid IN (SELECT ctid FROM change
-             WHERE at < CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint) - $1 ORDER BY at LIMIT 5000)
-         RETURNING xid)
-         SELECT CAST(xid AS text) FROM gone";
-    SWEPT_TO: System [Text]
-        "INSERT INTO store_meta (name, value) VALUES ('swept_to', $1)
-         ON CONFLICT (name) DO UPDATE SET value = excluded.value
-             WHERE CAST(excluded.value AS bigint) > CAST(store_meta.value AS bigint)";
+    /// Drops some lines of the feed that were there at the position `$1`.
+    SWEEP_FEED: System [Text]
+        "DELETE FROM change WHERE seq IN (SELECT seq FROM change WHERE seq <= CAST($1 AS INTEGER) ORDER BY seq LIMIT 5000)
+         RETURNING seq"
+        postgres "DELETE FROM change WHERE ctid IN (SELECT ctid FROM change
+             WHERE xid < pg_snapshot_xmax(CAST($1 AS pg_snapshot)) AND pg_visible_in_snapshot(xid, CAST($1 AS pg_snapshot))
+             ORDER BY xid LIMIT 5000)
+         RETURNING row_version";
     SWEEP_REVOKED: System [Int] "DELETE FROM revoked_token WHERE expires_at < $1 RETURNING token_id";
 }
+
+/// How many lines `SWEEP_FEED` drops at most.
+const BATCH: usize = 5000;
 
 /// How long the feed is kept, in milliseconds: who is further behind empties its memory.
 pub const FEED_KEPT_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
 impl SystemStore {
-    /// Drops lines of the feed older than `kept_millis`, by the database's clock, a few thousand at a time. Gives
-    /// how many; call again while there are any.
+    /// Drops lines of the feed that have been there for `kept_millis`, a few thousand at a time. Gives how many; call
+    /// again while there are any.
+    ///
+    /// A position is marked first, and what was there at the mark is dropped once the mark is that old: what counts
+    /// is when a line could be seen, not when it was written.
     ///
     /// # Errors
     /// If the store does not answer.
     pub async fn feed_sweep(&self, kept_millis: i64) -> Result<usize, StoreError> {
+        let local = self.inner.now();
         self.write(async move |tx: &mut Tx<'_>| {
-            let rows = tx.run(&SWEEP_FEED, values![kept_millis]).await?;
-            let count = rows.len();
-            let mut last = None;
-            for row in rows {
-                last = last.max(Some(row.read().parse::<u64>()?));
+            let (place, now) = feed::here(tx, local).await?;
+            let fresh = format!("{} {}", now.0, place.position);
+            let Some(row) = tx.run_one(&META, values!["sweep_mark"]).await? else {
+                tx.run(&META_SET, values!["sweep_mark", &fresh]).await?;
+                return Ok(0);
+            };
+            let mark = row.read().text()?;
+            let (at, position) =
+                mark.split_once(' ').ok_or(StoreError::Corrupt { what: "mark of the sweep" })?;
+            let at: i64 = at.parse().map_err(|_| StoreError::Corrupt { what: "mark of the sweep" })?;
+            if now.0.saturating_sub(at) < kept_millis {
+                return Ok(0);
             }
-            if let Some(last) = last {
-                tx.run(&SWEPT_TO, values![last.to_string()]).await?;
+            tx.run(&META_SET, values!["swept_to", position]).await?;
+            let count = tx.run(&SWEEP_FEED, values![position]).await?.len();
+            if count < BATCH {
+                tx.run(&META_SET, values!["sweep_mark", &fresh]).await?;
             }
             Ok(count)
         })

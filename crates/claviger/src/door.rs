@@ -1,5 +1,6 @@
 //! The door: four steps, in the only order that compiles.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::api::Api;
@@ -75,10 +76,16 @@ impl Door {
     ///
     /// # Errors
     /// As [`decide`](Self::decide), for what has changed since; limits are left out, as what is open was counted.
-    pub async fn still_stands(&self, api: &Api, principal: &Principal) -> Result<(), Refusal> {
+    pub async fn still_stands(
+        &self,
+        api: &Api,
+        client: IpAddr,
+        principal: &Principal,
+        need: &Need,
+    ) -> Result<(), Refusal> {
         self.trust_the_directory().await?;
         let now = self.authenticator.still_stands(api, principal).await?;
-        Ok(authorize::may_act(api, &now)?)
+        Ok(authorize::still_may(api, client, &now, need)?)
     }
 
     /// The same steps as [`decide`](Self::decide), each told, and nothing counted.

@@ -11,7 +11,8 @@ use http::{HeaderName, HeaderValue, Response, header};
 
 use crate::respond::REQUEST_ID;
 use crate::wire::{
-    Body, BodyError, Exchange, PhaseLimits, SendError, TunnelError, TunnelRules, hop, websocket,
+    Body, BodyError, Exchange, PhaseLimits, SendError, TrailerFilter, TunnelError, TunnelRules, hop,
+    websocket,
 };
 
 use super::standing::Standing;
@@ -28,7 +29,7 @@ impl Gateway {
         &self,
         surface: &Arc<Surface>,
         exchange: Exchange,
-        need: &Need,
+        need: Arc<Need>,
         permit: Arc<Permit>,
         course: &Course<'_>,
     ) -> Result<Response<Body>, Refusal> {
@@ -37,20 +38,24 @@ impl Gateway {
         let Exchange { request, core, watch, upgrade, .. } = exchange;
         let (mut parts, body) = request.into_parts();
         self.write_headers(surface, &mut parts, &permit, course, secure)?;
-        let identity = served.api.identity_headers.names.clone();
-        let keep_trailer =
-            move |name: &HeaderName| name != header::AUTHORIZATION && !is_protected(name.as_str(), &identity);
         let body = body.limit(served.max_body_bytes).map_err(body_refused)?;
-        let body = body.idle_limit(served.body_idle).filter_trailers(Arc::new(keep_trailer));
+        let body = body.idle_limit(served.body_idle).filter_trailers(surface.keep_trailer.clone());
         let request = http::Request::from_parts(parts, body);
         let limits = PhaseLimits {
             connect: served.connect_timeout,
             head: served.head_timeout,
             body_idle: served.body_idle,
         };
-        let standing = Arc::new(Standing::new(self.door.clone(), served.api.clone(), permit.clone()));
+        let can_tunnel = need.websocket();
+        let standing = Arc::new(Standing::new(
+            self.door.clone(),
+            served.api.clone(),
+            course.client,
+            permit.clone(),
+            need,
+        ));
         match upgrade {
-            Some(client) if need.websocket() => {
+            Some(client) if can_tunnel => {
                 let rules = TunnelRules { allowed: standing, lifetime: self.time_left(&permit) };
                 websocket(&surface.upstream, request, client, &limits, rules).await.map_err(|error| {
                     match error {
@@ -107,13 +112,18 @@ impl Gateway {
         headers.insert(PRINCIPAL, token.value.clone());
         headers.insert(BINDING, binding);
         headers.insert(REQUEST_ID, course.request_id.clone());
-        headers.insert(api.identity_headers.tenant().clone(), text(permit.tenant())?);
-        headers.insert(api.identity_headers.org().clone(), text(permit.org())?);
+        headers.insert(api.identity_headers.tenant().clone(), token.tenant.clone());
+        headers.insert(api.identity_headers.org().clone(), token.org.clone());
         headers.insert(FORWARDED_FOR, text(course.client)?);
         headers.insert(FORWARDED_HOST, host);
         headers.insert(FORWARDED_PROTO, HeaderValue::from_static(if secure { "https" } else { "http" }));
         Ok(())
     }
+}
+
+/// Lets every trailer pass that a client may send: neither a credential nor a header that only we may write.
+pub(crate) fn trailer_filter(identity: [HeaderName; 2]) -> TrailerFilter {
+    Arc::new(move |name| *name != header::AUTHORIZATION && !is_protected(name.as_str(), &identity))
 }
 
 fn text(value: impl std::fmt::Display) -> Result<HeaderValue, Refusal> {

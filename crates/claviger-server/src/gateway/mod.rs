@@ -27,6 +27,7 @@ use crate::metrics::{ApiMetrics, Metrics};
 use crate::respond;
 use crate::wire::{Body, Defect, Exchange, Handler, ListenerId, Upstream};
 
+pub(crate) use forward::trailer_filter;
 pub use principal_token::{Binding, PrincipalSigner, PrincipalTokens};
 pub use reception::ListenerRules;
 
@@ -37,18 +38,25 @@ pub trait SeenInClear: fmt::Debug + Send + Sync {
 }
 
 /// One API with everything that serving it takes.
-#[derive(Debug)]
 pub struct Surface {
     /// Its settings.
     pub served: ServedApi,
     /// Its upstream, with the connections to it.
     pub upstream: Upstream,
+    /// Which trailers of a request pass.
+    pub keep_trailer: crate::wire::TrailerFilter,
     /// The key that binds principal tokens to requests.
     pub binding: principal_token::Binding,
     /// Its figures.
     pub metrics: ApiMetrics,
     /// Its public keys for identity tokens, as a JWK set.
     pub jwks: Arc<dyn KeySets>,
+}
+
+impl fmt::Debug for Surface {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Surface({})", self.served.api.name)
+    }
 }
 
 /// Where the published key sets come from.
@@ -108,7 +116,7 @@ impl RequestIds {
     fn next(&self) -> HeaderValue {
         let text = format!("{:016x}{:08x}", self.process, self.next.fetch_add(1, Ordering::Relaxed));
         // Hexadecimal digits are always a header value.
-        HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("0"))
+        HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).unwrap_or(HeaderValue::from_static("0"))
     }
 }
 
@@ -156,7 +164,7 @@ impl Handler for Gateway {
                     None => respond::refuse(&refusal, &no_api(), &request_id, clock),
                 };
                 if let Some(limit) = course.permit.as_ref().and_then(|permit| permit.limit()) {
-                    respond::write_limit(response.headers_mut(), limit, at);
+                    claviger::answer::write_limit_headers(limit, at, response.headers_mut());
                 }
                 (response, Some(refusal))
             }
@@ -168,25 +176,20 @@ impl Handler for Gateway {
         let outcome = match (&refusal, &course.permit) {
             (Some(refusal), _) => Some(Err(refusal)),
             (None, Some(permit)) => Some(Ok(&**permit)),
-            // Answered without a credential: a preflight, a key set.
             (None, None) => None,
         };
-        if let Some(outcome) = outcome {
-            self.journal.note(
-                core,
-                &Line {
-                    at,
-                    request_id: &request_id,
-                    api: course.surface.as_ref().map(|surface| &surface.served.api.name),
-                    method: &method,
-                    path: uri.path(),
-                    client: course.client,
-                    status: response.status(),
-                    micros: stopwatch.nanos() / 1000,
-                    outcome,
-                },
-            );
-        }
+        let line = Line {
+            at,
+            request_id: &request_id,
+            api: course.surface.as_ref().map(|surface| &surface.served.api.name),
+            method: &method,
+            path: uri.path(),
+            client: course.client,
+            status: response.status(),
+            micros: stopwatch.nanos() / 1000,
+            outcome,
+        };
+        self.journal.note(core, &line);
         response
     }
 
@@ -232,18 +235,18 @@ impl Gateway {
         if target.path() == JWKS_PATH && matches!(method, http::Method::GET | http::Method::HEAD) {
             return self.jwk_set(&surface, course.request_id).await;
         }
-        let need = api.routes.need(&method, &target)?;
+        let need = Arc::new(api.routes.need(&method, &target)?);
         let stopwatch = Stopwatch::start();
         let decision = self.door.decide(api, &inbound, &need).await;
         course.decided = Some(stopwatch.nanos());
         let permit = Arc::new(decision?);
         course.permit = Some(permit.clone());
         let origin = cors::allowed_origin(&surface, inbound.headers);
-        let mut response = self.forward(&surface, exchange, &need, permit.clone(), course).await?;
+        let mut response = self.forward(&surface, exchange, need, permit.clone(), course).await?;
         let headers = response.headers_mut();
         headers.insert(respond::REQUEST_ID, course.request_id.clone());
         if let Some(limit) = permit.limit() {
-            respond::write_limit(headers, limit, self.door.clock().now());
+            claviger::answer::write_limit_headers(limit, self.door.clock().now(), headers);
         }
         if let Some(origin) = origin {
             cors::allow(headers, origin);

@@ -93,6 +93,9 @@ impl Binding {
 #[derive(Debug)]
 pub(super) struct PrincipalToken {
     pub(super) value: HeaderValue,
+    /// The tenant's id and the organization's, as the identity headers say them.
+    pub(super) tenant: HeaderValue,
+    pub(super) org: HeaderValue,
     /// SHA-256 of the token, in base64url.
     digest: String,
     made_at: UnixMillis,
@@ -209,7 +212,14 @@ impl PrincipalTokens {
         };
         let token = jws::sign(&self.signer.current(), "principal+jwt", &claims)?;
         let digest = URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, token.as_bytes()));
-        let value = HeaderValue::from_str(&token).map_err(|_| KeyError::Refused)?;
-        Ok(PrincipalToken { value, digest, made_at: now, directory_version })
+        let header = |text: &str| HeaderValue::from_str(text).map_err(|_| KeyError::Refused);
+        Ok(PrincipalToken {
+            value: header(&token)?,
+            tenant: header(&claims.tenant_id)?,
+            org: header(&claims.org_id)?,
+            digest,
+            made_at: now,
+            directory_version,
+        })
     }
 }

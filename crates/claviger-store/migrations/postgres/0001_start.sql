@@ -238,7 +238,6 @@ CREATE INDEX revoked_token_by_expiry ON revoked_token (expires_at);
 CREATE INDEX audit_by_time ON audit (tenant_id, created_at, audit_id);
 CREATE INDEX operator_audit_by_time ON operator_audit (created_at, audit_id);
 CREATE INDEX change_by_xid ON change (xid);
-CREATE INDEX change_by_time ON change (at);
 
 -- Every change of a row that a decision reads raises the row's version, and every new version is a line of the feed.
 CREATE FUNCTION raise_version() RETURNS trigger LANGUAGE plpgsql SET search_path = claviger, pg_temp AS $$

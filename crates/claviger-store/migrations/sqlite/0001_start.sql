@@ -237,7 +237,6 @@ CREATE UNIQUE INDEX signing_key_next ON signing_key (realm, purpose) WHERE state
 CREATE INDEX revoked_token_by_expiry ON revoked_token (expires_at);
 CREATE INDEX audit_by_time ON audit (tenant_id, created_at, audit_id);
 CREATE INDEX operator_audit_by_time ON operator_audit (created_at, audit_id);
-CREATE INDEX change_by_time ON change (at);
 
 -- Every change of a row that a decision reads raises the row's version, and every new version is a line of the feed.
 CREATE TRIGGER account_inserted AFTER INSERT ON account BEGIN

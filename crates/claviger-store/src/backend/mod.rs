@@ -6,6 +6,8 @@
 
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
+#[cfg(test)]
+mod units;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -197,7 +197,12 @@ impl Loader {
     }
 
     fn work_off(&mut self, now: Instant) {
-        while self.deadlines.front().is_some_and(|(deadline, _)| *deadline <= now) {
+        // Those that have ended leave from the front as well, or all of the last seconds would queue here.
+        while let Some((deadline, (number, subject))) = self.deadlines.front() {
+            let is_under_way = self.flights.get(subject).is_some_and(|flight| flight.number == *number);
+            if is_under_way && *deadline > now {
+                break;
+            }
             if let Some((_, (number, subject))) = self.deadlines.pop_front() {
                 self.fail(number, &subject, &DirectoryError::Unavailable("no answer in time".to_owned()));
             }

@@ -6,11 +6,11 @@
 //!
 //! What must stay true:
 //! * what is older than a change that was heard, or than a commit of this node under way, is neither answered
-//!   nor put on a shelf ([`ring`]);
-//! * nothing remembered is believed once the feed has been silent for `max_staleness` ([`feed`]);
-//! * a read that failed says nothing about what was read, and is not remembered ([`loader`]);
+//!   nor put on a shelf (`ring.rs`);
+//! * nothing remembered is believed once the feed has been silent for `max_staleness` (`feed.rs`);
+//! * a read that failed says nothing about what was read, and is not remembered (`loader.rs`);
 //! * what somebody else can choose, such as made-up keys, takes up bounded room and pushes out no record
-//!   ([`absences`], [`share`]).
+//!   (`absences.rs`, `share.rs`).
 
 mod absences;
 mod deadline;

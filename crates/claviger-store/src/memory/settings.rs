@@ -55,7 +55,7 @@ impl Default for MemorySettings {
             batch_window: Duration::from_millis(1),
             max_batches: 8,
             reread_after: Duration::from_mins(15),
-            max_entries: 12_000_000,
+            max_entries: 4_000_000,
             max_absences: 32_768,
             ring_span: Duration::from_secs(60),
             max_ring: 262_144,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use claviger::clock::UnixMillis;
+use claviger::danger::{OperatorPermit, SystemPermit};
 use claviger::directory::MemberState;
 use claviger::id::{AccountId, OrgId, RealmName, TenantId};
 use claviger::random::SystemRandom;
@@ -17,7 +18,6 @@ use crate::email::Email;
 use crate::error::StoreError;
 use crate::keyring::Keyring;
 use crate::operator::Operator;
-use crate::permit::{OperatorPermit, SystemPermit};
 use crate::store::{Settings, Store};
 use crate::system_store::SystemStore;
 use crate::tenant_store::TenantStore;

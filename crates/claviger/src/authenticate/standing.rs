@@ -23,6 +23,7 @@ impl Authenticator {
             Subject::Key(_, digest) => {
                 let record = self.directory.key(digest).resolve().await?.ok_or(bad("no such key"))?;
                 check_key(&record, self.clock.now()).map_err(bad)?;
+                now.grants = Some(record.grants.clone());
                 now.subject = Subject::Key(record, *digest);
             }
             Subject::Person(person) => {
@@ -47,6 +48,9 @@ impl Authenticator {
                         secret.filter(|secret| !secret.revoked).ok_or(bad("the user secret was replaced"))?;
                     }
                 }
+                // What was granted, as far as the role still allows it: a lowered role takes away at once.
+                let live = api.roles.grants(member.role.as_str());
+                now.grants = principal.grants().zip(live).map(|(granted, live)| granted.intersect(live));
                 now.subject = Subject::Person(Person { account, member, token: person.token.clone() }.into());
             }
         }

@@ -5,6 +5,8 @@
 
 mod identity;
 
+use std::net::IpAddr;
+
 use crate::api::Api;
 use crate::authenticate::{Principal, Subject};
 use crate::directory::{MemberState, State};
@@ -58,7 +60,7 @@ pub fn authorize(
 
 fn check(api: &Api, inbound: &Inbound<'_>, principal: &Principal, need: &Need) -> Result<(), Reason> {
     may_act(api, principal)?;
-    from_here(inbound, principal)?;
+    from_here(inbound.client, principal)?;
     identity::agrees(api, inbound, principal)?;
     reaches(principal, need)?;
     match need.not_among() {
@@ -67,8 +69,15 @@ fn check(api: &Api, inbound: &Inbound<'_>, principal: &Principal, need: &Need) -
     }
 }
 
+/// What can change under a stream that stays open: everything but the headers it came with.
+pub(crate) fn still_may(api: &Api, client: IpAddr, principal: &Principal, need: &Need) -> Result<(), Reason> {
+    may_act(api, principal)?;
+    from_here(client, principal)?;
+    reaches(principal, need)
+}
+
 /// Whether tenant, organization, account and member may act.
-pub(crate) fn may_act(api: &Api, principal: &Principal) -> Result<(), Reason> {
+fn may_act(api: &Api, principal: &Principal) -> Result<(), Reason> {
     if principal.tenant().state != State::Active {
         return Err(Reason::TenantSuspended);
     }
@@ -90,12 +99,10 @@ pub(crate) fn may_act(api: &Api, principal: &Principal) -> Result<(), Reason> {
 }
 
 /// Whether a key may be used from where the request came.
-fn from_here(inbound: &Inbound<'_>, principal: &Principal) -> Result<(), Reason> {
+fn from_here(client: IpAddr, principal: &Principal) -> Result<(), Reason> {
     let Subject::Key(key, _) = principal.subject() else { return Ok(()) };
     match &key.networks {
-        Some(networks) if !networks.contain(inbound.client) => {
-            Err(Reason::NetworkNotAllowed { from: inbound.client })
-        }
+        Some(networks) if !networks.contain(client) => Err(Reason::NetworkNotAllowed { from: client }),
         _ => Ok(()),
     }
 }

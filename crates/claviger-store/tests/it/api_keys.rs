@@ -1,0 +1,122 @@
+//! API keys and their rotation.
+
+use claviger::clock::UnixMillis;
+use claviger::directory::State;
+use claviger::id::Environment;
+use claviger::network::Networks;
+use claviger_store::StoreError;
+use claviger_store::api_keys::{DEFAULT_GRACE_SECONDS, MAX_GRACE_SECONDS, NewApiKey};
+use claviger_store::on_every_backend;
+use claviger_store::testing::{START, TestStore, TestTenant};
+
+on_every_backend!(
+    a_key_is_shown_once_and_listed_without_its_secret,
+    a_rotation_leaves_the_old_secret_its_grace,
+    trap_grace_extends_an_expiring_key,
+    rotating_again_replaces_the_newer_secret,
+    trap_prefix_containing_an_underscore_on_rotate,
+    a_key_that_may_not_act_is_not_rotated,
+);
+
+pub(crate) fn new_key(tenant: &TestTenant) -> NewApiKey {
+    NewApiKey {
+        org: tenant.org,
+        name: "ci".into(),
+        prefix: "sk".parse().unwrap(),
+        environment: Environment::Live,
+        grants: "leads:write".parse().unwrap(),
+        networks: Some(Networks::new(vec!["10.0.0.0/8".parse().unwrap()])),
+        expires_at: None,
+    }
+}
+
+async fn a_key_is_shown_once_and_listed_without_its_secret(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let made = acme.store.key_create(new_key(&acme)).await.unwrap();
+    let text = made.key.secret.expose_text().unwrap();
+    assert!(text.starts_with("sk_live_k1_"));
+    let listed = acme.store.key_list(acme.org).await.unwrap();
+    assert_eq!(listed, std::slice::from_ref(&made.view));
+    assert_eq!(listed[0].secrets.len(), 1);
+    assert_eq!(listed[0].secrets[0].last_four, made.key.last_four);
+    assert_eq!(listed[0].grants.to_string(), "leads:write");
+    assert!(!format!("{listed:?}").contains(text));
+    let past = NewApiKey { expires_at: Some(START), ..new_key(&acme) };
+    assert!(matches!(acme.store.key_create(past).await.unwrap_err(), StoreError::Invalid(_)));
+    acme.store.key_revoke(made.view.key).await.unwrap();
+    assert!(acme.store.key_list(acme.org).await.unwrap().is_empty());
+    let revoked = acme.store.key_view(made.view.key).await.unwrap();
+    assert_eq!((revoked.state, revoked.secrets.len()), (State::Deleted, 0));
+    assert!(acme.store.key_enable(made.view.key).await.is_err(), "a revoked key stays revoked");
+}
+
+async fn a_rotation_leaves_the_old_secret_its_grace(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let key = acme.store.key_create(new_key(&acme)).await.unwrap().view.key;
+    let rotated = acme.store.key_rotate(key, DEFAULT_GRACE_SECONDS).await.unwrap().view;
+    assert_eq!(rotated.secrets.len(), 2);
+    let old = rotated.secrets.iter().find(|secret| secret.is_old).unwrap();
+    assert_eq!(old.expires_at, Some(START.plus_seconds(24 * 60 * 60)));
+    let after = acme.store.key_revoke_old(key).await.unwrap();
+    assert!(after.secrets.len() == 1 && !after.secrets[0].is_old);
+    let again = acme.store.key_revoke_old(key).await.unwrap_err();
+    assert_eq!(again, StoreError::NotFound { what: "old secret of the key" });
+    let at_once = acme.store.key_rotate(key, 0).await.unwrap().view;
+    assert_eq!(at_once.secrets.len(), 1);
+    for bad in [-1, MAX_GRACE_SECONDS + 1] {
+        assert!(matches!(acme.store.key_rotate(key, bad).await.unwrap_err(), StoreError::Invalid(_)));
+    }
+}
+
+async fn trap_grace_extends_an_expiring_key(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let end = START.plus_seconds(600);
+    let key =
+        acme.store.key_create(NewApiKey { expires_at: Some(end), ..new_key(&acme) }).await.unwrap().view.key;
+    let rotated = acme.store.key_rotate(key, MAX_GRACE_SECONDS).await.unwrap().view;
+    let ends: Vec<Option<UnixMillis>> = rotated.secrets.iter().map(|secret| secret.expires_at).collect();
+    assert!(ends.contains(&Some(end)) && rotated.expires_at == Some(end), "{ends:?}");
+    test.clock.advance_millis(600_000);
+    assert!(matches!(acme.store.key_rotate(key, 0).await.unwrap_err(), StoreError::Refused { .. }));
+}
+
+async fn rotating_again_replaces_the_newer_secret(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let first = acme.store.key_create(new_key(&acme)).await.unwrap();
+    let key = first.view.key;
+    let second = acme.store.key_rotate(key, 3600).await.unwrap();
+    test.clock.advance_millis(1_800_000);
+    let third = acme.store.key_rotate(key, DEFAULT_GRACE_SECONDS).await.unwrap();
+    let shown: Vec<&str> = third.view.secrets.iter().map(|secret| secret.last_four.as_str()).collect();
+    assert_eq!(shown, [&first.key.last_four, &third.key.last_four], "the second one is gone");
+    assert_ne!(second.key.last_four, third.key.last_four);
+    assert_eq!(third.view.secrets[0].expires_at, Some(START.plus_seconds(3600)), "the grace did not grow");
+    test.clock.advance_millis(1_800_000);
+    let fourth = acme.store.key_rotate(key, 60).await.unwrap().view;
+    assert_eq!(
+        fourth.secrets[0].last_four, third.key.last_four,
+        "after the grace the newer one is the one in use"
+    );
+}
+
+async fn trap_prefix_containing_an_underscore_on_rotate(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let made =
+        NewApiKey { prefix: "my_app".parse().unwrap(), environment: Environment::Test, ..new_key(&acme) };
+    let key = acme.store.key_create(made).await.unwrap().view.key;
+    let rotated = acme.store.key_rotate(key, 0).await.unwrap();
+    assert!(rotated.key.secret.expose_text().unwrap().starts_with("my_app_test_k1_"));
+}
+
+async fn a_key_that_may_not_act_is_not_rotated(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let key = acme.store.key_create(new_key(&acme)).await.unwrap().view.key;
+    acme.store.key_disable(key).await.unwrap();
+    assert!(matches!(acme.store.key_rotate(key, 0).await.unwrap_err(), StoreError::Refused { .. }));
+    acme.store.key_enable(key).await.unwrap();
+    acme.store.key_rotate(key, 0).await.unwrap();
+    acme.store.key_revoke(key).await.unwrap();
+    assert_eq!(acme.store.key_rotate(key, 0).await.unwrap_err(), StoreError::NotFound { what: "API key" });
+    let rival = test.tenant("Rival").await;
+    assert_eq!(rival.store.key_view(key).await.unwrap_err(), StoreError::NotFound { what: "API key" });
+}

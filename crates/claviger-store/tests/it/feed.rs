@@ -1,0 +1,329 @@
+//! The change feed, and what a node's memory reads.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
+use claviger::api_key::PresentedKey;
+use claviger::id::{ApiName, TokenId};
+use claviger::key_set::Algorithm;
+use claviger::random::SystemRandom;
+use claviger_store::follower::Follower;
+use claviger_store::on_every_backend;
+use claviger_store::signing_keys::Line;
+use claviger_store::source::{Cursor, Source};
+use claviger_store::subject::{Change, Record, Subject};
+use claviger_store::testing::{Engine, START, TestStore, TestTenant, email};
+use tokio_postgres::NoTls;
+
+use crate::api_keys::new_key;
+
+on_every_backend!(
+    each_change_is_in_the_feed_and_loads,
+    a_load_answers_each_subject_once,
+    a_change_of_a_key_is_one_of_each_of_its_secrets,
+    who_is_behind_the_sweep_forgets_everything,
+    a_follower_hears_of_a_commit_before_and_after_it,
+    a_store_that_is_cut_off_says_so,
+);
+
+/// The feed from now on.
+async fn cursor(source: &Arc<dyn Source>) -> Cursor {
+    source.revoked_tokens().await.unwrap().1
+}
+
+async fn changes(source: &Arc<dyn Source>, after: &mut Cursor) -> Vec<Change> {
+    let poll = source.poll(after.clone()).await.unwrap();
+    assert!(!poll.forget_all);
+    *after = poll.cursor;
+    poll.changes
+}
+
+fn subjects(changes: &[Change]) -> HashSet<Subject> {
+    changes.iter().map(|change| change.subject.clone()).collect()
+}
+
+async fn each_change_is_in_the_feed_and_loads(test: TestStore) {
+    let source = test.store.source();
+    let mut after = cursor(&source).await;
+    let acme = test.tenant("Acme").await;
+    let ann = acme.member("ann@acme.example", "EDITOR").await;
+    let api: ApiName = "syncello".parse().unwrap();
+    let made = acme.store.key_create(new_key(&acme)).await.unwrap();
+    let session = acme.store.session_create(acme.org, ann, 3600).await.unwrap();
+    let secret = acme.store.user_secret_issue(&api, acme.org, ann).await.unwrap();
+    acme.store.foreign_identity_link("https://id.example", "ann", ann).await.unwrap();
+    let line = Line::Identity(acme.realm.clone());
+    assert!(test.system().signing_key_ensure(&line, Algorithm::EdDsa).await.unwrap());
+    assert!(test.system().signing_key_ensure(&Line::Principal, Algorithm::EdDsa).await.unwrap());
+    let kid = test.system().signing_key_signer(&line).await.unwrap().kid().to_owned();
+    let token = TokenId::generate(&SystemRandom);
+    acme.store.token_revoke(token, START.plus_seconds(3600)).await.unwrap();
+
+    let subjects_made = [
+        Subject::Tenant(acme.tenant),
+        Subject::Org(acme.tenant, acme.org),
+        Subject::Account(ann),
+        Subject::Member(acme.tenant, acme.org, ann),
+        Subject::Key(made.key.digest),
+        Subject::Session(acme.tenant, session.session),
+        Subject::UserSecret(secret.kid.as_str().into()),
+        Subject::ForeignIdentity(acme.tenant, "https://id.example".into(), "ann".into()),
+        Subject::IdentityKey(acme.realm.clone(), kid.into()),
+        Subject::RevokedToken(acme.tenant, token),
+    ];
+    let seen = changes(&source, &mut after).await;
+    for subject in &subjects_made {
+        assert!(subjects(&seen).contains(subject), "{subject} is not in the feed");
+    }
+    assert_eq!(subjects(&seen).len(), subjects_made.len() + 2, "the owner and its membership beside them");
+    assert!(changes(&source, &mut after).await.is_empty(), "nothing comes twice");
+
+    for loaded in source.load(subjects_made.to_vec()).await.unwrap() {
+        let (version, record) = loaded.found.unwrap_or_else(|| panic!("{} does not load", loaded.subject));
+        let last =
+            seen.iter().filter(|change| change.subject == loaded.subject).map(|change| change.version).max();
+        assert_eq!(Some(version), last, "{}", loaded.subject);
+        match record {
+            Record::Session(found) => assert_eq!(*found, session),
+            Record::UserSecret(found) => assert_eq!((&found.secret, found.revoked), (&secret.secret, false)),
+            Record::ForeignIdentity(found) => assert_eq!(found.account, ann),
+            Record::Key(found) => assert_eq!((found.key, found.org), (made.view.key, acme.org)),
+            Record::Member(found) => assert_eq!(found.role.as_str(), "EDITOR"),
+            Record::Tenant(found) => assert_eq!((found.plan.as_str(), found.generation), ("Starter", 1)),
+            Record::RevokedToken { expires_at } => assert_eq!(expires_at, START.plus_seconds(3600)),
+            Record::Org(found) => assert_eq!(found.org, acme.org),
+            Record::Account(found) => assert_eq!(found.realm, acme.realm),
+            Record::IdentityKey(found) => assert_eq!(found.algorithm(), Algorithm::EdDsa),
+        }
+    }
+    assert_eq!(source.revoked_tokens().await.unwrap().0.len(), 1);
+
+    acme.store.foreign_identity_unlink("https://id.example", "ann").await.unwrap();
+    acme.store.tenant_suspend().await.unwrap();
+    acme.store.member_remove(acme.org, ann).await.unwrap();
+    acme.store.session_end(session.session).await.unwrap();
+    let withdrawn = changes(&source, &mut after).await;
+    let expected: HashSet<Subject> = [0, 3, 5, 6, 7].map(|at| subjects_made[at].clone()).into();
+    assert_eq!(subjects(&withdrawn), expected);
+    let identity = source.load(vec![subjects_made[7].clone()]).await.unwrap();
+    assert!(identity[0].found.is_none(), "an unlinked identity is nobody");
+}
+
+async fn a_load_answers_each_subject_once(test: TestStore) {
+    let source = test.store.source();
+    let (acme, rival) = (test.tenant("Acme").await, test.tenant("Rival").await);
+    let unknown = claviger::id::TenantId::generate(&SystemRandom);
+    let asked = vec![
+        Subject::Tenant(unknown),
+        Subject::Tenant(acme.tenant),
+        Subject::Tenant(rival.tenant),
+        Subject::Org(acme.tenant, rival.org),
+        Subject::Org(rival.tenant, rival.org),
+        Subject::UserSecret("us_\"'; --".into()),
+    ];
+    let answer = source.load(asked.clone()).await.unwrap();
+    assert_eq!(answer.iter().map(|loaded| loaded.subject.clone()).collect::<Vec<_>>(), asked);
+    let found: Vec<bool> = answer.iter().map(|loaded| loaded.found.is_some()).collect();
+    assert_eq!(found, [false, true, true, false, true, false]);
+    assert!(source.load(Vec::new()).await.unwrap().is_empty());
+}
+
+async fn a_change_of_a_key_is_one_of_each_of_its_secrets(test: TestStore) {
+    let source = test.store.source();
+    let acme = test.tenant("Acme").await;
+    let first = acme.store.key_create(new_key(&acme)).await.unwrap();
+    let second = acme.store.key_rotate(first.view.key, 60).await.unwrap();
+    let both: HashSet<Subject> = [Subject::Key(first.key.digest), Subject::Key(second.key.digest)].into();
+    let mut after = cursor(&source).await;
+    acme.store.key_disable(first.view.key).await.unwrap();
+    assert_eq!(subjects(&changes(&source, &mut after).await), both);
+    for loaded in source.load(both.iter().cloned().collect()).await.unwrap() {
+        let Some((_, Record::Key(key))) = loaded.found else { panic!("the secret is there") };
+        assert_eq!(key.state, claviger::directory::State::Suspended);
+    }
+    // What a caller shows is found by the digest that the store keeps.
+    let text = second.key.secret.expose_text().unwrap();
+    let shown = PresentedKey::parse(text, &"sk".parse().unwrap()).unwrap();
+    let digest = test.store.keyring().peppers().unwrap().digest(&shown).unwrap();
+    assert!(both.contains(&Subject::Key(digest)));
+}
+
+async fn who_is_behind_the_sweep_forgets_everything(test: TestStore) {
+    let source = test.store.source();
+    let old = cursor(&source).await;
+    let acme = test.tenant("Acme").await;
+    let system = test.system();
+    assert_eq!(system.feed_sweep(0).await.unwrap(), 0, "the first sweep only marks");
+    let recent = cursor(&source).await;
+    assert_eq!(system.feed_sweep(600_000).await.unwrap(), 0, "the mark is not that old");
+    assert!(!source.poll(old.clone()).await.unwrap().forget_all);
+    assert!(system.feed_sweep(0).await.unwrap() > 0);
+    assert!(source.poll(old).await.unwrap().forget_all);
+    acme.store.tenant_suspend().await.unwrap();
+    let poll = source.poll(recent).await.unwrap();
+    assert!(!poll.forget_all && subjects(&poll.changes).contains(&Subject::Tenant(acme.tenant)));
+    let foreign = Cursor("another-store sqlite 1".into());
+    let poll = source.poll(foreign).await.unwrap();
+    assert!(poll.forget_all && !source.poll(poll.cursor).await.unwrap().forget_all);
+}
+
+/// Notes the calls it gets.
+#[derive(Debug, Default)]
+struct Notes(Mutex<Vec<(&'static str, HashSet<Subject>)>>);
+
+impl Notes {
+    fn note(&self, call: &'static str, changes: &[Change]) {
+        self.0.lock().unwrap().push((call, subjects(changes)));
+    }
+}
+
+impl Follower for Notes {
+    fn about_to_commit(&self, changes: &[Change]) {
+        self.note("about to commit", changes);
+    }
+
+    fn committed(&self, changes: &[Change]) {
+        self.note("committed", changes);
+    }
+
+    fn not_committed(&self, changes: &[Change]) {
+        self.note("not committed", changes);
+    }
+}
+
+async fn a_follower_hears_of_a_commit_before_and_after_it(test: TestStore) {
+    let notes = Arc::new(Notes::default());
+    let acme = test.tenant("Acme").await;
+    // What came before it began to follow is no news.
+    assert!(test.store.set_follower(notes.clone()));
+    assert!(!test.store.set_follower(notes.clone()), "there is one at most");
+    acme.store.tenant_suspend().await.unwrap();
+    let tenant: HashSet<Subject> = [Subject::Tenant(acme.tenant)].into();
+    let heard = std::mem::take(&mut *notes.0.lock().unwrap());
+    let last: Vec<_> = heard
+        .iter()
+        .map(|(call, subjects)| (*call, subjects.contains(&Subject::Tenant(acme.tenant))))
+        .collect();
+    assert_eq!(last, [("about to commit", true), ("committed", true)]);
+    acme.store.tenant_resume().await.unwrap();
+    let heard = std::mem::take(&mut *notes.0.lock().unwrap());
+    assert_eq!(heard, [("about to commit", tenant.clone()), ("committed", tenant)]);
+    let refused = acme.store.org_suspend(test.tenant("Rival").await.org).await;
+    assert!(refused.is_err());
+    let heard = std::mem::take(&mut *notes.0.lock().unwrap());
+    assert!(heard.iter().all(|(_, subjects)| !subjects.contains(&Subject::Tenant(acme.tenant))), "{heard:?}");
+}
+
+async fn a_store_that_is_cut_off_says_so(test: TestStore) {
+    let source = test.store.source();
+    let acme = test.tenant("Acme").await;
+    let after = cursor(&source).await;
+    test.cut();
+    assert!(source.poll(after.clone()).await.is_err());
+    assert!(acme.store.tenant_suspend().await.is_err());
+    test.stall();
+    let stalled = tokio::spawn(source.poll(after.clone()));
+    tokio::task::yield_now().await;
+    assert!(!stalled.is_finished());
+    test.mend();
+    assert!(stalled.await.unwrap().unwrap().changes.is_empty(), "what was refused did not happen");
+}
+
+/// A connection of the runtime role in a transaction bound to the tenant, as another node has it.
+async fn writer(test: &TestStore, tenant: &TestTenant) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(&test.settings.url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute(&format!("BEGIN; SET LOCAL app.tenant = '{}'", tenant.tenant)).await.unwrap();
+    client
+}
+
+const BUMP: &str = "UPDATE tenant SET generation = generation + 1";
+
+#[tokio::test]
+async fn no_change_is_missed_whatever_the_order_of_commits() {
+    let test = TestStore::start(Engine::Postgres).await;
+    let source = test.store.source();
+    let tenants = [test.tenant("A").await, test.tenant("B").await, test.tenant("C").await];
+    let mut after = cursor(&source).await;
+    let sees = |changes: Vec<Change>| {
+        tenants.each_ref().map(|t| subjects(&changes).contains(&Subject::Tenant(t.tenant)))
+    };
+
+    // A writes first and stays open; B writes later and commits first; a transaction between them is undone, so
+    // that its number is a gap.
+    let a = writer(&test, &tenants[0]).await;
+    a.batch_execute(BUMP).await.unwrap();
+    let gap = writer(&test, &tenants[2]).await;
+    gap.batch_execute(BUMP).await.unwrap();
+    gap.batch_execute("ROLLBACK").await.unwrap();
+    let b = writer(&test, &tenants[1]).await;
+    b.batch_execute(BUMP).await.unwrap();
+    assert_eq!(sees(changes(&source, &mut after).await), [false, false, false]);
+    b.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(sees(changes(&source, &mut after).await), [false, true, false]);
+    assert_eq!(sees(changes(&source, &mut after).await), [false, false, false], "not twice");
+    // Many others come and go while A is still at work.
+    for _ in 0..20 {
+        tenants[2].store.tenant_revoke_tokens().await.unwrap();
+        assert_eq!(sees(changes(&source, &mut after).await), [false, false, true]);
+    }
+    a.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(sees(changes(&source, &mut after).await), [true, false, false]);
+}
+
+#[tokio::test]
+async fn two_nodes_see_each_others_changes() {
+    let test = TestStore::start(Engine::Postgres).await;
+    let other = test.open_again().await.unwrap();
+    let (here, there) = (test.store.source(), other.source());
+    let mut after = cursor(&there).await;
+    let acme = test.tenant("Acme").await;
+    let seen = changes(&there, &mut after).await;
+    assert!(subjects(&seen).contains(&Subject::Tenant(acme.tenant)));
+    let mut after = cursor(&here).await;
+    let operator = other.operator(&claviger_store::OperatorPermit::for_command("other"));
+    let (viewer, active) = ("VIEWER".parse().unwrap(), claviger::directory::MemberState::Active);
+    operator
+        .tenant(acme.tenant)
+        .member_add(acme.org, &email("b@acme.example"), &viewer, active)
+        .await
+        .unwrap();
+    assert_eq!(changes(&here, &mut after).await.len(), 2, "an account and a membership");
+    other.close().await;
+}
+
+#[tokio::test]
+async fn under_concurrent_writers_every_change_reaches_the_feed() {
+    let test = TestStore::start(Engine::Postgres).await;
+    let source = test.store.source();
+    let mut tenants = Vec::new();
+    for number in 0..8 {
+        tenants.push(test.tenant(&format!("T{number}")).await);
+    }
+    let mut after = cursor(&source).await;
+    let writers: Vec<_> = tenants
+        .iter()
+        .map(|tenant| {
+            let store = tenant.store.clone();
+            tokio::spawn(async move {
+                for _ in 0..25 {
+                    store.tenant_revoke_tokens().await.unwrap();
+                }
+            })
+        })
+        .collect();
+    let mut seen = HashSet::new();
+    let mut count = 0;
+    while !writers.iter().all(tokio::task::JoinHandle::is_finished) {
+        for change in changes(&source, &mut after).await {
+            count += 1;
+            seen.insert((change.subject, change.version));
+        }
+    }
+    for change in changes(&source, &mut after).await {
+        count += 1;
+        seen.insert((change.subject, change.version));
+    }
+    assert_eq!(seen.len(), 200, "25 changes of 8 tenants");
+    assert_eq!(count, 200, "and none of them twice");
+}

@@ -1,0 +1,118 @@
+//! Realms, plans, tenants, organizations and members.
+
+use claviger::directory::{MemberState, State};
+use claviger_store::StoreError;
+use claviger_store::audit::AuditCursor;
+use claviger_store::on_every_backend;
+use claviger_store::tenants::{NewTenant, TenantUpdate};
+use claviger_store::testing::{TestStore, email};
+
+on_every_backend!(
+    a_tenant_is_made_whole_or_not_at_all,
+    a_tenants_settings_state_and_generation_change,
+    members_come_and_go,
+    tenants_are_listed_page_by_page,
+);
+
+async fn a_tenant_is_made_whole_or_not_at_all(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let members = acme.store.member_list(acme.org).await.unwrap();
+    assert_eq!(members.len(), 1);
+    assert_eq!((members[0].account, members[0].role.as_str()), (acme.owner, "ADMIN"));
+    let entries = acme.store.audit_list(AuditCursor::NEWEST, 10).await.unwrap();
+    assert_eq!(entries.len(), 1);
+    assert_eq!((entries[0].action.as_str(), entries[0].actor.as_str()), ("TENANT_CREATED", "operator:test"));
+
+    let new = |plan: &str, owner: &str| NewTenant {
+        realm: acme.realm.clone(),
+        name: "Rival".into(),
+        plan: plan.parse().unwrap(),
+        organization: "Rival HQ".into(),
+        owner: email(owner),
+        password_hash: None,
+    };
+    assert!(test.operator().tenant_create(new("Platinum", "rival@rival.example")).await.is_err());
+    let accounts = test.store.accounts();
+    let found = accounts.account_find(&acme.realm, &email("rival@rival.example")).await.unwrap();
+    assert_eq!(found, None, "nothing of a tenant that failed is left");
+    // The operator may give a customer a further tenant; sign-up may not give one to somebody who has an account.
+    let again = test.operator().tenant_create(new("Starter", "OWNER@acme.example")).await.unwrap();
+    assert_eq!((again.account, again.account_is_new), (acme.owner, false));
+    let error = accounts.sign_up(new("Starter", "owner@acme.example")).await.unwrap_err();
+    assert_eq!(error, StoreError::AlreadyExists { what: "account" });
+    assert_eq!(accounts.memberships(acme.owner).await.unwrap().len(), 2);
+}
+
+async fn a_tenants_settings_state_and_generation_change(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let update = TenantUpdate {
+        name: Some("Acme Ltd".into()),
+        plan: Some("Pro".parse().unwrap()),
+        requires_identity_headers: Some(true),
+    };
+    let view = acme.store.tenant_update(update).await.unwrap();
+    assert_eq!(
+        (view.name.as_str(), view.plan.as_str(), view.requires_identity_headers),
+        ("Acme Ltd", "Pro", true)
+    );
+    let unchanged = acme.store.tenant_update(TenantUpdate::default()).await.unwrap();
+    assert_eq!(unchanged, view);
+    acme.store.tenant_suspend().await.unwrap();
+    assert_eq!(acme.store.tenant_view().await.unwrap().state, State::Suspended);
+    acme.store.tenant_resume().await.unwrap();
+    assert_eq!(acme.store.tenant_revoke_tokens().await.unwrap(), view.generation + 1);
+    acme.store.tenant_delete().await.unwrap();
+    assert_eq!(acme.store.tenant_resume().await.unwrap_err(), StoreError::NotFound { what: "tenant" });
+    assert!(acme.store.org_create("Later").await.is_err(), "nothing is added to a deleted tenant");
+}
+
+async fn members_come_and_go(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let ann = acme.member("ann@acme.example", "EDITOR").await;
+    let viewer = "VIEWER".parse().unwrap();
+    let twice =
+        acme.store.member_add(acme.org, &email("Ann@acme.example"), &viewer, MemberState::Active).await;
+    assert_eq!(twice.unwrap_err(), StoreError::AlreadyExists { what: "membership" });
+    acme.store.member_update_role(acme.org, ann, &viewer).await.unwrap();
+    acme.store.member_suspend(acme.org, ann).await.unwrap();
+    assert_eq!(acme.store.member_view(acme.org, ann).await.unwrap().state, MemberState::Suspended);
+    acme.store.member_resume(acme.org, ann).await.unwrap();
+    acme.store.member_remove(acme.org, ann).await.unwrap();
+    let gone = acme.store.member_suspend(acme.org, ann).await.unwrap_err();
+    assert_eq!(gone, StoreError::NotFound { what: "membership" });
+    assert_eq!(acme.store.member_list(acme.org).await.unwrap().len(), 1);
+    acme.member("ann@acme.example", "MEMBER").await;
+    let back = acme.store.member_view(acme.org, ann).await.unwrap();
+    assert_eq!((back.state, back.role.as_str(), back.generation), (MemberState::Active, "MEMBER", 2));
+
+    let second = acme.store.org_create("Second").await.unwrap();
+    acme.store.org_rename(second.org, "Branch").await.unwrap();
+    assert_eq!(acme.store.org_list().await.unwrap().len(), 2);
+    assert_eq!(acme.store.org_revoke_tokens(second.org).await.unwrap(), 2);
+    acme.store.org_delete(second.org).await.unwrap();
+    assert_eq!(acme.store.org_list().await.unwrap().len(), 1);
+    let late =
+        acme.store.member_add(second.org, &email("bob@acme.example"), &viewer, MemberState::Active).await;
+    assert_eq!(late.unwrap_err(), StoreError::NotFound { what: "organization" });
+}
+
+async fn tenants_are_listed_page_by_page(test: TestStore) {
+    let realm = test.tenant("T0").await.realm;
+    for number in 1..5 {
+        test.clock.advance_millis(number % 2);
+        test.tenant(&format!("T{number}")).await;
+    }
+    let operator = test.operator();
+    let whole = operator.tenant_list(&realm, None, 100).await.unwrap();
+    assert_eq!(whole.len(), 5);
+    let mut paged = operator.tenant_list(&realm, None, 2).await.unwrap();
+    loop {
+        let page = operator.tenant_list(&realm, paged.last(), 2).await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        paged.extend(page);
+    }
+    assert_eq!(paged, whole);
+    assert!(operator.tenant_list(&"other".parse().unwrap(), None, 10).await.unwrap().is_empty());
+}
