@@ -53,7 +53,6 @@ pub struct App {
     ops: Option<Server>,
     addresses: Vec<SocketAddr>,
     ops_address: SocketAddr,
-    gateway: Arc<Gateway>,
     drain: Duration,
     socket: Option<crate::control::Listening>,
     runtime: Option<Runtime>,
@@ -358,13 +357,8 @@ impl App {
         )?);
         let limits = limits(&config.server);
         let server = Server::start(ports, gateway.clone(), limits.clone(), counters.clone()).map_err(io)?;
-        let ops_handler = Arc::new(Ops::new(
-            management.store.clone(),
-            memory.clone(),
-            metrics,
-            counters.clone(),
-            gateway.clone(),
-        ));
+        let ops_handler =
+            Arc::new(Ops::new(management.store.clone(), memory.clone(), metrics, counters.clone(), gateway));
         let ops = Server::start(ops_ports, ops_handler, limits, counters).map_err(io)?;
         let socket = match data_directory(config)? {
             Some(directory) => Some(crate::control::listen(&directory, management.clone(), &runtime)?),
@@ -380,7 +374,6 @@ impl App {
             ops: Some(ops),
             addresses,
             ops_address,
-            gateway,
             drain,
             socket,
             runtime: Some(runtime),
@@ -470,6 +463,9 @@ async fn sweep(store: &Store) {
     let system = store.system(&claviger::danger::SystemPermit::for_job("sweep"));
     if let Err(error) = system.feed_sweep(claviger_store::sweep::FEED_KEPT_MILLIS).await {
         tracing::warn!(%error, "old rows of the change feed could not be cleared away");
+    }
+    if let Err(error) = system.revoked_token_sweep().await {
+        tracing::warn!(%error, "revoked tokens that have expired could not be cleared away");
     }
 }
 

@@ -31,7 +31,7 @@ const ENV_FILE: &str = "demo.env";
 /// Stands in the subject of certificates made here.
 const DEVELOPMENT: &str = "Claviger development certificate";
 /// The examples, as anybody can use them.
-const EXAMPLES: [(&str, &str); 3] = [
+pub(crate) const EXAMPLES: [(&str, &str); 3] = [
     ("examples/synq.toml", include_str!("../../../examples/synq.toml")),
     ("examples/synaptiq.toml", include_str!("../../../examples/synaptiq.toml")),
     ("examples/syncello.toml", include_str!("../../../examples/syncello.toml")),
@@ -69,7 +69,7 @@ pub struct Demo {
 
 /// The example upstream, on a thread of its own.
 #[derive(Debug)]
-struct Upstream {
+pub(crate) struct Upstream {
     stop: tokio::sync::oneshot::Sender<()>,
     thread: std::thread::JoinHandle<()>,
 }
@@ -103,7 +103,7 @@ impl Demo {
             listener.local_addr().map_err(|error| Failure::new(format!("no address ({})", error.kind())))?;
         let (config, source) = settings(place, upstream_address)?;
         let app = App::start(&config, &source, world)?;
-        let upstream = Upstream::start(listener, &app)?;
+        let upstream = Upstream::start(listener, &app, Arc::new(upstream::SystemClock))?;
         let kept = data.join(ENV_FILE);
         let variables = app.block_on(provision(app.management(), &read_env(&kept), &app, place))?;
         write_env(&kept, &variables)?;
@@ -149,14 +149,17 @@ impl Demo {
     /// Stops the server, then the upstream behind it.
     pub fn stop(self) {
         self.app.stop();
-        // An upstream that has ended by itself has nobody to tell.
-        let _ = self.upstream.stop.send(());
-        let _ = self.upstream.thread.join();
+        self.upstream.stop();
     }
 }
 
 impl Upstream {
-    fn start(listener: std::net::TcpListener, app: &App) -> Result<Self, Failure> {
+    /// Answers on `listener` for all APIs of `app`, by `clock`.
+    pub(crate) fn start(
+        listener: std::net::TcpListener,
+        app: &App,
+        clock: Arc<dyn upstream::Clock>,
+    ) -> Result<Self, Failure> {
         let management = app.management();
         let mut apis = std::collections::HashMap::new();
         for managed in management.apis.values() {
@@ -172,7 +175,7 @@ impl Upstream {
         let settings = upstream::Settings {
             apis,
             jwks_url: format!("http://{}/.well-known/jwks.json", app.ops_address()),
-            clock: Arc::new(upstream::SystemClock),
+            clock,
         };
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let io = |error: std::io::Error| {
@@ -200,12 +203,19 @@ impl Upstream {
         let thread = std::thread::Builder::new().name("example-upstream".into()).spawn(serve).map_err(io)?;
         Ok(Self { stop, thread })
     }
+
+    /// Lets requests under way finish.
+    pub(crate) fn stop(self) {
+        // An upstream that has ended by itself has nobody to tell.
+        let _ = self.stop.send(());
+        let _ = self.thread.join();
+    }
 }
 
 /// The examples' APIs on the demonstration's listeners and store.
 fn settings(place: &Place, upstream: SocketAddr) -> Result<(Config, Source), Failure> {
     let data = &place.data;
-    let certificate = certificate(data)?;
+    let certificate = certificate(data, DEVELOPMENT)?;
     let port = |offset: u16| {
         let port = if place.port_base == 0 { Some(0) } else { place.port_base.checked_add(offset) };
         port.ok_or_else(|| Failure::new("the ports would go beyond 65535").hint("say a lower `--port-base`"))
@@ -247,8 +257,8 @@ fn settings(place: &Place, upstream: SocketAddr) -> Result<(Config, Source), Fai
     Ok((config, source))
 }
 
-/// The development certificate, made at the first start.
-fn certificate(data: &Path) -> Result<Certificate, Failure> {
+/// A certificate for the examples' hosts in the directory `data`, made at the first start.
+pub(crate) fn certificate(data: &Path, common_name: &str) -> Result<Certificate, Failure> {
     let files =
         Certificate { certificate_file: data.join("dev-cert.pem"), key_file: data.join("dev-key.pem") };
     if files.certificate_file.exists() && files.key_file.exists() {
@@ -257,7 +267,7 @@ fn certificate(data: &Path) -> Result<Certificate, Failure> {
     let made = || {
         let mut params = rcgen::CertificateParams::new(HOSTS.map(String::from).to_vec())?;
         params.subject_alt_names.push(rcgen::SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
-        params.distinguished_name.push(rcgen::DnType::CommonName, DEVELOPMENT);
+        params.distinguished_name.push(rcgen::DnType::CommonName, common_name);
         let key = rcgen::KeyPair::generate()?;
         let certificate = params.self_signed(&key)?;
         Ok::<_, rcgen::Error>((certificate.pem(), key.serialize_pem()))

@@ -57,8 +57,8 @@ pub struct Line<'a> {
     pub status: StatusCode,
     /// How long until the head of the answer, in microseconds.
     pub micros: u64,
-    /// Whether it was let in or refused.
-    pub outcome: Result<&'a Permit, &'a Refusal>,
+    /// Whether it was let in or refused; `None` if it needed no credential: a preflight, a published key set.
+    pub outcome: Option<Result<&'a Permit, &'a Refusal>>,
 }
 
 impl Journal {
@@ -159,19 +159,8 @@ impl Line<'_> {
         if let Some(api) = self.api {
             write!(out, ",\"api\":\"{api}\"")?;
         }
-        // A method has no character that JSON would escape, and a path that got this far is ASCII; quotes and
-        // backslashes in it are escaped all the same.
         write!(out, ",\"method\":\"{}\",\"path\":\"", self.method)?;
-        for c in self.path.chars().take(512) {
-            match c {
-                '"' | '\\' => {
-                    out.push('\\');
-                    out.push(c);
-                }
-                c if c.is_control() => write!(out, "\\u{:04x}", u32::from(c))?,
-                c => out.push(c),
-            }
-        }
+        write_escaped(out, self.path)?;
         write!(
             out,
             "\",\"client\":\"{}\",\"status\":{},\"micros\":{}",
@@ -180,7 +169,7 @@ impl Line<'_> {
             self.micros
         )?;
         match self.outcome {
-            Ok(permit) => {
+            Some(Ok(permit)) => {
                 let principal = permit.principal();
                 write!(
                     out,
@@ -191,14 +180,66 @@ impl Line<'_> {
                     principal.credential_id(),
                 )?;
             }
-            Err(refusal) => {
+            Some(Err(refusal)) => {
                 if let Some(tenant) = refusal.tenant() {
                     write!(out, ",\"tenant\":\"{tenant}\"")?;
                 }
-                write!(out, ",\"code\":\"{}\",\"reason\":\"{}\"", refusal.code().as_str(), refusal)?;
+                write!(out, ",\"code\":\"{}\",\"reason\":\"", refusal.code().as_str())?;
+                write_escaped(out, &refusal.to_string())?;
+                out.push('"');
             }
+            None => {}
         }
         out.push_str("}\n");
         Ok(())
+    }
+}
+
+/// The longest text of a line.
+const MAX_TEXT: usize = 1024;
+
+/// Writes what stands between a JSON string's quotes (RFC 8259, section 7).
+fn write_escaped(out: &mut String, text: &str) -> std::fmt::Result {
+    for c in text.chars().take(MAX_TEXT) {
+        match c {
+            '"' | '\\' => {
+                out.push('\\');
+                out.push(c);
+            }
+            c if c.is_control() => write!(out, "\\u{:04x}", u32::from(c))?,
+            c => out.push(c),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_one_json_object_whatever_the_path_is() {
+        let (id, method) = (HeaderValue::from_static("r1"), Method::GET);
+        let refusal = Refusal::new(claviger::Reason::NoCredential);
+        let mut out = String::new();
+        let line = Line {
+            at: UnixMillis(1_700_000_000_123),
+            request_id: &id,
+            api: None,
+            method: &method,
+            path: "/a\"b\\c\u{1}",
+            client: std::net::IpAddr::from([192, 0, 2, 1]),
+            status: StatusCode::UNAUTHORIZED,
+            micros: 12,
+            outcome: Some(Err(&refusal)),
+        };
+        line.write(&mut out).unwrap();
+        let read: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(read["path"], "/a\"b\\c\u{1}");
+        assert_eq!(
+            (&read["at"], &read["code"]),
+            (&"2023-11-14T22:13:20.123Z".into(), &"unauthorized".into())
+        );
+        assert_eq!(out.lines().count(), 1);
     }
 }
