@@ -179,22 +179,20 @@ impl Handler for Gateway {
             // Answered without a credential: a preflight, a key set.
             (None, None) => None,
         };
-        if let Some(outcome) = outcome {
-            self.journal.note(
-                core,
-                &Line {
-                    at,
-                    request_id: &request_id,
-                    api: course.surface.as_ref().map(|surface| &surface.served.api.name),
-                    method: &method,
-                    path: uri.path(),
-                    client: course.client,
-                    status: response.status(),
-                    micros: stopwatch.nanos() / 1000,
-                    outcome,
-                },
-            );
-        }
+        self.journal.note(
+            core,
+            &Line {
+                at,
+                request_id: &request_id,
+                api: course.surface.as_ref().map(|surface| &surface.served.api.name),
+                method: &method,
+                path: uri.path(),
+                client: course.client,
+                status: response.status(),
+                micros: stopwatch.nanos() / 1000,
+                outcome,
+            },
+        );
         response
     }
 
