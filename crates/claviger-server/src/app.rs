@@ -49,11 +49,11 @@ pub struct World {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Holds {
     /// The demonstration's and no other.
-    DemoData,
+    Demonstration,
     /// Any but the demonstration's.
-    RealData,
+    Own,
     /// Either: for commands, which let nobody in.
-    AnyData,
+    Either,
 }
 
 /// A server that runs.
@@ -221,6 +221,9 @@ fn data_directory(config: &Config) -> Result<Option<PathBuf>, Failure> {
 
 /// Makes a directory that its owner alone can look into, unless it is there.
 pub(crate) fn make_directory(directory: &Path) -> std::io::Result<()> {
+    if directory.exists() && !directory.is_dir() {
+        return Err(std::io::ErrorKind::NotADirectory.into());
+    }
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
@@ -372,19 +375,19 @@ async fn check_mark(store: &Store, holds: Holds) -> Result<(), Failure> {
     let realms = operator.realm_list().await?;
     let marked = realms.contains(&mark);
     match (holds, marked) {
-        (Holds::RealData, true) => {
+        (Holds::Own, true) => {
             Err(Failure::new("this store holds the demonstration's data, whose secrets are no secrets")
                 .hint("name another `store.url`; `claviger demo` is what serves this one"))
         }
-        (Holds::DemoData, false) if realms.is_empty() => {
+        (Holds::Demonstration, false) if realms.is_empty() => {
             operator.realm_ensure(&mark).await?;
             Ok(())
         }
-        (Holds::DemoData, false) => {
+        (Holds::Demonstration, false) => {
             Err(Failure::new("this store holds data of its own, and the demonstration would add to it")
                 .hint("name an empty directory with `--data`"))
         }
-        (Holds::AnyData, _) | (Holds::RealData, false) | (Holds::DemoData, true) => Ok(()),
+        (Holds::Either, _) | (Holds::Own, false) | (Holds::Demonstration, true) => Ok(()),
     }
 }
 
@@ -445,7 +448,7 @@ impl App {
         let metrics = Arc::new(Metrics::default());
         data_directory(config)?;
         let journal = journal(config, cores, &metrics)?;
-        let holds = if world.is_demo { Holds::DemoData } else { Holds::RealData };
+        let holds = if world.is_demo { Holds::Demonstration } else { Holds::Own };
         let Core { management, memory, served } =
             runtime.block_on(Core::open(config, served, world, holds))?;
         let counters = Arc::new(Counters::default());

@@ -147,10 +147,10 @@ async fn answer(stream: UnixStream, management: &Management) -> std::io::Result<
 /// If it fails, or the store can be reached in neither way.
 pub(crate) fn ask(file: &Path, request: Request) -> Result<Value, Failure> {
     let (config, source) = Config::load(file)?;
-    if let Some(database) = config.store.url.sqlite_path() {
-        if let Ok(stream) = BlockingStream::connect(socket_of(database)) {
-            return ask_server(stream, &request);
-        }
+    if let Some(database) = config.store.url.sqlite_path()
+        && let Ok(stream) = BlockingStream::connect(socket_of(database))
+    {
+        return ask_server(stream, &request);
     }
     let served = app::check(&config, &source)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -160,7 +160,7 @@ pub(crate) fn ask(file: &Path, request: Request) -> Result<Value, Failure> {
         .map_err(|error| Failure::new(format!("no runtime could be made ({})", complaint(&error))))?;
     let world = World { clock: MachineClock::new(), random: Arc::new(SystemRandom), is_demo: false };
     let outcome = runtime.block_on(async {
-        let core = Core::open(&config, served, &world, Holds::AnyData).await?;
+        let core = Core::open(&config, served, &world, Holds::Either).await?;
         let answer = request.run(&core.management).await;
         core.management.store.clone().close().await;
         answer

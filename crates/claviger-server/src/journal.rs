@@ -2,7 +2,8 @@
 //!
 //! A line of the access log is appended to its core's own buffer, and one thread writes the buffers out ten times
 //! a second. So a request neither waits for a disk nor makes a system call, and a log that cannot keep up loses
-//! lines, counted, rather than slowing anybody down.
+//! lines, counted, rather than slowing anybody down. Lines of different cores can change places within that tenth
+//! of a second; their request ids are in order.
 
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};

@@ -64,7 +64,19 @@ pub(crate) fn complaint(error: &std::io::Error) -> String {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self::new(error.to_string())
+        let failure = Self::new(error.to_string());
+        match error {
+            StoreError::Unavailable { .. } => {
+                failure.hint("nothing was changed; try again when the store answers")
+            }
+            StoreError::UnknownOutcome => failure.hint("look whether it is there before you try again"),
+            StoreError::AlreadyExists { .. }
+            | StoreError::NotFound { .. }
+            | StoreError::Refused { .. }
+            | StoreError::Invalid(_)
+            | StoreError::Corrupt { .. }
+            | StoreError::Setup(_) => failure,
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use super::print;
     after_help = "The credential is read from standard input or a file, never from the command line, which others can see.
 
 Examples:
-  echo "$SYNQ_TOKEN" | claviger explain --host synq.localhost --path /api/v1/products
+  echo \"$SYNQ_TOKEN\" | claviger explain --host synq.localhost --path /api/v1/products
   claviger explain --credential-file key.txt --host api.example.com --method DELETE --path /orders/7
   claviger explain --no-credential --host api.example.com --path /orders --header 'X-Tenant-ID: ID'
 

@@ -125,7 +125,9 @@ impl Config {
             hint: Some("name your file with `--config FILE`; `examples/` has three to begin with".into()),
         })?;
         let (mut config, source) = Self::parse(file, text)?;
-        config.store.take_from_environment(|variable| std::env::var_os(variable))?;
+        #[expect(clippy::disallowed_methods, reason = "this is where settings are read")]
+        let from_environment = |variable: &str| std::env::var_os(variable);
+        config.store.take_from_environment(from_environment)?;
         Ok((config, source))
     }
 
