@@ -51,16 +51,7 @@ impl Standing {
     ) -> Self {
         let seen_version = AtomicU64::new(door.directory().version());
         let asked_at = AtomicU64::new(door.clock().boot().0);
-        Self {
-            door,
-            api,
-            client,
-            permit,
-            need,
-            answer: OnceLock::new(),
-            seen_version,
-            asked_at,
-        }
+        Self { door, api, client, permit, need, answer: OnceLock::new(), seen_version, asked_at }
     }
 }
 

@@ -10,4 +10,9 @@
 mod a;
 mod around;
 mod c;
+mod foreign;
+mod forwarding;
+mod outage;
 mod q;
+mod streams;
+mod withdrawal;
