@@ -160,7 +160,7 @@ impl Line<'_> {
             write!(out, ",\"api\":\"{api}\"")?;
         }
         write!(out, ",\"method\":\"{}\",\"path\":\"", self.method)?;
-        write_escaped(out, self.path)?;
+        write_path(out, self.path)?;
         write!(
             out,
             "\",\"client\":\"{}\",\"status\":{},\"micros\":{}",
@@ -197,6 +197,26 @@ impl Line<'_> {
 
 /// The longest text of a line.
 const MAX_TEXT: usize = 1024;
+
+/// Writes a path without the keys and tokens that somebody put there, where they do not belong.
+fn write_path(out: &mut String, path: &str) -> std::fmt::Result {
+    if !path.split('/').any(is_like_a_credential) {
+        return write_escaped(out, path);
+    }
+    let segments = path.split('/').map(|segment| if is_like_a_credential(segment) { "***" } else { segment });
+    write_escaped(out, &segments.collect::<Vec<_>>().join("/"))
+}
+
+/// Whether a segment has the shape of a key, or of a token of three parts.
+fn is_like_a_credential(segment: &str) -> bool {
+    segment.len() >= SHORTEST_CREDENTIAL
+        && (segment.contains("_live_")
+            || segment.contains("_test_")
+            || segment.starts_with("ey") && segment.bytes().filter(|byte| *byte == b'.').count() >= 2)
+}
+
+/// Nothing that opens a door is shorter, in bytes.
+const SHORTEST_CREDENTIAL: usize = 24;
 
 /// Writes what stands between a JSON string's quotes (RFC 8259, section 7).
 fn write_escaped(out: &mut String, text: &str) -> std::fmt::Result {
@@ -241,5 +261,23 @@ mod tests {
             (&"2023-11-14T22:13:20.123Z".into(), &"unauthorized".into())
         );
         assert_eq!(out.lines().count(), 1);
+    }
+
+    #[test]
+    fn a_credential_in_a_path_is_not_written() {
+        for (path, expected) in [
+            (
+                "/api/v1/leads/lead_01ARZ3NDEKTSV4RRFFQ69G5FAV",
+                "/api/v1/leads/lead_01ARZ3NDEKTSV4RRFFQ69G5FAV",
+            ),
+            ("/leads/sk_live_k1_0123456789abcdefghij/x", "/leads/***/x"),
+            ("/acme_test_k1_0123456789abcdefghij", "/***"),
+            ("/eyJhbGciOiJIUzI1NiIs.eyJzdWIiOiJ1.c2lnbmF0dXJl", "/***"),
+            ("/eye.of.the.tiger", "/eye.of.the.tiger"),
+        ] {
+            let mut out = String::new();
+            write_path(&mut out, path).unwrap();
+            assert_eq!(out, expected);
+        }
     }
 }
