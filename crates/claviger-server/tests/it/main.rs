@@ -14,5 +14,8 @@ mod foreign;
 mod forwarding;
 mod outage;
 mod q;
+mod secrets;
+mod snippets;
 mod streams;
+mod systems;
 mod withdrawal;
