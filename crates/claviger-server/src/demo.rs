@@ -21,7 +21,7 @@ use claviger_store::api_keys::NewApiKey;
 use claviger_store::tenants::{NewTenant, TenantUpdate, TenantView};
 
 use crate::app::{self, App, World, binding_key};
-use crate::config::Config;
+use crate::config::{Certificate, Config};
 use crate::identity_tokens;
 use crate::management::{Failure, Management, complaint};
 
@@ -33,10 +33,10 @@ const CERTIFICATE_KEY: &str = "dev-key.pem";
 /// Stands in the subject of certificates made here.
 const DEVELOPMENT: &str = "Claviger development certificate";
 /// The examples, as anybody can use them.
-const EXAMPLES: [&str; 3] = [
-    include_str!("../../../examples/synq.toml"),
-    include_str!("../../../examples/synaptiq.toml"),
-    include_str!("../../../examples/syncello.toml"),
+pub(crate) const EXAMPLES: [(&str, &str); 3] = [
+    ("examples/synq.toml", include_str!("../../../examples/synq.toml")),
+    ("examples/synaptiq.toml", include_str!("../../../examples/synaptiq.toml")),
+    ("examples/syncello.toml", include_str!("../../../examples/syncello.toml")),
 ];
 /// The hosts a development certificate is for: the examples' own and those of the documents behind them.
 const HOSTS: [&str; 8] = [
@@ -71,7 +71,7 @@ pub struct Demo {
 
 /// The example upstream, on a thread of its own.
 #[derive(Debug)]
-struct Upstream {
+pub(crate) struct Upstream {
     stop: tokio::sync::oneshot::Sender<()>,
     thread: std::thread::JoinHandle<()>,
 }
@@ -144,10 +144,10 @@ impl Demo {
             )
         })?;
         app::make_directory(data).map_err(cannot("make", data))?;
-        make_certificate(data)?;
+        certificate(data, DEVELOPMENT)?;
         let app = App::start(&config, &source, world)?;
         write_private(&file, &text)?;
-        let upstream = Upstream::start(listener, &app)?;
+        let upstream = Upstream::start(listener, &app, Arc::new(upstream::SystemClock))?;
         let kept = data.join(ENV_FILE);
         let variables = app.block_on(provision(app.management(), &read_env(&kept), &app, place))?;
         write_env(&kept, &variables)?;
@@ -191,14 +191,17 @@ impl Demo {
     /// Stops the server, then the upstream behind it.
     pub fn stop(self) {
         self.app.stop();
-        // An upstream that has ended by itself has nobody to tell.
-        let _ = self.upstream.stop.send(());
-        let _ = self.upstream.thread.join();
+        self.upstream.stop();
     }
 }
 
 impl Upstream {
-    fn start(listener: std::net::TcpListener, app: &App) -> Result<Self, Failure> {
+    /// Answers on `listener` for all APIs of `app`, by `clock`.
+    pub(crate) fn start(
+        listener: std::net::TcpListener,
+        app: &App,
+        clock: Arc<dyn upstream::Clock>,
+    ) -> Result<Self, Failure> {
         let management = app.management();
         let mut apis = std::collections::HashMap::new();
         for managed in management.apis.values() {
@@ -214,7 +217,7 @@ impl Upstream {
         let settings = upstream::Settings {
             apis,
             jwks_url: format!("http://{}/.well-known/jwks.json", app.ops_address()),
-            clock: Arc::new(upstream::SystemClock),
+            clock,
         };
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let io = |error: std::io::Error| {
@@ -241,6 +244,13 @@ impl Upstream {
         };
         let thread = std::thread::Builder::new().name("example-upstream".into()).spawn(serve).map_err(io)?;
         Ok(Self { stop, thread })
+    }
+
+    /// Lets requests under way finish.
+    pub(crate) fn stop(self) {
+        // An upstream that has ended by itself has nobody to tell.
+        let _ = self.stop.send(());
+        let _ = self.thread.join();
     }
 }
 
@@ -275,7 +285,7 @@ fn settings(place: &Place, upstream: SocketAddr) -> Result<String, Failure> {
         let _ = write!(text, "[[listener]]\naddress = \"{}\"\n{rest}", address(offset)?);
     }
     let unreadable = |_| Failure::new("an example is not valid TOML");
-    for example in EXAMPLES {
+    for (_, example) in EXAMPLES {
         let example: toml::Table = example.parse().map_err(unreadable)?;
         let mut apis = example.get("api").and_then(toml::Value::as_array).cloned().unwrap_or_default();
         for api in apis.iter_mut().filter_map(toml::Value::as_table_mut) {
@@ -289,24 +299,26 @@ fn settings(place: &Place, upstream: SocketAddr) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// The development certificate, made at the first start.
-fn make_certificate(data: &Path) -> Result<(), Failure> {
-    let (certificate_file, key_file) = (data.join(CERTIFICATE), data.join(CERTIFICATE_KEY));
-    if certificate_file.exists() && key_file.exists() {
-        return Ok(());
+/// A certificate for the examples' hosts in the directory `data`, made at the first start.
+pub(crate) fn certificate(data: &Path, common_name: &str) -> Result<Certificate, Failure> {
+    let files =
+        Certificate { certificate_file: data.join(CERTIFICATE), key_file: data.join(CERTIFICATE_KEY) };
+    if files.certificate_file.exists() && files.key_file.exists() {
+        return Ok(files);
     }
     let made = || {
         let mut params = rcgen::CertificateParams::new(HOSTS.map(String::from).to_vec())?;
         params.subject_alt_names.push(rcgen::SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
-        params.distinguished_name.push(rcgen::DnType::CommonName, DEVELOPMENT);
+        params.distinguished_name.push(rcgen::DnType::CommonName, common_name);
         let key = rcgen::KeyPair::generate()?;
         let certificate = params.self_signed(&key)?;
         Ok::<_, rcgen::Error>((certificate.pem(), key.serialize_pem()))
     };
     let (certificate, key) = made()
         .map_err(|error| Failure::new(format!("no development certificate could be made ({error})")))?;
-    write_private(&key_file, &key)?;
-    write_private(&certificate_file, &certificate)
+    write_private(&files.key_file, &key)?;
+    write_private(&files.certificate_file, &certificate)?;
+    Ok(files)
 }
 
 /// Writes a file that its owner alone can read, whole or not at all.

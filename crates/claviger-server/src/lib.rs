@@ -17,4 +17,6 @@ pub mod management;
 pub mod metrics;
 pub mod ops;
 pub mod respond;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod wire;

@@ -58,7 +58,7 @@ pub struct AuditEntry {
     pub created_at: UnixMillis,
 }
 
-/// Where a page ended. Entries written later are before it, so that the pages after it stay as they are.
+/// Where a page ended. What is begun later is before it, so that the pages after it stay as they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AuditCursor {
     created_at: UnixMillis,
@@ -97,15 +97,9 @@ impl Entry {
         entity: (&'static str, String),
         details: &serde_json::Value,
     ) -> Self {
-        Self {
-            tenant,
-            id: inner.uuid(),
-            actor: actor.clone(),
-            action,
-            entity,
-            details: details.to_string(),
-            at: inner.now(),
-        }
+        let at = inner.now();
+        let (id, details) = (inner.audit_id(at), details.to_string());
+        Self { tenant, id, actor: actor.clone(), action, entity, details, at }
     }
 
     /// The same about another thing, whose id shows only in the transaction.

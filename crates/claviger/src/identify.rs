@@ -39,6 +39,11 @@ pub fn identify<'a>(api: &Api, inbound: &Inbound<'a>) -> Result<Credential<'a>, 
         .ok_or(Reason::MalformedCredential { why: "neither key nor token" })
 }
 
+/// Whether a byte may stand in a bearer credential (`b64token`, RFC 6750, section 2.1).
+fn is_b64token(byte: u8) -> bool {
+    matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
+}
+
 /// The text after `Bearer` in the one `Authorization` header (RFC 6750, section 2.1).
 fn bearer<'a>(inbound: &Inbound<'a>) -> Result<&'a str, Reason> {
     let mut values = inbound.headers.get_all(CREDENTIAL_HEADER).iter();
@@ -52,7 +57,6 @@ fn bearer<'a>(inbound: &Inbound<'a>) -> Result<&'a str, Reason> {
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(malformed("another scheme than Bearer"));
     }
-    let is_b64token = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
     if token.is_empty() || token.len() > MAX_TOKEN_BYTES || !token.bytes().all(is_b64token) {
         return Err(malformed("empty, too long, or not a bearer token"));
     }

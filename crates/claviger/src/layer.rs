@@ -66,6 +66,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use http::header::UPGRADE;
 use http::request::Parts;
 use http::{Request, Response};
 use tower_layer::Layer;
@@ -79,6 +80,7 @@ use crate::limit::Permit;
 use crate::protected::remove_protected;
 use crate::random::Random;
 use crate::refusal::{Reason, Refusal};
+use crate::route::Need;
 use crate::target::Target;
 
 /// Where a request came from: a request extension that whatever accepts connections inserts. Without it a
@@ -167,10 +169,14 @@ where
         Box::pin(async move {
             let (mut parts, body) = request.into_parts();
             let request_id = shared.name(&parts);
-            let permit = match shared.decide(&parts).await {
-                Ok(permit) => Arc::new(permit),
+            let (permit, need) = match shared.decide(&parts).await {
+                Ok((permit, need)) => (Arc::new(permit), need),
                 Err(refusal) => return Ok(shared.refuse(refusal, &request_id).map(R::from)),
             };
+            if !need.websocket() {
+                // Without it nothing behind us leaves HTTP, on a route that did not ask for that.
+                parts.headers.remove(UPGRADE);
+            }
             remove_protected(&mut parts.headers, &shared.api.identity_headers.names);
             answer::write_request_id(&request_id.0, &mut parts.headers);
             parts.extensions.insert(request_id.clone());
@@ -183,7 +189,7 @@ where
 }
 
 impl Shared {
-    async fn decide(&self, parts: &Parts) -> Result<Permit, Refusal> {
+    async fn decide(&self, parts: &Parts) -> Result<(Permit, Need), Refusal> {
         let missing = Reason::Internal { why: "the request has no `ClientAddress` among its extensions" };
         let from = parts.extensions.get::<ClientAddress>().ok_or(missing)?;
         // Before the path is looked at, so that the answer to what came in clear is one and the same.
@@ -197,7 +203,8 @@ impl Shared {
             client: from.ip,
             secure: from.secure,
         };
-        self.door.decide(&self.api, &inbound, &need).await
+        let permit = self.door.decide(&self.api, &inbound, &need).await?;
+        Ok((permit, need))
     }
 
     fn name(&self, parts: &Parts) -> RequestId {

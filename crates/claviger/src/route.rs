@@ -266,10 +266,12 @@ impl Compiled {
         Need {
             demand: Demand {
                 resource: Some(route.resource.clone()),
-                access: if declared {
-                    route.access.unwrap_or_else(|| ladder(method))
-                } else {
-                    ladder(method)
+                // What a route demands of every method holds for those of the ladder that it does not have as
+                // well: who may not come near it is not told which it has.
+                access: match route.access {
+                    Some(access) if declared => access,
+                    Some(access) if on_ladder(method) => access.max(ladder(method)),
+                    _ => ladder(method),
                 },
             },
             other_readings: Vec::new(),
@@ -437,6 +439,9 @@ mod tests {
             ("GET", "/files/a/b/c", "files:read"),
             ("DELETE", "/leads", "leads:admin 405"),
             ("PUT", "/leads", "leads:read 405"),
+            ("PATCH", "/leads/1", "leads:admin 405"),
+            ("DELETE", "/leads/export", "exports:admin 405"),
+            ("PUT", "/leads/1", "leads:read 405"),
             ("GET", "/other", "*:read"),
             ("DELETE", "/other", "*:admin"),
             ("PUT", "/other", "*:read 405"),

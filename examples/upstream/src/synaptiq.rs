@@ -154,9 +154,9 @@ fn seed(call: &Call<'_>, kind: &str) -> Result<Vec<Record>, Problem> {
     };
     let tags = json!([format!("tenant:{tenant}")]);
     let leads = [
-        json!({"name": format!("{mark}Ada Byron"), "email": format!("ada@{domain}"), "company": "Engines Ltd",
+        json!({"name": format!("{mark}First lead"), "email": format!("first@{domain}"), "company": "Sample company",
                "status": "qualified", "score": 80, "source": "form", "tags": tags}),
-        json!({"name": format!("{mark}Emil Post"), "email": format!("emil@{domain}"), "company": "Letters and Co",
+        json!({"name": format!("{mark}Second lead"), "email": format!("second@{domain}"), "company": "Another company",
                "score": 35, "source": "chat", "tags": tags}),
     ];
     leads.into_iter().map(|fields| new_lead(call, object(fields))).collect()

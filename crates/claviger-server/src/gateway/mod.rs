@@ -116,7 +116,7 @@ impl RequestIds {
     fn next(&self) -> HeaderValue {
         let text = format!("{:016x}{:08x}", self.process, self.next.fetch_add(1, Ordering::Relaxed));
         // Hexadecimal digits are always a header value.
-        HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("0"))
+        HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).unwrap_or(HeaderValue::from_static("0"))
     }
 }
 
@@ -164,7 +164,7 @@ impl Handler for Gateway {
                     None => respond::refuse(&refusal, &no_api(), &request_id, clock),
                 };
                 if let Some(limit) = course.permit.as_ref().and_then(|permit| permit.limit()) {
-                    respond::write_limit(response.headers_mut(), limit, at);
+                    claviger::answer::write_limit_headers(limit, at, response.headers_mut());
                 }
                 (response, Some(refusal))
             }
@@ -176,23 +176,20 @@ impl Handler for Gateway {
         let outcome = match (&refusal, &course.permit) {
             (Some(refusal), _) => Some(Err(refusal)),
             (None, Some(permit)) => Some(Ok(&**permit)),
-            // Answered without a credential: a preflight, a key set.
             (None, None) => None,
         };
-        self.journal.note(
-            core,
-            &Line {
-                at,
-                request_id: &request_id,
-                api: course.surface.as_ref().map(|surface| &surface.served.api.name),
-                method: &method,
-                path: uri.path(),
-                client: course.client,
-                status: response.status(),
-                micros: stopwatch.nanos() / 1000,
-                outcome,
-            },
-        );
+        let line = Line {
+            at,
+            request_id: &request_id,
+            api: course.surface.as_ref().map(|surface| &surface.served.api.name),
+            method: &method,
+            path: uri.path(),
+            client: course.client,
+            status: response.status(),
+            micros: stopwatch.nanos() / 1000,
+            outcome,
+        };
+        self.journal.note(core, &line);
         response
     }
 
@@ -249,7 +246,7 @@ impl Gateway {
         let headers = response.headers_mut();
         headers.insert(respond::REQUEST_ID, course.request_id.clone());
         if let Some(limit) = permit.limit() {
-            respond::write_limit(headers, limit, self.door.clock().now());
+            claviger::answer::write_limit_headers(limit, self.door.clock().now(), headers);
         }
         if let Some(origin) = origin {
             cors::allow(headers, origin);

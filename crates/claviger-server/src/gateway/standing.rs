@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use claviger::directory::Freshness;
 use claviger::route::Need;
@@ -22,15 +22,22 @@ pub(super) struct Standing {
     client: IpAddr,
     permit: Arc<Permit>,
     need: Arc<Need>,
-    lost: Arc<AtomicBool>,
-    asking: Arc<AtomicBool>,
+    /// Made when the question is first asked: most requests are over before.
+    answer: OnceLock<Arc<AnswerToCome>>,
     seen_version: AtomicU64,
     asked_at: AtomicU64,
 }
 
+/// What the asking has found so far.
+#[derive(Debug, Default)]
+struct AnswerToCome {
+    lost: AtomicBool,
+    asking: AtomicBool,
+}
+
 impl fmt::Debug for Standing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Standing(lost: {})", self.lost.load(Ordering::Relaxed))
+        write!(f, "Standing({:?})", self.answer.get())
     }
 }
 
@@ -44,17 +51,7 @@ impl Standing {
     ) -> Self {
         let seen_version = AtomicU64::new(door.directory().version());
         let asked_at = AtomicU64::new(door.clock().boot().0);
-        Self {
-            door,
-            api,
-            client,
-            permit,
-            need,
-            lost: Arc::default(),
-            asking: Arc::default(),
-            seen_version,
-            asked_at,
-        }
+        Self { door, api, client, permit, need, answer: OnceLock::new(), seen_version, asked_at }
     }
 }
 
@@ -67,20 +64,23 @@ impl StillAllowed for Standing {
         let unchanged = self.seen_version.load(Ordering::Relaxed) == version
             && now.0.saturating_sub(self.asked_at.load(Ordering::Relaxed)) < AT_LEAST_EVERY_MILLIS
             && matches!(self.door.directory().freshness(now), Freshness::Fresh);
-        if !unchanged && !self.asking.swap(true, Ordering::AcqRel) {
+        let answer = match (unchanged, self.answer.get()) {
+            (true, None) => return true,
+            _ => self.answer.get_or_init(Arc::default),
+        };
+        if !unchanged && !answer.asking.swap(true, Ordering::AcqRel) {
             self.seen_version.store(version, Ordering::Relaxed);
             self.asked_at.store(now.0, Ordering::Relaxed);
             let (door, api, client) = (self.door.clone(), self.api.clone(), self.client);
-            let (permit, need) = (self.permit.clone(), self.need.clone());
-            let (lost, asking) = (self.lost.clone(), self.asking.clone());
+            let (permit, need, answer) = (self.permit.clone(), self.need.clone(), answer.clone());
             tokio::spawn(async move {
                 // A directory that cannot say ends the stream too: nothing stays open on faith.
                 if door.still_stands(&api, client, permit.principal(), &need).await.is_err() {
-                    lost.store(true, Ordering::Release);
+                    answer.lost.store(true, Ordering::Release);
                 }
-                asking.store(false, Ordering::Release);
+                answer.asking.store(false, Ordering::Release);
             });
         }
-        !self.lost.load(Ordering::Acquire)
+        !answer.lost.load(Ordering::Acquire)
     }
 }

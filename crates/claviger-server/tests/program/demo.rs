@@ -72,7 +72,7 @@ fn start(folder: &Folder, more: &[&str], env_file: &str) -> (Running, BTreeMap<S
     let mut command = program(folder);
     command.args(["demo", "--port-base", "0"]).args(more).stdout(out).stderr(err);
     let mut demo = Running(command.spawn().unwrap());
-    let told = until("the demonstration says how to end it", || {
+    until("the demonstration says how to end it", || {
         assert!(!demo.has_ended(), "{}", folder.read("demo.err"));
         // Whenever the file is there, it is whole and its owner's alone.
         if let Ok(text) = std::fs::read_to_string(&file) {
@@ -81,7 +81,6 @@ fn start(folder: &Folder, more: &[&str], env_file: &str) -> (Running, BTreeMap<S
         }
         folder.read("demo.out").contains("Ctrl-C ends it").then_some(())
     });
-    let () = told;
     (demo, variables(&file))
 }
 

@@ -6,6 +6,8 @@
 
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
+#[cfg(test)]
+mod units;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -113,14 +115,14 @@ pub(crate) trait Work: Send {
         tx: &'a mut Tx<'_>,
     ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + 'a>>;
 
-    /// Tells the caller what the last attempt gave, or that it failed.
-    fn answer(self: Box<Self>, end: Result<(), StoreError>);
+    /// Tells the caller what the last attempt gave, or that it failed. Later answers are not heard.
+    fn answer(&mut self, end: Result<(), StoreError>);
 }
 
 struct Typed<F, T> {
     work: F,
     outcome: Option<T>,
-    reply: oneshot::Sender<Result<T, StoreError>>,
+    reply: Option<oneshot::Sender<Result<T, StoreError>>>,
 }
 
 impl<F, T> Work for Typed<F, T>
@@ -138,9 +140,9 @@ where
         })
     }
 
-    fn answer(self: Box<Self>, end: Result<(), StoreError>) {
-        let Self { outcome, reply, .. } = *self;
-        let answer = end.and_then(|()| outcome.ok_or(StoreError::UnknownOutcome));
+    fn answer(&mut self, end: Result<(), StoreError>) {
+        let Some(reply) = self.reply.take() else { return };
+        let answer = end.and_then(|()| self.outcome.take().ok_or(StoreError::UnknownOutcome));
         // A caller who has gone away does not want the answer; the unit is complete all the same.
         let _ = reply.send(answer);
     }
@@ -168,7 +170,7 @@ impl Backend {
         T: Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let job = Job { bound, mode, work: Box::new(Typed { work, outcome: None, reply }) };
+        let job = Job { bound, mode, work: Box::new(Typed { work, outcome: None, reply: Some(reply) }) };
         match self {
             Self::Sqlite(sqlite) => sqlite.submit(job).await?,
             Self::Postgres(postgres) => postgres.submit(job).await?,

@@ -288,6 +288,48 @@ fn a_credential_of_one_system_is_401_at_the_other_two() {
 }
 
 #[test]
+fn a_credential_of_one_realm_is_401_in_another_even_where_its_kind_is_taken() {
+    let test = TestDoor::new();
+    let key = test.key(&test.tenant(&test.synaptiq), "admin").text;
+    let elsewhere = Api { realm: "elsewhere".parse().unwrap(), ..synaptiq() };
+    let ask = |api: &Api| status(&TestRequest::get(LEADS).bearer(&key).decide(&test, api));
+    assert_eq!((ask(&test.synaptiq), ask(&elsewhere)), (200, 401));
+    // A token under a key of its own realm does not reach a tenant of another.
+    let home = test.tenant(&test.synaptiq);
+    let stray = claviger::testing::Home { realm: test.synq.realm.clone(), ..home };
+    let token = test.identity_token(&test.member(&stray, "ADMIN"));
+    assert_eq!(status(&TestRequest::get(ORDERS).bearer(&token).decide(&test, &test.synq)), 401);
+}
+
+#[test]
+fn of_two_readings_of_a_path_the_credential_needs_both() {
+    let test = TestDoor::new();
+    let home = test.tenant(&test.synaptiq);
+    let route = |path: &str, resource: &str| claviger::route::Route {
+        path: path.into(),
+        resource: resource.parse().unwrap(),
+        methods: vec![http::Method::GET],
+        access: None,
+        credentials: None,
+        websocket: false,
+        cost: 1,
+    };
+    let routes = vec![route("/leads/{id}", "leads"), route("/leads/export", "exports")];
+    let (paths, unlisted) = (claviger::route::Paths::Lenient, claviger::route::Unlisted::NotFound);
+    let routes = claviger::route::RouteTable::new(routes, paths, unlisted).unwrap();
+    let api = Api { routes, ..synaptiq() };
+    for (grants, by_its_name, in_disguise) in
+        [("leads:read", 403, 403), ("exports:read", 200, 403), ("leads:read exports:read", 200, 200)]
+    {
+        let key = test.key(&home, grants).text;
+        let ask = |path: &str| status(&TestRequest::get(path).bearer(&key).decide(&test, &api));
+        assert_eq!(ask("/leads/export"), by_its_name, "{grants}");
+        assert_eq!(ask("/leads/EXPORT"), in_disguise, "{grants}");
+        assert_eq!(ask("/leads/%65xport"), in_disguise, "{grants}");
+    }
+}
+
+#[test]
 fn a04_plain_http_is_403_whatever_the_credential() {
     let test = TestDoor::new();
     let key = test.key(&test.tenant(&test.synaptiq), "read").text;

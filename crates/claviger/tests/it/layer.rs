@@ -109,6 +109,7 @@ fn who_is_let_in_reaches_the_service_with_a_permit_and_without_a_credential() {
             ("x-forwarded-for", "10.0.0.1"),
             ("x-request-id", "forged"),
             ("x-http-method-override", "DELETE"),
+            ("upgrade", "websocket"),
             ("accept", "text/plain"),
         ],
     ));

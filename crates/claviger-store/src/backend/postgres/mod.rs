@@ -151,7 +151,10 @@ async fn attempt(
         return Err(if retry { Failure::Retry(error) } else { Failure::Final(error) });
     }
     let mut told = Told::nobody();
-    if job.mode == Mode::Write {
+    if job.mode == Mode::Read {
+        // What was read is read: nobody waits for the end of the transaction.
+        job.work.answer(Ok(()));
+    } else {
         if let Some(follower) = follower.get() {
             let changes = transaction.own_changes().await.map_err(Failure::Final)?;
             told = Told::of(follower.as_ref(), changes);

@@ -16,11 +16,21 @@ const OLDEST_VERSION: i32 = 3_051_003;
 /// How many prepared statements a connection keeps: more than there are.
 const PREPARED: usize = 512;
 
-/// Takes the directory's lock, which holds until the file is dropped or the process ends.
+/// The directory's lock, held until this is dropped or the process ends.
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Not left to closing the file: a process that is just being started may still have it open.
+        let _ = self.0.unlock();
+    }
+}
+
+/// Takes the directory's lock.
 ///
 /// # Errors
 /// If another process has it.
-pub(crate) fn lock(path: &Path) -> Result<File, StoreError> {
+pub(crate) fn lock(path: &Path) -> Result<Lock, StoreError> {
     let lock_path = path.with_file_name("claviger.lock");
     let shown = lock_path.display();
     let lock = OpenOptions::new()
@@ -31,7 +41,7 @@ pub(crate) fn lock(path: &Path) -> Result<File, StoreError> {
         .open(&lock_path)
         .map_err(|error| StoreError::Setup(format!("cannot open `{shown}`: {}", error.kind())))?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => Ok(Lock(lock)),
         Err(TryLockError::WouldBlock) => Err(StoreError::Setup(format!(
             "another process uses the database in this directory: `{shown}` is locked"
         ))),

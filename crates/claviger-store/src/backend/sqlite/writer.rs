@@ -58,7 +58,7 @@ impl Writer {
     fn serve_group(&mut self, mut group: Vec<Job>) {
         match self.commit(&mut group) {
             Ok(ends) => {
-                for (job, end) in group.into_iter().zip(ends) {
+                for (job, end) in group.iter_mut().zip(ends) {
                     job.work.answer(end);
                 }
             }
@@ -73,7 +73,7 @@ impl Writer {
                     Lost::Undone(error) => error,
                     Lost::Unknown => StoreError::UnknownOutcome,
                 };
-                for job in group {
+                for job in &mut group {
                     job.work.answer(Err(error.clone()));
                 }
             }

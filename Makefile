@@ -1,0 +1,59 @@
+# One command each. `make` alone lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run test check fmt clippy doc deny words bench update
+
+# Options for `claviger demo`: make run DEMO='--port-base 9000 --data /somewhere'
+DEMO ?=
+
+help: ## List these commands
+	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+run: ## Build Claviger and run the demonstration of the three example systems
+	@scripts/need.sh run
+	@scripts/say.sh "building the release program (some minutes the first time, seconds after that)"
+	@cargo build --release -p claviger-server --bin claviger
+	@scripts/say.sh "starting the demonstration; its data is in data/demo"
+	@exec target/release/claviger demo $(DEMO)
+
+test: ## Run every test, after installing what they need
+	@scripts/need.sh test
+	@scripts/say.sh "building and running all tests, on SQLite and on PostgreSQL"
+	@cargo test --workspace --no-fail-fast
+
+check: fmt clippy doc deny words ## Check form, lints, documentation, dependencies and words
+
+fmt:
+	@scripts/say.sh "form: cargo fmt"
+	@cargo fmt --all --check
+
+clippy:
+	@scripts/need.sh run
+	@scripts/say.sh "lints: cargo clippy"
+	@cargo clippy --workspace --all-targets -- -D warnings
+
+doc:
+	@scripts/say.sh "documentation: cargo doc"
+	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+
+deny: ## Check licences, sources, advisories and the direction of the crates
+	@scripts/need.sh deny
+	@scripts/deny.sh
+
+words:
+	@scripts/say.sh "words: nothing of one machine in the files"
+	@scripts/words.sh
+
+bench: ## Compare the gateway with nginx and HAProxy, and write docs/benchmarks.md
+	@scripts/need.sh bench
+	@scripts/say.sh "building the release programs"
+	@cargo build --release -p claviger-server -p claviger-bench
+	@scripts/say.sh "measuring; this takes some minutes, and wants a quiet machine"
+	@target/release/claviger-bench
+
+update: ## Write the checked files in docs/reference/ anew
+	@scripts/need.sh run
+	@UPDATE=1 cargo test -p claviger-server --test reference
+	@git --no-pager diff --stat -- docs/reference

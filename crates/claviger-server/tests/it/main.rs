@@ -1,0 +1,13 @@
+//! The rows of `docs/systems.md` as black-box tests, on both stores. A test has the number of its row.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail loudly"
+)]
+
+mod a;
+mod around;
+mod c;
+mod q;

@@ -1,0 +1,10 @@
+//! The documents that can be wrong: those made from the program, and those that name files, tests and commands.
+//!
+//! `UPDATE=1` writes `docs/reference/` anew (`make update`); without it, a document that has gone stale fails.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+mod cli;
+mod documents;
+mod names;
+mod readme;
+mod settings;

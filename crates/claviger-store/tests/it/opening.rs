@@ -1,0 +1,108 @@
+//! What a store is opened with, and what it refuses.
+
+use std::sync::Arc;
+
+use claviger::random::SystemRandom;
+use claviger_store::testing::{Engine, Folder, TestStore};
+use claviger_store::{Keyring, Settings, Store, StoreError, on_every_backend};
+
+use crate::api_keys::new_key;
+
+on_every_backend!(
+    another_keyring_is_refused_and_nothing_is_written,
+    an_old_pepper_may_leave_once_nothing_uses_it,
+    what_was_stored_is_there_after_reopening,
+);
+
+async fn open(test: &TestStore, keyring: Keyring) -> Result<Store, StoreError> {
+    Store::open(&test.settings, keyring, test.clock.clone(), Arc::new(SystemRandom)).await
+}
+
+async fn another_keyring_is_refused_and_nothing_is_written(test: TestStore) {
+    test.store.clone().close().await;
+    let other = Keyring::generate(&SystemRandom).unwrap();
+    for _ in 0..2 {
+        let error = open(&test, other.clone()).await.map(drop).unwrap_err().to_string();
+        assert!(error.contains("not this store's"), "{error}");
+    }
+    open(&test, Keyring::load(&test.keyring_path()).unwrap()).await.unwrap().close().await;
+}
+
+async fn an_old_pepper_may_leave_once_nothing_uses_it(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let key = acme.store.key_create(new_key(&acme)).await.unwrap().view.key;
+    let text = std::fs::read_to_string(test.keyring_path()).unwrap();
+    let mut keyring = Keyring::load(&test.keyring_path()).unwrap();
+    keyring.add_pepper(&SystemRandom).unwrap();
+    keyring.save(&test.keyring_path()).unwrap();
+    test.store.clone().close().await;
+    let store = open(&test, keyring).await.unwrap();
+    let system = store.system(&claviger_store::SystemPermit::for_job("test"));
+    let usage = |list: Vec<(claviger::api_key::PepperId, i64)>| {
+        list.into_iter().map(|(id, count)| (id.to_string(), count)).collect::<Vec<_>>()
+    };
+    assert_eq!(usage(system.pepper_usage().await.unwrap()), [("k1".to_owned(), 1)]);
+    // Without the first pepper, whose keys live on.
+    let without = |file: &str| {
+        let with_both = std::fs::read_to_string(test.keyring_path()).unwrap();
+        let old = text.split("[[pepper]]").nth(1).unwrap().split("[[").next().unwrap();
+        std::fs::write(file, with_both.replacen(&format!("[[pepper]]{old}"), "", 1)).unwrap();
+        std::fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        Keyring::load(std::path::Path::new(file)).unwrap()
+    };
+    let lacking = without(test.folder().join("lacking.toml").to_str().unwrap());
+    store.clone().close().await;
+    let error = open(&test, lacking.clone()).await.map(drop).unwrap_err().to_string();
+    assert!(error.contains("lacks the pepper key `k1`"), "{error}");
+    let store = open(&test, Keyring::load(&test.keyring_path()).unwrap()).await.unwrap();
+    let again = store.operator(&claviger_store::OperatorPermit::for_command("test")).tenant(acme.tenant);
+    assert!(
+        again.key_rotate(key, 0).await.unwrap().key.secret.expose_text().unwrap().starts_with("sk_live_k2_")
+    );
+    store.close().await;
+    open(&test, lacking).await.unwrap().close().await;
+}
+
+async fn what_was_stored_is_there_after_reopening(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    test.store.clone().close().await;
+    assert!(acme.store.tenant_view().await.is_err(), "a closed store answers nothing");
+    let store = open(&test, Keyring::load(&test.keyring_path()).unwrap()).await.unwrap();
+    let again = store.operator(&claviger_store::OperatorPermit::for_command("test")).tenant(acme.tenant);
+    assert_eq!(again.tenant_view().await.unwrap().name, "Acme");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_second_process_on_the_file_is_refused() {
+    let test = TestStore::start(Engine::Sqlite).await;
+    let error = test.open_again().await.map(drop).unwrap_err().to_string();
+    assert!(error.contains("another process uses the database"), "{error}");
+    test.store.clone().close().await;
+    test.open_again().await.unwrap().close().await;
+}
+
+#[tokio::test]
+async fn a_url_that_names_no_engine_is_refused_without_being_repeated() {
+    let folder = Folder::make();
+    for url in ["mysql://root:hunter2@db/x", "sqlite:", "postgres://claviger_rt:hunter2@[::1/x", ""] {
+        let settings = Settings { url: url.into(), ca_file: None, readers: 1, connections: 1 };
+        let keyring = Keyring::generate(&SystemRandom).unwrap();
+        let clock = Arc::new(claviger::testing::FixedClock::at(claviger_store::testing::START));
+        let error =
+            Store::open(&settings, keyring, clock, Arc::new(SystemRandom)).await.map(drop).unwrap_err();
+        assert!(!format!("{error} {error:?} {settings:?}").contains("hunter2"), "{error}");
+    }
+    drop(folder);
+}
+
+#[tokio::test]
+async fn postgres_over_tls_needs_an_authority_to_trust() {
+    let test = TestStore::start(Engine::Postgres).await;
+    let mut settings = test.settings.clone();
+    settings.url += "&sslmode=require";
+    let keyring = Keyring::load(&test.keyring_path()).unwrap();
+    let opened = Store::open(&settings, keyring, test.clock.clone(), Arc::new(SystemRandom)).await;
+    let error = opened.map(drop).unwrap_err().to_string();
+    assert!(error.contains("store.ca_file"), "{error}");
+}

@@ -1,0 +1,146 @@
+//! The same call as two tenants: what one does changes nothing of the other, and finds nothing of it.
+
+use claviger::directory::MemberState;
+use claviger::id::{ApiName, RoleName, SessionId, TokenId};
+use claviger::random::SystemRandom;
+use claviger_store::on_every_backend;
+use claviger_store::tenants::TenantUpdate;
+use claviger_store::testing::{Engine, START, TestStore, TestTenant, email};
+use tokio_postgres::NoTls;
+
+use crate::api_keys::new_key;
+
+on_every_backend!(what_one_tenant_does_changes_nothing_of_another);
+
+const TABLES: [&str; 10] = [
+    "tenant",
+    "organization",
+    "member",
+    "session",
+    "api_key",
+    "key_secret",
+    "user_secret",
+    "foreign_identity",
+    "revoked_token",
+    "audit",
+];
+
+/// Every row of the tenant, to the letter.
+async fn rows(test: &TestStore, tenant: &TestTenant) -> Vec<String> {
+    let id = tenant.tenant.to_string();
+    let mut found = Vec::new();
+    match test.engine {
+        Engine::Sqlite => {
+            let path = test.settings.url.strip_prefix("sqlite:").unwrap();
+            let file = rusqlite::Connection::open(path).unwrap();
+            for table in TABLES {
+                let mut statement =
+                    file.prepare(&format!("SELECT * FROM {table} WHERE tenant_id = ?1")).unwrap();
+                let width = statement.column_count();
+                let read = |row: &rusqlite::Row<'_>| {
+                    Ok((0..width).map(|at| format!("{:?}", row.get_ref(at).unwrap())).collect::<String>())
+                };
+                found.extend(statement.query_map([&id], read).unwrap().map(Result::unwrap));
+            }
+        }
+        Engine::Postgres => {
+            let (client, connection) =
+                tokio_postgres::connect(test.owner_url.as_ref().unwrap(), NoTls).await.unwrap();
+            tokio::spawn(connection);
+            for table in TABLES {
+                let sql = format!(
+                    "SELECT to_jsonb(t)::text FROM claviger.{table} t WHERE tenant_id = '{id}' ORDER BY 1"
+                );
+                found
+                    .extend(client.query(&sql, &[]).await.unwrap().iter().map(|row| row.get::<_, String>(0)));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+struct Belongings {
+    key: claviger::id::KeyId,
+    session: SessionId,
+    ann: claviger::id::AccountId,
+}
+
+async fn furnish(tenant: &TestTenant, api: &ApiName) -> Belongings {
+    let ann = tenant.member("ann@shared.example", "EDITOR").await;
+    let key = tenant.store.key_create(new_key(tenant)).await.unwrap().view.key;
+    tenant.store.key_rotate(key, 3600).await.unwrap();
+    let session = tenant.store.session_create(tenant.org, ann, 3600).await.unwrap().session;
+    tenant.store.user_secret_issue(api, tenant.org, ann).await.unwrap();
+    tenant.store.foreign_identity_link("https://id.example", "ann", ann).await.unwrap();
+    Belongings { key, session, ann }
+}
+
+async fn what_one_tenant_does_changes_nothing_of_another(test: TestStore) {
+    let api: ApiName = "syncello".parse().unwrap();
+    let (acme, rival) = (test.tenant("Acme").await, test.tenant("Rival").await);
+    let (theirs, own) = (furnish(&acme, &api).await, furnish(&rival, &api).await);
+    let before = rows(&test, &acme).await;
+    assert!(before.len() > 15);
+    let (viewer, store): (RoleName, _) = ("VIEWER".parse().unwrap(), &rival.store);
+
+    // With the other tenant's ids: nothing is found, and it is the same answer as for ids that exist nowhere.
+    let bob = email("bob@rival.example");
+    macro_rules! is_refused {
+        ($($call:expr),* $(,)?) => { $(
+            let error = $call.await.map(drop).unwrap_err();
+            assert!(matches!(error, claviger_store::StoreError::NotFound { .. }), "{}: {error}", stringify!($call));
+        )* };
+    }
+    is_refused!(
+        store.org_view(acme.org),
+        store.org_rename(acme.org, "x"),
+        store.org_suspend(acme.org),
+        store.org_resume(acme.org),
+        store.org_delete(acme.org),
+        store.org_revoke_tokens(acme.org),
+        store.member_add(acme.org, &bob, &viewer, MemberState::Active),
+        store.member_list(acme.org),
+        store.member_view(acme.org, theirs.ann),
+        store.member_update_role(acme.org, theirs.ann, &viewer),
+        store.member_suspend(acme.org, theirs.ann),
+        store.member_resume(acme.org, theirs.ann),
+        store.member_remove(acme.org, theirs.ann),
+        store.member_revoke_tokens(acme.org, theirs.ann),
+        store.session_create(acme.org, theirs.ann, 60),
+        store.session_end(theirs.session),
+        store.key_create(claviger_store::api_keys::NewApiKey { org: acme.org, ..new_key(&rival) }),
+        store.key_list(acme.org),
+        store.key_view(theirs.key),
+        store.key_rotate(theirs.key, 0),
+        store.key_revoke_old(theirs.key),
+        store.key_disable(theirs.key),
+        store.key_enable(theirs.key),
+        store.key_revoke(theirs.key),
+        store.user_secret_issue(&api, acme.org, theirs.ann),
+        store.user_secret_regenerate(&api, acme.org, theirs.ann),
+    );
+    assert_eq!(rows(&test, &acme).await, before);
+
+    // With its own ids, which differ from the other's in the tenant alone where that is possible.
+    assert_eq!(own.ann, theirs.ann, "one person in both");
+    store.tenant_update(TenantUpdate { name: Some("R".into()), ..TenantUpdate::default() }).await.unwrap();
+    store.org_rename(rival.org, "x").await.unwrap();
+    store.org_revoke_tokens(rival.org).await.unwrap();
+    store.key_revoke_old(own.key).await.unwrap();
+    store.key_revoke(own.key).await.unwrap();
+    store.session_end(own.session).await.unwrap();
+    store.user_secret_regenerate(&api, rival.org, own.ann).await.unwrap();
+    store.user_secret_revoke(&api, own.ann).await.unwrap();
+    store.foreign_identity_not_before("https://id.example", "ann", START).await.unwrap();
+    store.foreign_identity_unlink("https://id.example", "ann").await.unwrap();
+    store.token_revoke(TokenId::generate(&SystemRandom), START.plus_seconds(60)).await.unwrap();
+    store.member_update_role(rival.org, own.ann, &viewer).await.unwrap();
+    store.member_revoke_tokens(rival.org, own.ann).await.unwrap();
+    store.member_remove(rival.org, own.ann).await.unwrap();
+    store.tenant_revoke_tokens().await.unwrap();
+    store.org_delete(rival.org).await.unwrap();
+    store.tenant_delete().await.unwrap();
+    assert_eq!(rows(&test, &acme).await, before);
+    assert_eq!(acme.store.session_list(theirs.ann).await.unwrap().len(), 1);
+}

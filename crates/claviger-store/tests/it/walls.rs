@@ -1,0 +1,206 @@
+//! Attempts to get past the walls of PostgreSQL, and a store that refuses to open when one is down.
+
+use claviger_store::testing::{Engine, TestStore};
+use tokio_postgres::{Client, NoTls};
+
+async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+async fn count(client: &Client, sql: &str) -> i64 {
+    client.query_one(sql, &[]).await.unwrap().get(0)
+}
+
+#[tokio::test]
+async fn the_runtime_role_reaches_one_tenant_at_a_time() {
+    let test = TestStore::start(Engine::Postgres).await;
+    let (acme, rival) = (test.tenant("Acme").await, test.tenant("Rival").await);
+    let client = connect(&test.settings.url).await;
+    let unbound = "SELECT count(*) FROM tenant";
+    assert!(client.query(unbound, &[]).await.is_err(), "unbound is an error and not an empty answer");
+    let bind = format!("BEGIN; SELECT set_config('app.tenant', '{}', true)", acme.tenant);
+    client.batch_execute(&bind).await.unwrap();
+    assert_eq!(count(&client, unbound).await, 1);
+    assert_eq!(count(&client, "SELECT count(*) FROM member").await, 1);
+    client.batch_execute("COMMIT").await.unwrap();
+    assert!(client.query(unbound, &[]).await.is_err(), "nothing is left bound");
+    for broken in ["", "a3f8c120", &rival.tenant.to_string()[..35]] {
+        let bind = format!("BEGIN; SELECT set_config('app.tenant', '{broken}', true)");
+        client.batch_execute(&bind).await.unwrap();
+        assert!(client.query(unbound, &[]).await.is_err(), "`{broken}` binds nobody");
+        client.batch_execute("ROLLBACK").await.unwrap();
+    }
+    let (theirs, org) = (rival.tenant, rival.org);
+    for sql in [
+        &format!("INSERT INTO organization (tenant_id, org_id, name, created_at) VALUES ('{theirs}', gen_random_uuid(), 'x', 1)"),
+        &format!("UPDATE organization SET tenant_id = '{theirs}', org_id = gen_random_uuid()"),
+        &format!(
+            "INSERT INTO organization (tenant_id, org_id, name, created_at) VALUES ('{theirs}', '{org}', 'x', 1)
+             ON CONFLICT (tenant_id, org_id) DO UPDATE SET name = 'x'"
+        ),
+        "SET ROLE claviger_owner",
+        "SET SESSION AUTHORIZATION owner",
+        "SET LOCAL row_security = off; SELECT count(*) FROM tenant",
+        "SELECT password_hash FROM account",
+        "UPDATE account SET state = 'suspended'",
+        "SELECT * FROM signing_key",
+        "SELECT * FROM keyring_check",
+        "SELECT * FROM operator_audit",
+        "UPDATE audit SET actor = 'x'",
+        "DELETE FROM audit",
+        "DELETE FROM member",
+        "TRUNCATE tenant CASCADE",
+        "INSERT INTO change (kind, id, row_version) VALUES ('tenant', 'x', 1)",
+        "SELECT note_change()",
+        "ALTER TABLE tenant DISABLE ROW LEVEL SECURITY",
+        "ALTER TABLE tenant NO FORCE ROW LEVEL SECURITY",
+        "DROP POLICY bound_tenant ON tenant",
+        "CREATE POLICY all_rows ON tenant USING (true)",
+        "CREATE TABLE claviger.loot (x int)",
+        "CREATE VIEW claviger.loot AS SELECT * FROM tenant",
+        "ALTER TABLE tenant DISABLE TRIGGER ALL",
+        "SET session_replication_role = replica",
+    ] {
+        client.batch_execute(&bind).await.unwrap();
+        assert!(client.batch_execute(sql).await.is_err(), "{sql} was run");
+        client.batch_execute("ROLLBACK").await.unwrap();
+    }
+    client.batch_execute(&bind).await.unwrap();
+    for sql in [
+        format!("UPDATE tenant SET name = 'x' WHERE tenant_id = '{theirs}'"),
+        format!("UPDATE organization AS o SET name = 'x' FROM tenant AS t WHERE o.tenant_id = '{theirs}'"),
+    ] {
+        assert_eq!(client.execute(&sql, &[]).await.unwrap(), 0, "{sql}");
+    }
+    for sql in [
+        "WITH t AS (SELECT * FROM tenant) SELECT count(*) FROM t",
+        "SELECT count(*) FROM claviger.tenant",
+        "SELECT count(*) FROM ONLY tenant",
+        "SELECT count(DISTINCT tenant_id) FROM member",
+    ] {
+        assert_eq!(count(&client, sql).await, 1, "{sql}");
+    }
+    assert_eq!(count(&client, "SELECT count(*) FROM change").await, 0, "others' changes are not for it");
+}
+
+#[tokio::test]
+async fn the_owner_of_the_tables_sees_no_tenants_row() {
+    let test = TestStore::start(Engine::Postgres).await;
+    test.tenant("Acme").await;
+    let owner = connect(test.owner_url.as_ref().unwrap()).await;
+    owner.batch_execute("SET search_path = claviger; SET ROLE claviger_owner").await.unwrap();
+    assert_eq!(count(&owner, "SELECT count(*) FROM tenant").await, 0);
+    owner.batch_execute("ALTER TABLE tenant NO FORCE ROW LEVEL SECURITY").await.unwrap();
+    assert_eq!(count(&owner, "SELECT count(*) FROM tenant").await, 1, "this is why it is forced");
+}
+
+#[tokio::test]
+async fn a_store_refuses_to_open_when_a_wall_is_down() {
+    let test = TestStore::start(Engine::Postgres).await;
+    test.tenant("Acme").await;
+    let owner = connect(test.owner_url.as_ref().unwrap()).await;
+    owner.batch_execute("SET search_path = claviger").await.unwrap();
+    let good = "tenant_id = (SELECT current_setting('app.tenant')::uuid)";
+    let lax = "tenant_id = (SELECT nullif(current_setting('app.tenant', true), '')::uuid)";
+    let again =
+        format!("CREATE POLICY bound_tenant ON member TO claviger_rt USING ({good}) WITH CHECK ({good})");
+    for (breaks, says, mends) in [
+        ("DROP POLICY bound_tenant ON member", "no policy", again.as_str()),
+        (
+            &format!(
+                "DROP POLICY bound_tenant ON member; CREATE POLICY bound_tenant ON member TO claviger_rt USING ({lax}) WITH CHECK ({lax})"
+            ),
+            "no policy",
+            &format!("DROP POLICY bound_tenant ON member; {again}"),
+        ),
+        (
+            &format!(
+                "DROP POLICY bound_tenant ON member; CREATE POLICY bound_tenant ON member TO claviger_rt USING ({good} OR true) WITH CHECK ({good} OR true)"
+            ),
+            "no policy",
+            &format!("DROP POLICY bound_tenant ON member; {again}"),
+        ),
+        (
+            "CREATE POLICY more ON member TO claviger_rt USING (true)",
+            "policies add up",
+            "DROP POLICY more ON member",
+        ),
+        (
+            "CREATE POLICY named_job ON audit TO PUBLIC USING (true)",
+            "policies add up",
+            "DROP POLICY named_job ON audit",
+        ),
+        (
+            "ALTER TABLE session NO FORCE ROW LEVEL SECURITY",
+            "not forced",
+            "ALTER TABLE session FORCE ROW LEVEL SECURITY",
+        ),
+        (
+            "ALTER TABLE session DISABLE ROW LEVEL SECURITY",
+            "not forced",
+            "ALTER TABLE session ENABLE ROW LEVEL SECURITY",
+        ),
+        ("CREATE VIEW loot AS SELECT * FROM tenant", "owner's rights", "DROP VIEW loot"),
+        (
+            "CREATE FUNCTION loot() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS 'SELECT count(*) FROM claviger.tenant'",
+            "owner's rights",
+            "DROP FUNCTION loot()",
+        ),
+        (
+            "ALTER FUNCTION note_change() RESET search_path",
+            "owner's rights",
+            "ALTER FUNCTION note_change() SET search_path = claviger, pg_temp",
+        ),
+        (
+            "ALTER TABLE member OWNER TO claviger_rt",
+            "owns a table",
+            "ALTER TABLE member OWNER TO claviger_owner",
+        ),
+        (
+            "GRANT TRUNCATE ON member TO claviger_rt",
+            "does not cover",
+            "REVOKE TRUNCATE ON member FROM claviger_rt",
+        ),
+        ("GRANT UPDATE ON audit TO claviger_rt", "may change", "REVOKE UPDATE ON audit FROM claviger_rt"),
+        (
+            "UPDATE migration SET sha256 = 'x' || sha256",
+            "is not the one",
+            "UPDATE migration SET sha256 = substr(sha256, 2)",
+        ),
+    ] {
+        owner.batch_execute(breaks).await.unwrap();
+        let error = test.open_again().await.map(drop).unwrap_err().to_string();
+        assert!(error.contains(says), "{breaks}: {error}");
+        owner.batch_execute(mends).await.unwrap();
+    }
+    test.open_again().await.unwrap().close().await;
+    let mut as_owner = test.settings.clone();
+    as_owner.url = test.owner_url.clone().unwrap();
+    let keyring = claviger_store::Keyring::load(&test.keyring_path()).unwrap();
+    let random = std::sync::Arc::new(claviger::random::SystemRandom);
+    let opened = claviger_store::Store::open(&as_owner, keyring, test.clock.clone(), random).await;
+    let error = opened.map(drop).unwrap_err().to_string();
+    assert!(error.contains("runtime role"), "{error}");
+}
+
+#[tokio::test]
+async fn every_table_that_a_decision_reads_writes_the_feed() {
+    let test = TestStore::start(Engine::Postgres).await;
+    let owner = connect(test.owner_url.as_ref().unwrap()).await;
+    let silent = "SELECT count(*) FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'row_version'
+         WHERE c.relnamespace = 'claviger'::regnamespace AND c.relkind = 'r' AND c.relname <> 'change'
+         AND (SELECT count(*) FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal
+              AND t.tgname IN (c.relname || '_updated', c.relname || '_changed')) <> 2";
+    assert_eq!(count(&owner, silent).await, 0);
+    let versioned = "SELECT count(*) FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'row_version'
+         WHERE c.relnamespace = 'claviger'::regnamespace AND c.relkind = 'r'";
+    assert_eq!(count(&owner, versioned).await, 12);
+    // Keys, unique constraints and references of tenants' tables begin with the tenant.
+    let loose = "SELECT count(*) FROM pg_class c
+         JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id' AND c.relkind = 'r'
+         JOIN pg_index i ON i.indrelid = c.oid AND i.indisunique
+         WHERE c.relnamespace = 'claviger'::regnamespace AND i.indkey[0] <> a.attnum";
+    assert_eq!(count(&owner, loose).await, 0);
+}

@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# Installs what a target of the Makefile needs and the machine lacks, and says what and why.
+#
+# Where everything is there, this is a handful of look-ups and no network. A Debian-like machine and root, or
+# sudo, are needed only where something has to be installed.
+set -euo pipefail
+
+cd "$(dirname "$0")/.."
+
+packages=()
+
+have() { command -v "$1" >/dev/null 2>&1 || [[ -x "/usr/sbin/$1" ]]; }
+
+# want PROGRAM PACKAGE REASON
+want() {
+    have "$1" && return
+    echo "need: $2, $3" >&2
+    packages+=("$2")
+}
+
+# PostgreSQL's server programs are not in the PATH on Debian.
+want_postgres() {
+    local folder
+    for folder in /usr/lib/postgresql/*/bin "$(pg_config --bindir 2>/dev/null || true)"; do
+        [[ -x "$folder/initdb" && -x "$folder/postgres" ]] && return
+    done
+    echo "need: postgresql, because every test of the store runs on PostgreSQL too; the tests start a server of" >&2
+    echo "      their own and leave the one that Debian starts alone" >&2
+    packages+=(postgresql)
+}
+
+need_rust() {
+    have cargo && return
+    echo "error: there is no cargo" >&2
+    echo "hint: install Rust with rustup (https://rustup.rs), then run this again" >&2
+    exit 1
+}
+
+install_packages() {
+    [[ ${#packages[@]} -eq 0 ]] && return
+    local as=()
+    if [[ $EUID -ne 0 ]]; then
+        if ! have sudo; then
+            echo "error: ${packages[*]} cannot be installed without root" >&2
+            echo "hint: as root, run: apt-get install ${packages[*]}" >&2
+            exit 1
+        fi
+        as=(sudo)
+    fi
+    if ! have apt-get; then
+        echo "error: ${packages[*]} cannot be installed: there is no apt-get here" >&2
+        echo "hint: install them your system's way, then run this again" >&2
+        exit 1
+    fi
+    scripts/say.sh "installing ${packages[*]}"
+    "${as[@]}" apt-get update --quiet
+    "${as[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${packages[@]}"
+}
+
+need_rust
+want cc gcc "because SQLite and the crypto library are compiled from C"
+case "${1:-}" in
+    run) ;;
+    test)
+        want_postgres
+        want curl curl "because the tests run the commands of the documentation"
+        want python3 python3 "because the README's first own configuration stands before Python's web server"
+        ;;
+    bench)
+        want nginx nginx-light "because it is one of the peers, and the upstream of all"
+        want haproxy haproxy "because it is one of the peers"
+        want wrk wrk "because it makes the load"
+        ;;
+    deny)
+        # The exact version, so that a new one changes nothing by itself.
+        if ! have cargo-deny; then
+            echo "need: cargo-deny, because it checks licences, sources and the direction of the crates" >&2
+            install_packages
+            cargo install cargo-deny --locked --version 0.20.2
+        fi
+        ;;
+    *)
+        echo "error: \`${1:-}\` is no target that needs anything; write run, test, bench or deny" >&2
+        exit 2
+        ;;
+esac
+install_packages
