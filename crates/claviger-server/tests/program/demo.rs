@@ -212,4 +212,6 @@ fn a_second_one_on_the_same_data_or_ports_changes_nothing() {
     assert!(error.contains("demonstration's data"), "{error}");
     assert!(hint.unwrap().contains("store.url"));
     assert_eq!(folder.contents(), before);
+    let realms = run(&folder, &["--config", "data/demo.toml", "tenant", "list", "--realm", "a"]).error();
+    assert_eq!(realms.1.unwrap(), "the realms are `demonstration`, `synaptiq`, `syncello`, `synq`");
 }
