@@ -3,7 +3,7 @@
 //! [`TestServer`] is started as `claviger serve` starts one, from a settings file with the three examples' APIs,
 //! on ports of the machine's choosing and a store of its own. It makes tenants, people and credentials; a
 //! [`Client`] sends requests byte by byte as it is told; a [`Recorder`] keeps what an upstream gets to see.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod actors;
 mod client;
@@ -52,6 +52,14 @@ macro_rules! on_every_store {
             })*
         }
     };
+}
+
+/// How long `work` takes by the machine's clock.
+pub fn took(work: impl FnOnce()) -> Duration {
+    let clock = MachineClock::new();
+    let began = clock.boot();
+    work();
+    Duration::from_millis(clock.boot().since(began))
 }
 
 /// Waits until `holds` does, and gives how long that took by the machine's clock.

@@ -2,7 +2,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::panic,
     clippy::indexing_slicing,
     reason = "a test may fail loudly"
 )]
@@ -10,4 +9,12 @@
 mod a;
 mod around;
 mod c;
+mod foreign;
+mod forwarding;
+mod outage;
 mod q;
+mod secrets;
+mod snippets;
+mod streams;
+mod systems;
+mod withdrawal;
