@@ -2,37 +2,32 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use claviger::authenticate::{Authenticator, VerifiedTokens};
 use claviger::clock::Clock;
-use claviger::id::{ApiName, RealmName};
-use claviger::key_set::Algorithm;
-use claviger::limit::LocalLimiter;
-use claviger::lookups::Lookups;
+use claviger::id::RealmName;
 use claviger::random::Random;
-use claviger::refusal::CredentialKind;
-use claviger::{Api, Door, Principal};
-use claviger_store::memory::{Memory, MemorySettings};
+use claviger::{Api, Principal};
+use claviger_store::memory::Memory;
 use claviger_store::signing_keys::Line;
 use claviger_store::{Keyring, Store};
 use futures_util::future::BoxFuture;
 use tokio::runtime::Runtime;
 
-use crate::config::{Config, ServedApi, Source, build_api};
+use crate::checks::{bind, check, check_serving, is_in_clear, server_tls, upstream};
+use crate::config::{Config, ServedApi, Source};
+use crate::core::{Core, Holds, data_directory, operator};
 use crate::gateway::{
     Binding, Gateway, KeySets, ListenerRules, PrincipalSigner, PrincipalTokens, RequestIds, SeenInClear,
     Surface,
 };
 use crate::identity_tokens;
 use crate::journal::Journal;
-use crate::management::{Failure, ManagedApi, Management, complaint};
+use crate::management::{Failure, Management, complaint};
 use crate::metrics::Metrics;
 use crate::ops::Ops;
-use crate::wire::{Counters, Limits, Listen, PemPair, Ports, Server, ServerTls, Upstream, UpstreamSettings};
+use crate::wire::{Counters, Limits, Server};
 
 /// What a process is started with besides its settings.
 #[derive(Debug, Clone)]
@@ -43,17 +38,6 @@ pub struct World {
     pub random: Arc<dyn Random>,
     /// Whether this is the demonstration, whose data no real server takes.
     pub is_demo: bool,
-}
-
-/// Whose data may be in the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Holds {
-    /// The demonstration's and no other.
-    Demonstration,
-    /// Any but the demonstration's.
-    Own,
-    /// Either: for commands, which let nobody in.
-    Either,
 }
 
 /// A server that runs.
@@ -69,365 +53,6 @@ pub struct App {
     drain: Duration,
     socket: Option<crate::control::Listening>,
     runtime: Option<Runtime>,
-}
-
-/// The store, its memory and the door, without any listener: what commands need.
-#[derive(Debug)]
-pub struct Core {
-    pub(crate) management: Management,
-    pub(crate) memory: Arc<Memory>,
-    pub(crate) served: Vec<ServedApi>,
-}
-
-/// Checks everything about the settings that can be checked without a store.
-///
-/// # Errors
-/// Naming the setting and its line.
-pub fn check(config: &Config, source: &Source) -> Result<Vec<ServedApi>, Failure> {
-    let mut served: Vec<ServedApi> = Vec::new();
-    for (index, settings) in config.api.iter().enumerate() {
-        let error = |setting: &str, what: String| {
-            Failure::from(source.error(&format!("api[{index}].{setting}"), what))
-        };
-        let api = build_api(settings, index, source)?;
-        for other in &served {
-            if other.api.name == api.api.name {
-                return Err(error("name", format!("two APIs are called `{}`", api.api.name)));
-            }
-            if let Some(host) = api.hosts.iter().find(|host| other.hosts.contains(host)) {
-                return Err(error("hosts", format!("`{host}` is `{}`'s host already", other.api.name)));
-            }
-            if other.api.realm == api.api.realm && other.token_algorithm != api.token_algorithm {
-                return Err(error("token_algorithm", "APIs of one realm share their signing keys".into()));
-            }
-        }
-        served.push(api);
-    }
-    if !(1..=60).contains(&config.directory.max_staleness_seconds) {
-        let what =
-            "use a number from 1 to 60: a node that believes its memory for longer admits what was revoked";
-        return Err(source.error("directory.max_staleness_seconds", what).into());
-    }
-    for (index, listener) in config.listener.iter().enumerate() {
-        let error = |setting: &str, what: String| source.error(&format!("listener[{index}].{setting}"), what);
-        let others = config.listener.iter().take(index).map(|other| other.address);
-        if listener.address.port() != 0 && others.chain([config.ops.address]).any(|a| a == listener.address) {
-            let what = format!("`{}` is another listener's or `ops.address` already", listener.address);
-            return Err(error("address", what).into());
-        }
-        if let Some(api) = &listener.api
-            && !served.iter().any(|served| served.api.name == *api)
-        {
-            return Err(error("api", format!("there is no API called `{api}`")).into());
-        }
-        if listener.tls && config.tls.certificate.is_empty() {
-            return Err(error("tls", "there is no `[[tls.certificate]]` to speak TLS with".into()).into());
-        }
-    }
-    Ok(served)
-}
-
-/// Checks what a server needs beside that and a command does not: something to serve, files that can be read,
-/// upstreams that can be asked.
-///
-/// # Errors
-/// Naming the setting or the file.
-pub(crate) fn check_serving(
-    config: &Config,
-    source: &Source,
-    served: &[ServedApi],
-    is_demo: bool,
-) -> Result<(), Failure> {
-    if config.listener.is_empty() || served.is_empty() {
-        return Err(Failure::new(format!(
-            "the settings in `{}` have nothing to serve",
-            source.file().display()
-        ))
-        .hint("write at least one `[[listener]]` and one `[[api]]`; `examples/` has three to begin with"));
-    }
-    for (index, served) in served.iter().enumerate() {
-        upstream(served, 1).map_err(|failure| {
-            Failure::from(source.error(&format!("api[{index}].upstream"), failure.what))
-        })?;
-    }
-    server_tls(config, is_demo).map(|_| ())
-}
-
-/// The connections to an API's upstream, for so many cores. None is made yet.
-fn upstream(served: &ServedApi, cores: usize) -> Result<Upstream, Failure> {
-    let ca = served.upstream_ca_file.as_deref().map(read).transpose()?;
-    let settings = UpstreamSettings {
-        url: &served.upstream,
-        ca: ca.as_deref(),
-        max_idle: 256,
-        idle: Duration::from_secs(4),
-        max_head_bytes: 65_536,
-    };
-    Upstream::new(settings, cores).map_err(|error| Failure::new(error.to_string()))
-}
-
-fn read(file: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(file)
-        .map_err(|error| Failure::new(format!("cannot read `{}` ({})", file.display(), complaint(&error))))
-}
-
-/// Whether every port of the settings is free.
-///
-/// # Errors
-/// Naming the one that is not.
-pub(crate) fn check_ports(config: &Config) -> Result<(), Failure> {
-    bind(config, None, 1).map(|_| ())
-}
-
-/// Takes the ports: those of the listeners, once per core, and the one for operations.
-fn bind(config: &Config, tls: Option<&ServerTls>, cores: usize) -> Result<(Ports, Ports), Failure> {
-    let mut listens = Vec::new();
-    for (id, listener) in config.listener.iter().enumerate() {
-        let id = u16::try_from(id).map_err(|_| Failure::new("there are more than 65536 listeners"))?;
-        let tls = tls.filter(|_| listener.tls).cloned();
-        listens.push(Listen { id, address: listener.address, tls });
-    }
-    let ops = Listen { id: 0, address: config.ops.address, tls: None };
-    let cannot = |error: crate::wire::BindError| Failure::new(error.to_string());
-    Ok((Ports::bind(&listens, cores).map_err(cannot)?, Ports::bind(&[ops], 1).map_err(cannot)?))
-}
-
-/// Reads certificates and keys for listeners that speak TLS.
-fn server_tls(config: &Config, is_demo: bool) -> Result<Option<ServerTls>, Failure> {
-    if !config.listener.iter().any(|listener| listener.tls) {
-        return Ok(None);
-    }
-    let mut files = Vec::new();
-    for certificate in &config.tls.certificate {
-        files.push((read(&certificate.certificate_file)?, read(&certificate.key_file)?));
-    }
-    if !is_demo && files.iter().any(|(chain, _)| crate::demo::is_development_certificate(chain)) {
-        return Err(Failure::new("a certificate of `[[tls.certificate]]` is a development certificate")
-            .hint("its key is no secret; get one from a certificate authority"));
-    }
-    let pairs: Vec<PemPair<'_>> = files.iter().map(|(chain, key)| PemPair { chain, key }).collect();
-    ServerTls::new(&pairs).map(Some).map_err(|error| Failure::new(error.to_string()))
-}
-
-/// The directory that holds an embedded store, made if it is not there.
-fn data_directory(config: &Config) -> Result<Option<PathBuf>, Failure> {
-    let Some(file) = config.store.url.sqlite_path() else { return Ok(None) };
-    let directory = match file.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    make_directory(&directory).map_err(|error| {
-        let what =
-            format!("cannot make the data directory `{}` ({})", directory.display(), complaint(&error));
-        Failure::new(what).hint("name another place in `store.url`, or let this user write there")
-    })?;
-    Ok(Some(directory))
-}
-
-/// Makes a directory that its owner alone can look into, unless it is there.
-pub(crate) fn make_directory(directory: &Path) -> std::io::Result<()> {
-    if directory.exists() && !directory.is_dir() {
-        return Err(std::io::ErrorKind::NotADirectory.into());
-    }
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
-}
-
-/// Loads the keyring, or makes one for an embedded store that does not exist yet. Gives also whether it was made.
-///
-/// A store that several nodes share never gets one by itself: two nodes that start at once would each make one.
-fn keyring(config: &Config, random: &dyn Random) -> Result<(Keyring, bool), Failure> {
-    let file = &config.keyring.file;
-    if file.exists() {
-        return Ok((Keyring::load(file)?, false));
-    }
-    let missing = |hint| Failure::new(format!("the keyring `{}` is missing", file.display())).hint(hint);
-    match config.store.url.sqlite_path() {
-        None => Err(missing(
-            "make one with `claviger keyring create`, once for the store, and give every node the same file",
-        )),
-        Some(database) if database.exists() => Err(Failure::new(format!(
-            "the keyring `{}` is missing, and the store is not new",
-            file.display()
-        ))
-        .hint("put the keyring back from its copy; a new one could not read what the store holds")),
-        Some(_) => create_keyring(file, random),
-    }
-}
-
-/// Makes a keyring where there is none. Of two processes that do so at once, one's becomes both's.
-pub(crate) fn create_keyring(file: &Path, random: &dyn Random) -> Result<(Keyring, bool), Failure> {
-    let cannot = |error: std::io::Error| {
-        Failure::new(format!("cannot make the keyring `{}` ({})", file.display(), complaint(&error)))
-            .hint("name another place in `keyring.file`, or let this user write there")
-    };
-    if let Some(parent) = file.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        make_directory(parent).map_err(cannot)?;
-    }
-    // A name that no other process takes: on a shared volume they may even have the same process id.
-    let mut draft = file.as_os_str().to_owned();
-    draft.push(format!(".{}", claviger::id::TokenId::generate(random)));
-    let draft = PathBuf::from(draft);
-    Keyring::generate(random)?.save(&draft)?;
-    let linked = std::fs::hard_link(&draft, file);
-    std::fs::remove_file(&draft).map_err(cannot)?;
-    let is_new = match linked {
-        Ok(()) => true,
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => false,
-        Err(error) => return Err(cannot(error)),
-    };
-    if is_new {
-        tracing::info!(file = %file.display(), "made a new keyring; keep a copy of it apart from the database's backups");
-    }
-    // What counts is what stands in the file.
-    Ok((Keyring::load(file)?, is_new))
-}
-
-/// What to do about a store that cannot be opened.
-pub(crate) fn cannot_open(config: &Config, error: claviger_store::StoreError) -> Failure {
-    let (url, keyring) = (config.store.url.shown(), config.keyring.file.display());
-    let hint = match config.store.url.sqlite_path() {
-        None => format!(
-            "`store.url` is `{url}`, `keyring.file` is `{keyring}`; is the server up, and has `claviger store prepare` been run?"
-        ),
-        Some(file) if crate::control::is_served(file) => {
-            "a server runs on this data: stop it first, or choose another place for this one's".into()
-        }
-        Some(_) => format!("`store.url` is `{url}`, `keyring.file` is `{keyring}`: do they belong together?"),
-    };
-    Failure::from(error).hint(hint)
-}
-
-/// The settings as the store takes them.
-pub(crate) fn store_settings(config: &Config) -> claviger_store::Settings {
-    claviger_store::Settings {
-        url: config.store.url.expose().to_owned(),
-        ca_file: config.store.ca_file.clone(),
-        readers: config.store.readers,
-        connections: config.store.readers.max(4) * 2,
-    }
-}
-
-/// A name that only the demonstration's store has.
-const DEMO_MARK: &str = "demonstration";
-
-impl Core {
-    /// Opens the store and everything that decides.
-    ///
-    /// # Errors
-    /// If the store cannot be opened, or its keyring is not the one in the settings.
-    pub(crate) async fn open(
-        config: &Config,
-        served: Vec<ServedApi>,
-        world: &World,
-        holds: Holds,
-    ) -> Result<Self, Failure> {
-        data_directory(config)?;
-        let (keyring, is_new) = keyring(config, &*world.random)?;
-        let opened =
-            Store::open(&store_settings(config), keyring.clone(), world.clock.clone(), world.random.clone())
-                .await;
-        let store = match opened {
-            Ok(store) => store,
-            Err(error) => {
-                let taken_on = config.store.url.sqlite_path().is_some_and(Path::exists);
-                if is_new && !taken_on {
-                    // Made for a store that cannot be used or is somebody else's. An embedded one that is there
-                    // by now may have taken it on.
-                    let _ = std::fs::remove_file(&config.keyring.file);
-                }
-                return Err(cannot_open(config, error));
-            }
-        };
-        if let Err(failure) = check_mark(&store, holds).await {
-            store.close().await;
-            return Err(failure);
-        }
-        let embedded = config.store.url.sqlite_path().is_some();
-        let settings = MemorySettings {
-            max_staleness: Duration::from_secs(config.directory.max_staleness_seconds),
-            max_entries: config.directory.max_entries,
-            ..if embedded { MemorySettings::following_by_itself() } else { MemorySettings::default() }
-        };
-        let runtime = tokio::runtime::Handle::current();
-        let memory = Arc::new(Memory::start(store.source(), world.clock.clone(), settings, &runtime));
-        store.set_follower(memory.clone());
-        memory.ready().await.map_err(|error| Failure::new(error.to_string()))?;
-        prepare_realms(&store, &served).await?;
-        let authenticator = Authenticator::new(
-            memory.clone(),
-            memory.clock(),
-            keyring.peppers()?,
-            VerifiedTokens::new(config.server.verified_token_bytes),
-            Lookups::new(config.server.empty_lookups_per_minute),
-        );
-        let door = Arc::new(Door::new(authenticator, LocalLimiter::default()));
-        let apis: HashMap<ApiName, ManagedApi> = served
-            .iter()
-            .map(|served| {
-                let managed = ManagedApi {
-                    api: served.api.clone(),
-                    hosts: served.hosts.clone(),
-                    plans: served.plans.clone(),
-                    token_algorithm: served.token_algorithm,
-                };
-                (served.api.name.clone(), managed)
-            })
-            .collect();
-        let management = Management {
-            store,
-            apis: Arc::new(apis),
-            door,
-            clock: memory.clock(),
-            random: world.random.clone(),
-        };
-        Ok(Self { management, memory, served })
-    }
-}
-
-/// Demonstration data carries a mark, which no real server accepts.
-async fn check_mark(store: &Store, holds: Holds) -> Result<(), Failure> {
-    let mark: RealmName =
-        DEMO_MARK.parse().map_err(|error: claviger::id::IdError| Failure::new(error.to_string()))?;
-    let operator = operator(store);
-    let realms = operator.realm_list().await?;
-    let marked = realms.contains(&mark);
-    match (holds, marked) {
-        (Holds::Own, true) => {
-            Err(Failure::new("this store holds the demonstration's data, whose secrets are no secrets")
-                .hint("name another `store.url`; `claviger demo` is what serves this one"))
-        }
-        (Holds::Demonstration, false) if realms.is_empty() => {
-            operator.realm_ensure(&mark).await?;
-            Ok(())
-        }
-        (Holds::Demonstration, false) => {
-            Err(Failure::new("this store holds data of its own, and the demonstration would add to it")
-                .hint("name an empty directory with `--data`"))
-        }
-        (Holds::Either, _) | (Holds::Own, false) | (Holds::Demonstration, true) => Ok(()),
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "what a server prepares at its start is the operator's doing")]
-fn operator(store: &Store) -> claviger_store::Operator {
-    store.operator(&claviger::danger::OperatorPermit::for_command("server"))
-}
-
-/// Sees to it that the realms and plans of the settings are there, and the keys they sign with.
-async fn prepare_realms(store: &Store, served: &[ServedApi]) -> Result<(), Failure> {
-    let operator = operator(store);
-    for served in served {
-        operator.realm_ensure(&served.api.realm).await?;
-        for plan in &served.plans {
-            operator.plan_ensure(&served.api.realm, plan).await?;
-        }
-        if served.api.credentials.contain(CredentialKind::IdentityToken) {
-            let line = Line::Identity(served.api.realm.clone());
-            identity_tokens::system(store).signing_key_ensure(&line, served.token_algorithm).await?;
-        }
-    }
-    identity_tokens::system(store).signing_key_ensure(&Line::Principal, Algorithm::EdDsa).await?;
-    Ok(())
 }
 
 impl App {
@@ -714,14 +339,6 @@ pub(crate) fn binding_key_of(keyring: &Keyring, api: &Api) -> claviger::secret::
 /// What the key that binds principals to requests is derived under.
 fn binding_label(audience: &str) -> String {
     format!("upstream binding: {audience}")
-}
-
-/// Whether principals would travel over a network in clear (decision 18).
-fn is_in_clear(upstream: &str) -> bool {
-    let Some(rest) = upstream.strip_prefix("http://") else { return false };
-    let host = rest.rsplit_once(':').map_or(rest, |(host, _)| host);
-    let host = host.trim_matches(['[', ']', '/']);
-    host != "localhost" && !host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// The public keys in the store, read at most once a second for each realm, whoever asks.

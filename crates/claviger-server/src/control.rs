@@ -19,10 +19,12 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
-use crate::app::{self, Core, Holds, World};
+use crate::app::World;
+use crate::checks;
 use crate::cli::Request;
 use crate::clock::MachineClock;
 use crate::config::Config;
+use crate::core::{Core, Holds};
 use crate::management::{Failure, Management, complaint};
 
 const SOCKET: &str = "control.sock";
@@ -152,7 +154,7 @@ pub(crate) fn ask(file: &Path, request: Request) -> Result<Value, Failure> {
     {
         return ask_server(stream, &request);
     }
-    let served = app::check(&config, &source)?;
+    let served = checks::check(&config, &source)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()

@@ -20,8 +20,10 @@ use claviger_example_upstream as upstream;
 use claviger_store::api_keys::NewApiKey;
 use claviger_store::tenants::{NewTenant, TenantUpdate, TenantView};
 
-use crate::app::{self, App, World, binding_key};
+use crate::app::{App, World, binding_key};
+use crate::checks;
 use crate::config::{Certificate, Config};
+use crate::core::make_directory;
 use crate::identity_tokens;
 use crate::management::{Failure, Management, complaint};
 
@@ -138,12 +140,12 @@ impl Demo {
         let text = settings(place, upstream_address)?;
         let (config, source) = Config::parse(&file, text.clone())?;
         // Where a port is taken or another demonstration has the data, everything stays as it is.
-        app::check_ports(&config).map_err(|failure| {
+        checks::check_ports(&config).map_err(|failure| {
             failure.hint(
                 "say `--port-base`; another demonstration may be running, and `--data` keeps them apart",
             )
         })?;
-        app::make_directory(data).map_err(cannot("make", data))?;
+        make_directory(data).map_err(cannot("make", data))?;
         certificate(data, DEVELOPMENT)?;
         let app = App::start(&config, &source, world)?;
         write_private(&file, &text)?;

@@ -5,10 +5,12 @@
 //! a refused client gets, [`journal`] has the last word. [`app`] builds all of it from the settings in [`config`].
 
 pub mod app;
+mod checks;
 pub mod cli;
 pub mod clock;
 pub mod config;
 mod control;
+mod core;
 pub mod demo;
 pub mod gateway;
 pub mod identity_tokens;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::app;
+use crate::checks;
 use crate::config::{Config, in_force};
 use crate::management::Failure;
 
@@ -26,8 +26,8 @@ pub(super) fn show(file: &Path, json: bool) -> Result<ExitCode, Failure> {
 
 pub(super) fn check(file: &Path, json: bool) -> Result<ExitCode, Failure> {
     let (config, source) = Config::load(file)?;
-    let served = app::check(&config, &source)?;
-    app::check_serving(&config, &source, &served, false)?;
+    let served = checks::check(&config, &source)?;
+    checks::check_serving(&config, &source, &served, false)?;
     let names: Vec<String> = served.iter().map(|served| served.api.name.to_string()).collect();
     if json {
         print::value(&json!({ "file": file.display().to_string(), "apis": names }), true);

@@ -10,7 +10,7 @@ use claviger_store::Keyring;
 use rustix::fs::{Access, access};
 use serde_json::{Value, json};
 
-use crate::app;
+use crate::checks;
 use crate::config::{Config, Source};
 use crate::management::{Failure, complaint};
 
@@ -55,11 +55,11 @@ pub(super) fn run(file: &Path, json: bool) -> Result<ExitCode, Failure> {
 fn settings_finding(config: &Config, source: &Source, file: &Path) -> Option<Failure> {
     // Only the demonstration makes a file of this name, and only it may have a development certificate.
     let is_demo = file.file_name().is_some_and(|name| name == crate::demo::SETTINGS);
-    let served = match app::check(config, source) {
+    let served = match checks::check(config, source) {
         Ok(served) => served,
         Err(failure) => return Some(failure),
     };
-    app::check_serving(config, source, &served, is_demo).err()
+    checks::check_serving(config, source, &served, is_demo).err()
 }
 
 /// Everything but the settings themselves.

@@ -12,6 +12,7 @@ use claviger_store::Keyring;
 use serde_json::json;
 
 use crate::app;
+use crate::checks;
 use crate::config::Config;
 use crate::management::Failure;
 
@@ -47,7 +48,7 @@ impl KeyringCommand {
                 .hint("a store has one; `claviger keyring add-pepper` adds to it"));
         }
         let mut keyring = match self {
-            Self::Create => app::create_keyring(path, &SystemRandom)?.0,
+            Self::Create => crate::core::create_keyring(path, &SystemRandom)?.0,
             _ => Keyring::load(path)?,
         };
         match self {
@@ -61,7 +62,7 @@ impl KeyringCommand {
                 keyring.save(path)?;
             }
             Self::UpstreamKey { api, to } => {
-                let served = app::check(&config, &source)?;
+                let served = checks::check(&config, &source)?;
                 let served = served.iter().find(|served| served.api.name.as_str() == api);
                 let served = served.ok_or_else(|| Failure::new(format!("there is no API called `{api}`")))?;
                 let key = app::binding_key_of(&keyring, &served.api);

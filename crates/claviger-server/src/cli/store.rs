@@ -10,9 +10,9 @@ use claviger_store::{Keyring, Store};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
-use crate::app::{cannot_open, store_settings};
 use crate::clock::MachineClock;
 use crate::config::Config;
+use crate::core::{cannot_open, store_settings};
 use crate::management::{Failure, complaint};
 
 use super::print;

@@ -72,7 +72,7 @@ fn start(folder: &Folder, more: &[&str], env_file: &str) -> (Running, BTreeMap<S
     let mut command = program(folder);
     command.args(["demo", "--port-base", "0"]).args(more).stdout(out).stderr(err);
     let mut demo = Running(command.spawn().unwrap());
-    let told = until("the demonstration says how to end it", || {
+    until("the demonstration says how to end it", || {
         assert!(!demo.has_ended(), "{}", folder.read("demo.err"));
         // Whenever the file is there, it is whole and its owner's alone.
         if let Ok(text) = std::fs::read_to_string(&file) {
@@ -81,7 +81,6 @@ fn start(folder: &Folder, more: &[&str], env_file: &str) -> (Running, BTreeMap<S
         }
         folder.read("demo.out").contains("Ctrl-C ends it").then_some(())
     });
-    let () = told;
     (demo, variables(&file))
 }
 
@@ -213,4 +212,6 @@ fn a_second_one_on_the_same_data_or_ports_changes_nothing() {
     assert!(error.contains("demonstration's data"), "{error}");
     assert!(hint.unwrap().contains("store.url"));
     assert_eq!(folder.contents(), before);
+    let realms = run(&folder, &["--config", "data/demo.toml", "tenant", "list", "--realm", "a"]).error();
+    assert_eq!(realms.1.unwrap(), "the realms are `demonstration`, `synaptiq`, `syncello`, `synq`");
 }

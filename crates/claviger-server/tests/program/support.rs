@@ -1,6 +1,7 @@
 //! The program as a process, folders of its own, an upstream behind it, and plain HTTP to speak to it.
 
 use std::ffi::OsStr;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -54,18 +55,22 @@ impl Folder {
         std::fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    /// Every file below with what is in it. What SQLite keeps beside a database for the processes that have it
-    /// open is no data.
-    pub(crate) fn contents(&self) -> Vec<(PathBuf, Vec<u8>)> {
-        fn visit(directory: &Path, found: &mut Vec<(PathBuf, Vec<u8>)>) {
+    /// Every file below with a digest of what is in it. Of a database it is only said that it is there: closing one
+    /// may tidy it up.
+    pub(crate) fn contents(&self) -> Vec<(PathBuf, u64)> {
+        fn visit(directory: &Path, found: &mut Vec<(PathBuf, u64)>) {
             for entry in std::fs::read_dir(directory).unwrap() {
                 let path = entry.unwrap().path();
+                let end = path.extension().and_then(OsStr::to_str);
                 if path.is_dir() {
-                    found.push((path.clone(), Vec::new()));
+                    found.push((path.clone(), 0));
                     visit(&path, found);
-                } else if path.extension() != Some(OsStr::new("db-shm")) {
-                    let content = std::fs::read(&path).unwrap_or_default();
-                    found.push((path, content));
+                } else if end == Some("db") {
+                    found.push((path, 0));
+                } else if !matches!(end, Some("db-shm" | "db-wal")) {
+                    let mut digest = DefaultHasher::new();
+                    std::fs::read(&path).unwrap().hash(&mut digest);
+                    found.push((path, digest.finish()));
                 }
             }
         }

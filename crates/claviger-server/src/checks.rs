@@ -1,0 +1,151 @@
+//! What can be said of settings before anything is opened or written.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::config::{Config, ServedApi, Source, build_api};
+use crate::management::{Failure, complaint};
+use crate::wire::{BindError, Listen, PemPair, Ports, ServerTls, Upstream, UpstreamSettings};
+
+/// Checks everything about the settings that can be checked without a store.
+///
+/// # Errors
+/// Naming the setting and its line.
+pub(crate) fn check(config: &Config, source: &Source) -> Result<Vec<ServedApi>, Failure> {
+    let mut served: Vec<ServedApi> = Vec::new();
+    for (index, settings) in config.api.iter().enumerate() {
+        let error = |setting: &str, what: String| {
+            Failure::from(source.error(&format!("api[{index}].{setting}"), what))
+        };
+        let api = build_api(settings, index, source)?;
+        for other in &served {
+            if other.api.name == api.api.name {
+                return Err(error("name", format!("two APIs are called `{}`", api.api.name)));
+            }
+            if let Some(host) = api.hosts.iter().find(|host| other.hosts.contains(host)) {
+                return Err(error("hosts", format!("`{host}` is `{}`'s host already", other.api.name)));
+            }
+            if other.api.realm == api.api.realm && other.token_algorithm != api.token_algorithm {
+                return Err(error("token_algorithm", "APIs of one realm share their signing keys".into()));
+            }
+        }
+        served.push(api);
+    }
+    if !(1..=60).contains(&config.directory.max_staleness_seconds) {
+        let what =
+            "use a number from 1 to 60: a node that believes its memory for longer admits what was revoked";
+        return Err(source.error("directory.max_staleness_seconds", what).into());
+    }
+    for (index, listener) in config.listener.iter().enumerate() {
+        let error = |setting: &str, what: String| source.error(&format!("listener[{index}].{setting}"), what);
+        let others = config.listener.iter().take(index).map(|other| other.address);
+        if listener.address.port() != 0 && others.chain([config.ops.address]).any(|a| a == listener.address) {
+            let what = format!("`{}` is another listener's or `ops.address` already", listener.address);
+            return Err(error("address", what).into());
+        }
+        if let Some(api) = &listener.api
+            && !served.iter().any(|served| served.api.name == *api)
+        {
+            return Err(error("api", format!("there is no API called `{api}`")).into());
+        }
+        if listener.tls && config.tls.certificate.is_empty() {
+            return Err(error("tls", "there is no `[[tls.certificate]]` to speak TLS with".into()).into());
+        }
+    }
+    Ok(served)
+}
+
+/// Checks what a server needs beside that and a command does not: something to serve, files that can be read,
+/// upstreams that can be asked.
+///
+/// # Errors
+/// Naming the setting or the file.
+pub(crate) fn check_serving(
+    config: &Config,
+    source: &Source,
+    served: &[ServedApi],
+    is_demo: bool,
+) -> Result<(), Failure> {
+    if config.listener.is_empty() || served.is_empty() {
+        return Err(Failure::new(format!(
+            "the settings in `{}` have nothing to serve",
+            source.file().display()
+        ))
+        .hint("write at least one `[[listener]]` and one `[[api]]`; `examples/` has three to begin with"));
+    }
+    for (index, served) in served.iter().enumerate() {
+        upstream(served, 1).map_err(|failure| {
+            Failure::from(source.error(&format!("api[{index}].upstream"), failure.what))
+        })?;
+    }
+    server_tls(config, is_demo).map(|_| ())
+}
+
+/// Whether every port of the settings is free.
+///
+/// # Errors
+/// Naming the one that is not.
+pub(crate) fn check_ports(config: &Config) -> Result<(), Failure> {
+    bind(config, None, 1).map(|_| ())
+}
+
+/// Reads certificates and keys for listeners that speak TLS.
+pub(crate) fn server_tls(config: &Config, is_demo: bool) -> Result<Option<ServerTls>, Failure> {
+    if !config.listener.iter().any(|listener| listener.tls) {
+        return Ok(None);
+    }
+    let mut files = Vec::new();
+    for certificate in &config.tls.certificate {
+        files.push((read(&certificate.certificate_file)?, read(&certificate.key_file)?));
+    }
+    if !is_demo && files.iter().any(|(chain, _)| crate::demo::is_development_certificate(chain)) {
+        return Err(Failure::new("a certificate of `[[tls.certificate]]` is a development certificate")
+            .hint("its key is no secret; get one from a certificate authority"));
+    }
+    let pairs: Vec<PemPair<'_>> = files.iter().map(|(chain, key)| PemPair { chain, key }).collect();
+    ServerTls::new(&pairs).map(Some).map_err(|error| Failure::new(error.to_string()))
+}
+
+/// The connections to an API's upstream, for so many cores. None is made yet.
+pub(crate) fn upstream(served: &ServedApi, cores: usize) -> Result<Upstream, Failure> {
+    let ca = served.upstream_ca_file.as_deref().map(read).transpose()?;
+    let settings = UpstreamSettings {
+        url: &served.upstream,
+        ca: ca.as_deref(),
+        max_idle: 256,
+        idle: Duration::from_secs(4),
+        max_head_bytes: 65_536,
+    };
+    Upstream::new(settings, cores).map_err(|error| Failure::new(error.to_string()))
+}
+
+/// Takes the ports: those of the listeners, once per core, and the one for operations.
+pub(crate) fn bind(
+    config: &Config,
+    tls: Option<&ServerTls>,
+    cores: usize,
+) -> Result<(Ports, Ports), Failure> {
+    let mut listens = Vec::new();
+    for (id, listener) in config.listener.iter().enumerate() {
+        let id = u16::try_from(id).map_err(|_| Failure::new("there are more than 65536 listeners"))?;
+        let tls = tls.filter(|_| listener.tls).cloned();
+        listens.push(Listen { id, address: listener.address, tls });
+    }
+    let ops = Listen { id: 0, address: config.ops.address, tls: None };
+    let cannot = |error: BindError| Failure::new(error.to_string());
+    Ok((Ports::bind(&listens, cores).map_err(cannot)?, Ports::bind(&[ops], 1).map_err(cannot)?))
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(file)
+        .map_err(|error| Failure::new(format!("cannot read `{}` ({})", file.display(), complaint(&error))))
+}
+
+/// Whether principals would travel over a network in clear (decision 18).
+pub(crate) fn is_in_clear(upstream: &str) -> bool {
+    let Some(rest) = upstream.strip_prefix("http://") else { return false };
+    let host = rest.rsplit_once(':').map_or(rest, |(host, _)| host);
+    let host = host.trim_matches(['[', ']', '/']);
+    host != "localhost" && !host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
