@@ -3,7 +3,7 @@
 //! [`TestServer`] is started as `claviger serve` starts one, from a settings file with the three examples' APIs,
 //! on ports of the machine's choosing and a store of its own. It makes tenants, people and credentials; a
 //! [`Client`] sends requests byte by byte as it is told; a [`Recorder`] keeps what an upstream gets to see.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod actors;
 mod client;
