@@ -4,6 +4,7 @@
 //! cargo run --release -p claviger-store --example memory_measure -- 1000000
 //! ```
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
+#![expect(clippy::disallowed_methods, reason = "it measures by the real clock")]
 
 use std::error::Error;
 use std::hint::black_box;

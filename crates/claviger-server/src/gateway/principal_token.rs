@@ -106,8 +106,11 @@ pub(super) struct PrincipalToken {
 #[derive(Debug)]
 pub struct PrincipalTokens {
     signer: Arc<PrincipalSigner>,
-    shards: [Mutex<HashMap<(ApiName, String), Arc<PrincipalToken>>>; SHARDS],
+    shards: [Shard; SHARDS],
 }
+
+/// Tokens by API and credential.
+type Shard = Mutex<HashMap<(ApiName, String), Arc<PrincipalToken>>>;
 
 /// The claims, in the order in which they are documented.
 #[derive(serde::Serialize)]

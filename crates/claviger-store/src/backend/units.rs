@@ -174,6 +174,7 @@ async fn a_full_disk_fails_the_job_that_filled_it_and_no_other() {
     thread.join().unwrap();
 
     let store = test.open_again().await.unwrap();
+    #[expect(clippy::disallowed_methods, reason = "a test acts as the operator")]
     let again = store.operator(&claviger::danger::OperatorPermit::for_command("test")).tenant(id);
     let names = again.read(async move |tx: &mut Tx<'_>| {
         tx.run(&NAMES, values![id])

@@ -1,6 +1,5 @@
 //! The ring, model-checked: every claim is tried under many interleavings of the threads that meet there, and
 //! for each rule a variant that breaks it is shown to be caught.
-#![expect(clippy::unwrap_used, reason = "a model ends where something is not as it must be")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -118,11 +118,13 @@ impl TestStore {
     }
 
     /// The operator's part.
+    #[expect(clippy::disallowed_methods, reason = "a test acts as the operator")]
     pub fn operator(&self) -> Operator {
         self.store.operator(&OperatorPermit::for_command("test"))
     }
 
     /// The part for named jobs.
+    #[expect(clippy::disallowed_methods, reason = "a test acts as a job")]
     pub fn system(&self) -> SystemStore {
         self.store.system(&SystemPermit::for_job("test"))
     }
