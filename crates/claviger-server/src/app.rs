@@ -103,6 +103,11 @@ pub fn check(config: &Config, source: &Source) -> Result<Vec<ServedApi>, Failure
         }
         served.push(api);
     }
+    if !(1..=60).contains(&config.directory.max_staleness_seconds) {
+        let what =
+            "use a number from 1 to 60: a node that believes its memory for longer admits what was revoked";
+        return Err(source.error("directory.max_staleness_seconds", what).into());
+    }
     for (index, listener) in config.listener.iter().enumerate() {
         let error = |setting: &str, what: String| source.error(&format!("listener[{index}].{setting}"), what);
         let others = config.listener.iter().take(index).map(|other| other.address);
@@ -227,20 +232,30 @@ pub(crate) fn make_directory(directory: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
-/// Loads the keyring, or makes one for a store that does not exist yet. Gives also whether it was made.
+/// Loads the keyring, or makes one for an embedded store that does not exist yet. Gives also whether it was made.
+///
+/// A store that several nodes share never gets one by itself: two nodes that start at once would each make one.
 fn keyring(config: &Config, random: &dyn Random) -> Result<(Keyring, bool), Failure> {
     let file = &config.keyring.file;
     if file.exists() {
         return Ok((Keyring::load(file)?, false));
     }
-    if config.store.url.sqlite_path().is_some_and(Path::exists) {
-        return Err(Failure::new(format!(
+    let missing = |hint| Failure::new(format!("the keyring `{}` is missing", file.display())).hint(hint);
+    match config.store.url.sqlite_path() {
+        None => Err(missing(
+            "make one with `claviger keyring create`, once for the store, and give every node the same file",
+        )),
+        Some(database) if database.exists() => Err(Failure::new(format!(
             "the keyring `{}` is missing, and the store is not new",
             file.display()
         ))
-        .hint("put the keyring back from its copy; a new one could not read what the store holds"));
+        .hint("put the keyring back from its copy; a new one could not read what the store holds")),
+        Some(_) => create_keyring(file, random),
     }
-    let keyring = Keyring::generate(random)?;
+}
+
+/// Makes a keyring where there is none. Of two processes that do so at once, one's becomes both's.
+pub(crate) fn create_keyring(file: &Path, random: &dyn Random) -> Result<(Keyring, bool), Failure> {
     let cannot = |error: std::io::Error| {
         Failure::new(format!("cannot make the keyring `{}` ({})", file.display(), complaint(&error)))
             .hint("name another place in `keyring.file`, or let this user write there")
@@ -248,21 +263,23 @@ fn keyring(config: &Config, random: &dyn Random) -> Result<(Keyring, bool), Fail
     if let Some(parent) = file.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         make_directory(parent).map_err(cannot)?;
     }
-    // Another process may be doing the same: the first keyring stays, and is both's.
+    // A name that no other process takes: on a shared volume they may even have the same process id.
     let mut draft = file.as_os_str().to_owned();
-    draft.push(format!(".{}", std::process::id()));
+    draft.push(format!(".{}", claviger::id::TokenId::generate(random)));
     let draft = PathBuf::from(draft);
-    keyring.save(&draft)?;
+    Keyring::generate(random)?.save(&draft)?;
     let linked = std::fs::hard_link(&draft, file);
     std::fs::remove_file(&draft).map_err(cannot)?;
-    match linked {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok((Keyring::load(file)?, false)),
-        Err(error) => Err(cannot(error)),
-        Ok(()) => {
-            tracing::info!(file = %file.display(), "made a new keyring; keep a copy of it apart from the database's backups");
-            Ok((keyring, true))
-        }
+    let is_new = match linked {
+        Ok(()) => true,
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => false,
+        Err(error) => return Err(cannot(error)),
+    };
+    if is_new {
+        tracing::info!(file = %file.display(), "made a new keyring; keep a copy of it apart from the database's backups");
     }
+    // What counts is what stands in the file.
+    Ok((Keyring::load(file)?, is_new))
 }
 
 /// What to do about a store that cannot be opened.
@@ -626,8 +643,12 @@ fn gateway(
 ) -> Result<Gateway, Failure> {
     let mut surfaces = HashMap::new();
     let mut hosts = HashMap::new();
-    let key_sets: Arc<dyn KeySets> =
-        Arc::new(StoredKeySets { store: management.store.clone(), runtime: runtime.handle().clone() });
+    let key_sets: Arc<dyn KeySets> = Arc::new(StoredKeySets {
+        store: management.store.clone(),
+        runtime: runtime.handle().clone(),
+        clock: management.door.clock().clone(),
+        kept: Arc::default(),
+    });
     for served in served {
         if is_in_clear(&served.upstream) {
             tracing::warn!(api = %served.api.name, "the upstream is on another machine and not reached over TLS");
@@ -703,18 +724,43 @@ fn is_in_clear(upstream: &str) -> bool {
     host != "localhost" && !host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// The public keys in the store.
+/// The public keys in the store, read at most once a second for each realm, whoever asks.
 #[derive(Debug)]
 struct StoredKeySets {
     store: Store,
     runtime: tokio::runtime::Handle,
+    clock: Arc<dyn Clock>,
+    kept: Arc<tokio::sync::Mutex<HashMap<RealmName, KeptSet>>>,
 }
 
+/// What was read, or that it could not be, and when.
+#[derive(Debug, Clone)]
+struct KeptSet {
+    read_at: claviger::clock::BootMillis,
+    set: Option<Arc<str>>,
+}
+
+const KEY_SETS_KEPT_MILLIS: u64 = 1000;
+
 impl KeySets for StoredKeySets {
-    fn jwk_set(&self, realm: &RealmName) -> BoxFuture<'static, Option<String>> {
-        let (store, line) = (self.store.clone(), Line::Identity(realm.clone()));
-        let read = self.runtime.spawn(async move { jwk_set(&store, &line).await });
-        Box::pin(async move { read.await.ok().flatten() })
+    fn jwk_set(&self, realm: &RealmName) -> BoxFuture<'static, Option<Arc<str>>> {
+        let (store, realm, runtime) = (self.store.clone(), realm.clone(), self.runtime.clone());
+        let (clock, kept) = (self.clock.clone(), self.kept.clone());
+        Box::pin(async move {
+            // Held while the store is asked: everybody else who wants to know waits for the one answer.
+            let mut kept = kept.lock().await;
+            let now = clock.boot();
+            if let Some(fresh) =
+                kept.get(&realm).filter(|kept| now.since(kept.read_at) < KEY_SETS_KEPT_MILLIS)
+            {
+                return fresh.set.clone();
+            }
+            let line = Line::Identity(realm.clone());
+            let read = runtime.spawn(async move { jwk_set(&store, &line).await });
+            let set: Option<Arc<str>> = read.await.ok().flatten().map(Into::into);
+            kept.insert(realm, KeptSet { read_at: now, set: set.clone() });
+            set
+        })
     }
 }
 
@@ -731,14 +777,14 @@ pub(crate) async fn jwk_set(store: &Store, line: &Line) -> Option<String> {
 struct TellOwner {
     management: Management,
     runtime: tokio::runtime::Handle,
-    told: std::sync::Mutex<HashMap<String, i64>>,
+    told: Arc<std::sync::Mutex<HashMap<String, i64>>>,
 }
 
 const TELL_EVERY_MILLIS: i64 = 3_600_000;
 
 impl TellOwner {
     fn new(management: Management, runtime: tokio::runtime::Handle) -> Self {
-        Self { management, runtime, told: std::sync::Mutex::default() }
+        Self { management, runtime, told: Arc::default() }
     }
 }
 
@@ -755,10 +801,13 @@ impl SeenInClear for TellOwner {
             }
             told.insert(credential.clone(), now);
         }
+        let told = self.told.clone();
         let store = operator(&self.management.store).tenant(tenant);
         self.runtime.spawn(async move {
             if let Err(error) = store.credential_seen_in_clear(&credential, client).await {
                 tracing::error!(%error, "a credential that was seen in clear could not be written into the audit");
+                // The next time it is seen is the first again.
+                told.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&credential);
             }
         });
     }

@@ -323,17 +323,22 @@ pub(crate) fn certificate(data: &Path, common_name: &str) -> Result<Certificate,
 
 /// Writes a file that its owner alone can read, whole or not at all.
 pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
+    // A name nobody can have taken before, and a file that must not be there: nothing planted gets the secret.
     let mut part = path.as_os_str().to_owned();
-    part.push(".part");
+    part.push(format!(".{}", claviger::id::TokenId::generate(&claviger::random::SystemRandom)));
     let part = PathBuf::from(part);
     let write = || {
-        let mut file =
-            std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&part)?;
+        let mut file = std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(&part)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&part, path)
     };
-    write().map_err(cannot("write", path))
+    write()
+        .inspect_err(|_| {
+            // What is left of it is of no use, and may not be there at all.
+            let _ = std::fs::remove_file(&part);
+        })
+        .map_err(cannot("write", path))
 }
 
 fn write_env(path: &Path, variables: &BTreeMap<String, String>) -> Result<(), Failure> {

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -143,7 +144,8 @@ impl Drop for Journal {
 
 /// The file at `path`, to be written at its end.
 fn end_of(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
+    // Addresses and the ids of credentials are not for everybody on the machine.
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
 }
 
 impl Sink {

@@ -55,6 +55,15 @@ impl Ops {
                 "Records that had changed without word from the feed",
                 figures.reread_differences,
             ),
+            ("directory_refusals", "Look-ups refused because too many were under way", figures.refused),
+            ("directory_lost_commits", "Commits that were announced and never ended", figures.lost_commits),
+            ("directory_forgotten", "Times that everything remembered was forgotten", figures.forgotten),
+            ("feed_poll_failures", "Polls of the change feed that failed", figures.poll_failures),
+            (
+                "streams_withdrawn",
+                "Streams ended because their permission was",
+                self.counters.withdrawn.get(),
+            ),
         ] {
             text.push_str(&format!("# HELP claviger_{name} {help}.\n# TYPE claviger_{name} counter\nclaviger_{name}_total {value}\n"));
         }

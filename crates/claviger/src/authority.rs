@@ -26,7 +26,7 @@ pub fn host_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<&'a str, Reas
 }
 
 /// The host of `host[:port]`; `None` if the text is anything else.
-fn without_port(text: &str) -> Option<&str> {
+pub fn without_port(text: &str) -> Option<&str> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (inside, after) = rest.split_once(']')?;

@@ -49,6 +49,9 @@ pub(crate) struct Explain {
     /// A further header, `Name: value`; may be repeated
     #[arg(long = "header", value_name = "HEADER")]
     headers: Vec<String>,
+    /// Ask for a request over plain HTTP instead of HTTPS
+    #[arg(long)]
+    plain: bool,
     /// Where the request comes from
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     from: String,
@@ -62,6 +65,7 @@ pub(crate) struct Question {
     host: String,
     path: String,
     headers: Vec<String>,
+    plain: bool,
     from: String,
 }
 
@@ -86,6 +90,7 @@ impl Explain {
             host: self.host,
             path: self.path,
             headers: self.headers,
+            plain: self.plain,
             from: self.from,
         };
         let answer = crate::control::ask(config, super::Request::Explain(question))?;
@@ -138,7 +143,9 @@ impl Explain {
 
 impl Question {
     pub(super) async fn run(self, management: &Management) -> Result<Value, Failure> {
-        let host = self.host.split(':').next().unwrap_or_default().to_ascii_lowercase();
+        let host = claviger::authority::without_port(&self.host)
+            .ok_or_else(|| Failure::new(format!("`--host {}` is not a host", self.host)))?
+            .to_ascii_lowercase();
         let named = management.apis.values().find(|api| api.hosts.contains(&host));
         let api = named.ok_or_else(|| {
             let mut known: Vec<String> = management.apis.values().flat_map(|api| api.hosts.clone()).collect();
@@ -159,7 +166,7 @@ impl Question {
                 target,
                 headers: &headers,
                 client: parse(&self.from, "--from")?,
-                secure: true,
+                secure: !self.plain,
             };
             let need = api.api.routes.need(&method, &target);
             let mut routed = Explanation::default();

@@ -19,6 +19,8 @@ use super::print;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyringCommand {
+    /// Make the keyring of a new store; an embedded store gets its own at its first start
+    Create,
     /// Show which peppers and encryption keys there are, never what they are
     Show,
     /// Add a pepper, which new API keys are stored under
@@ -40,9 +42,16 @@ impl KeyringCommand {
     pub(super) fn run(self, file: &Path, json: bool) -> Result<ExitCode, Failure> {
         let (config, source) = Config::load(file)?;
         let path = &config.keyring.file;
-        let mut keyring = Keyring::load(path)?;
+        if matches!(self, Self::Create) && path.exists() {
+            return Err(Failure::new(format!("the keyring `{}` is there already", path.display()))
+                .hint("a store has one; `claviger keyring add-pepper` adds to it"));
+        }
+        let mut keyring = match self {
+            Self::Create => app::create_keyring(path, &SystemRandom)?.0,
+            _ => Keyring::load(path)?,
+        };
         match self {
-            Self::Show => {}
+            Self::Create | Self::Show => {}
             Self::AddPepper => {
                 keyring.add_pepper(&SystemRandom)?;
                 keyring.save(path)?;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::management::{Failure, Management, org, parse};
 
-use super::InOrg;
+use super::{InOrg, InTenant};
 
 /// Which member.
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
@@ -71,6 +71,18 @@ pub(crate) enum MemberCommand {
         #[serde(flatten)]
         who: Who,
         /// The issuer, as the settings of the API name it
+        #[arg(long)]
+        issuer: String,
+        /// The `sub` of its tokens
+        #[arg(long)]
+        subject: String,
+    },
+    /// End a link: another issuer's subject is nobody here any more
+    Unlink {
+        #[command(flatten)]
+        #[serde(flatten)]
+        tenant: InTenant,
+        /// The issuer
         #[arg(long)]
         issuer: String,
         /// The `sub` of its tokens
@@ -177,6 +189,10 @@ impl MemberCommand {
                 let (store, _, account) = find(management, &who).await?;
                 store.foreign_identity_link(&issuer, &subject, account).await?;
                 Ok(json!({ "account_id": account.to_string(), "issuer": issuer, "subject": subject }))
+            }
+            Self::Unlink { tenant, issuer, subject } => {
+                management.tenant(&tenant.tenant)?.foreign_identity_unlink(&issuer, &subject).await?;
+                Ok(json!({ "issuer": issuer, "subject": subject, "state": "unlinked" }))
             }
         }
     }

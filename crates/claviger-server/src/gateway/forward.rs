@@ -53,6 +53,7 @@ impl Gateway {
             course.client,
             permit.clone(),
             need,
+            course.directory_version,
         ));
         match upgrade {
             Some(client) if can_tunnel => {
@@ -96,10 +97,9 @@ impl Gateway {
         remove_protected(headers, &api.identity_headers.names);
         // What follows is ours, written after everything that the client could name in `Connection` is gone.
         let now = self.door.clock().now();
-        let version = self.door.directory().version();
         let token = self
             .principals
-            .token(&api.name, &api.identity_tokens.audience, permit, version, now)
+            .token(&api.name, &api.identity_tokens.audience, permit, course.directory_version, now)
             .map_err(|_| internal("the principal could not be signed"))?;
         let host = headers.get(header::HOST).cloned().ok_or(internal("a decided request has no Host"))?;
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());

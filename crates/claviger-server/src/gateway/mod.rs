@@ -65,7 +65,7 @@ pub trait KeySets: fmt::Debug + Send + Sync {
     fn jwk_set(
         &self,
         realm: &claviger::id::RealmName,
-    ) -> futures_util::future::BoxFuture<'static, Option<String>>;
+    ) -> futures_util::future::BoxFuture<'static, Option<Arc<str>>>;
 }
 
 /// Serves all APIs.
@@ -134,6 +134,8 @@ struct Course<'a> {
     client: IpAddr,
     /// Nanoseconds the decision took, once there is one.
     decided: Option<u64>,
+    /// What the directory's version was before the decision: what is derived from the decision is no newer.
+    directory_version: u64,
     permit: Option<Arc<Permit>>,
 }
 
@@ -151,6 +153,7 @@ impl Handler for Gateway {
             uri: &uri,
             client: client_of(&exchange, &self.trusted_proxies),
             decided: None,
+            directory_version: self.door.directory().version(),
             permit: None,
         };
         let outcome = self.serve(exchange, &mut course).await;
@@ -258,7 +261,7 @@ impl Gateway {
     async fn jwk_set(&self, surface: &Surface, request_id: &HeaderValue) -> Result<Response<Body>, Refusal> {
         let set = surface.jwks.jwk_set(&surface.served.api.realm).await;
         let set = set.ok_or(Reason::Unavailable { why: "the signing keys could not be read" })?;
-        let mut response = Response::new(Body::full(set));
+        let mut response = Response::new(Body::full(set.as_bytes().to_vec()));
         let headers = response.headers_mut();
         headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
         headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));

@@ -15,7 +15,7 @@ use claviger::clock::UnixMillis;
 use claviger::id::ApiName;
 use claviger::key_set::{KeyError, SigningKey};
 use claviger::secret::Secret;
-use claviger::{Permit, jws};
+use claviger::{Permit, Principal, jws};
 use http::{HeaderValue, Method};
 
 const SHARDS: usize = 16;
@@ -100,6 +100,9 @@ pub(super) struct PrincipalToken {
     digest: String,
     made_at: UnixMillis,
     directory_version: u64,
+    /// Who it says is calling. A credential's id is not enough to find a token by: another issuer chooses the ids
+    /// of its tokens itself.
+    principal: Principal,
 }
 
 /// Makes and keeps principal tokens.
@@ -153,18 +156,18 @@ impl PrincipalTokens {
         let place = (api.clone(), id);
         if let Some(kept) = shard.lock().unwrap_or_else(PoisonError::into_inner).get(&place)
             && kept.directory_version == directory_version
+            && kept.principal.says_the_same_as(permit.principal())
             && (0..KEPT_MILLIS).contains(&(now.0 - kept.made_at.0))
         {
             return Ok(kept.clone());
         }
         let made = Arc::new(self.make(audience, permit, directory_version, now)?);
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        // A full shard is emptied rather than searched: what is in use is made again, at most once in ten seconds.
         if shard.len() >= MAX_PER_SHARD {
-            shard.retain(|_, kept| now.0 - kept.made_at.0 < KEPT_MILLIS);
+            shard.clear();
         }
-        if shard.len() < MAX_PER_SHARD {
-            shard.insert(place, made.clone());
-        }
+        shard.insert(place, made.clone());
         Ok(made)
     }
 
@@ -223,6 +226,7 @@ impl PrincipalTokens {
             digest,
             made_at: now,
             directory_version,
+            principal: principal.clone(),
         })
     }
 }

@@ -35,6 +35,15 @@ struct AnswerToCome {
     asking: AtomicBool,
 }
 
+/// A question under way.
+struct Asked(Arc<AnswerToCome>);
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.0.asking.store(false, Ordering::Release);
+    }
+}
+
 impl fmt::Debug for Standing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Standing({:?})", self.answer.get())
@@ -48,8 +57,9 @@ impl Standing {
         client: IpAddr,
         permit: Arc<Permit>,
         need: Arc<Need>,
+        directory_version: u64,
     ) -> Self {
-        let seen_version = AtomicU64::new(door.directory().version());
+        let seen_version = AtomicU64::new(directory_version);
         let asked_at = AtomicU64::new(door.clock().boot().0);
         Self { door, api, client, permit, need, answer: OnceLock::new(), seen_version, asked_at }
     }
@@ -74,11 +84,12 @@ impl StillAllowed for Standing {
             let (door, api, client) = (self.door.clone(), self.api.clone(), self.client);
             let (permit, need, answer) = (self.permit.clone(), self.need.clone(), answer.clone());
             tokio::spawn(async move {
+                // However it ends, the question can be asked again.
+                let _asked = Asked(answer.clone());
                 // A directory that cannot say ends the stream too: nothing stays open on faith.
                 if door.still_stands(&api, client, permit.principal(), &need).await.is_err() {
                     answer.lost.store(true, Ordering::Release);
                 }
-                answer.asking.store(false, Ordering::Release);
             });
         }
         !answer.lost.load(Ordering::Acquire)

@@ -332,6 +332,10 @@ fn settings(folder: &Path, store: &str, upstream: &str, access_log: &Path) -> Ta
     };
     let path = |path: &Path| path.display().to_string();
     settings.insert("store".into(), table(&[("url", store.to_owned())]));
+    if !folder.join("keyring.toml").exists() {
+        crate::app::create_keyring(&folder.join("keyring.toml"), &claviger::random::SystemRandom)
+            .expect("a keyring");
+    }
     settings.insert("keyring".into(), table(&[("file", path(&folder.join("keyring.toml")))]));
     settings.insert("log".into(), table(&[("access", path(access_log))]));
     let pair = table(&[

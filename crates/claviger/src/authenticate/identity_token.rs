@@ -22,9 +22,17 @@ use super::verified::TokenHash;
 /// Beyond this a number of seconds is no date (2⁵³).
 const MAX_SECONDS: i64 = 1 << 53;
 
+/// The longest `sub`, in bytes (OpenID Connect Core, section 2).
+const MAX_SUBJECT_BYTES: usize = 255;
+
+fn subject(text: &str) -> Option<Box<str>> {
+    let good = text.len() <= MAX_SUBJECT_BYTES && !text.chars().any(char::is_control);
+    good.then(|| text.into())
+}
+
 /// What a token with a good signature says. Nothing in it has been believed yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct IdentityClaims {
+pub(crate) struct IdentityClaims {
     pub(super) kid: Box<str>,
     /// The public key that the signature was good under: a key set that gives the name to another key ends it.
     pub(super) key: Box<[u8]>,
@@ -70,7 +78,9 @@ impl IdentityClaims {
             typ: header.typ.clone(),
             issuer: text("iss").ok_or("`iss` is missing")?.into(),
             audience: audience.into(),
-            subject: text("sub").ok_or("`sub` is missing")?.into(),
+            subject: text("sub")
+                .and_then(subject)
+                .ok_or("`sub` is missing, too long, or has control characters")?,
             token: text("jti").and_then(|id| id.parse().ok()).ok_or("`jti` is not a version 4 UUID")?,
             session: match claims.get("sid") {
                 // Another issuer's `sid` is a name of its own making, and must not pass for a session of ours.
@@ -225,6 +235,7 @@ impl Authenticator {
         let live = api.roles.grants(member.role.as_str());
         let token = TokenFacts::Identity {
             session: claims.session,
+            claims: claims.clone(),
             token: claims.token,
             expires_at: UnixMillis::from_seconds(claims.expires_at),
         };

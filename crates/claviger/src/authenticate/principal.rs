@@ -9,6 +9,8 @@ use crate::grants::Grants;
 use crate::id::{AccountId, Environment, KeyId, OrgId, RealmName, RoleName, SessionId, TenantId, TokenId};
 use crate::refusal::CredentialKind;
 
+use super::identity_token::IdentityClaims;
+
 /// Proof of who a request is from. Only this folder can make one:
 ///
 /// ```compile_fail
@@ -49,8 +51,15 @@ pub(crate) struct Person {
 /// What a person's token says of itself.
 #[derive(Debug, Clone)]
 pub(crate) enum TokenFacts {
-    Identity { session: Option<SessionId>, token: TokenId, expires_at: UnixMillis },
-    User { kid: Box<str> },
+    Identity {
+        claims: Arc<IdentityClaims>,
+        session: Option<SessionId>,
+        token: TokenId,
+        expires_at: UnixMillis,
+    },
+    User {
+        kid: Box<str>,
+    },
 }
 
 impl Principal {
@@ -153,6 +162,15 @@ impl Principal {
             },
             Subject::Key(..) => None,
         }
+    }
+
+    /// Whether the two are the same to everybody they are told to: who, where, and what is allowed.
+    pub fn says_the_same_as(&self, other: &Principal) -> bool {
+        self.ids() == other.ids()
+            && self.kind() == other.kind()
+            && (self.key(), self.account(), self.role()) == (other.key(), other.account(), other.role())
+            && (self.realm(), self.environment) == (other.realm(), other.environment)
+            && self.grants == other.grants
     }
 
     pub(crate) fn subject(&self) -> &Subject {
