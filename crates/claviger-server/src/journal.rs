@@ -5,6 +5,7 @@
 //! lines, counted, rather than slowing anybody down. Lines of different cores can change places within that tenth
 //! of a second; their request ids are in order.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -214,8 +215,9 @@ impl Line<'_> {
         }
         // A method has no character that JSON would escape; everything else that was said or sent may have.
         write!(out, ",\"method\":\"{}\",\"path\":\"", self.method)?;
-        let end = self.path.char_indices().nth(MAX_PATH).map_or(self.path.len(), |(end, _)| end);
-        Escaped(out).write_str(self.path.get(..end).unwrap_or_default())?;
+        let path = without_credentials(self.path);
+        let end = path.char_indices().nth(MAX_PATH).map_or(path.len(), |(end, _)| end);
+        Escaped(out).write_str(path.get(..end).unwrap_or_default())?;
         write!(
             out,
             "\",\"client\":\"{}\",\"status\":{},\"micros\":{}",
@@ -249,6 +251,26 @@ impl Line<'_> {
         Ok(())
     }
 }
+
+/// A path without the keys and tokens that somebody put there, where they do not belong.
+fn without_credentials(path: &str) -> Cow<'_, str> {
+    if !path.split('/').any(is_like_a_credential) {
+        return path.into();
+    }
+    let segments = path.split('/').map(|segment| if is_like_a_credential(segment) { "***" } else { segment });
+    segments.collect::<Vec<_>>().join("/").into()
+}
+
+/// Whether a segment has the shape of a key, or of a token of three parts.
+fn is_like_a_credential(segment: &str) -> bool {
+    segment.len() >= SHORTEST_CREDENTIAL
+        && (segment.contains("_live_")
+            || segment.contains("_test_")
+            || segment.starts_with("ey") && segment.bytes().filter(|byte| *byte == b'.').count() >= 2)
+}
+
+/// Nothing that opens a door is shorter, in bytes.
+const SHORTEST_CREDENTIAL: usize = 24;
 
 /// Writes text as the inside of a JSON string.
 struct Escaped<'a>(&'a mut String);
@@ -316,5 +338,21 @@ mod tests {
         assert!(sink.write("{\"lost\":1}\n").is_err());
         sink.write("{}\n").unwrap();
         assert_eq!(torn.0.lock().unwrap().1, b"{\"\n{}\n");
+    }
+
+    #[test]
+    fn a_credential_in_a_path_is_not_written() {
+        for (path, expected) in [
+            (
+                "/api/v1/leads/lead_01ARZ3NDEKTSV4RRFFQ69G5FAV",
+                "/api/v1/leads/lead_01ARZ3NDEKTSV4RRFFQ69G5FAV",
+            ),
+            ("/leads/sk_live_k1_0123456789abcdefghij/x", "/leads/***/x"),
+            ("/acme_test_k1_0123456789abcdefghij", "/***"),
+            ("/eyJhbGciOiJIUzI1NiIs.eyJzdWIiOiJ1.c2lnbmF0dXJl", "/***"),
+            ("/eye.of.the.tiger", "/eye.of.the.tiger"),
+        ] {
+            assert_eq!(without_credentials(path), expected);
+        }
     }
 }

@@ -172,7 +172,12 @@ impl<H: Handler> Floor<H> {
                         return;
                     }
                 }
-                _ = doors.join_next(), if !doors.is_empty() => {}
+                _ = doors.join_next(), if !doors.is_empty() => {
+                    // Where nobody is connected there is nothing to wait for.
+                    if order == Order::Drain && doors.is_empty() && self.links.each(|_| {}) == 0 {
+                        return;
+                    }
+                }
                 // An error means that the server was dropped.
                 changed = self.orders.changed() => {
                     order = if changed.is_ok() { *self.orders.borrow() } else { Order::Stop };

@@ -1,13 +1,14 @@
 //! Synaptiq: scoped API keys.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use claviger::id::Environment;
 use claviger_server::on_every_store;
-use claviger_server::testing::{Client, Home, On, TestServer, eventually};
+use claviger_server::testing::{Behind, Client, Home, On, Plan, TestServer, eventually};
 use claviger_store::audit::AuditCursor;
 use serde_json::{Value, json};
+use toml::Table;
 
 on_every_store!(
     a01_every_request_carries_a_key,
@@ -110,7 +111,12 @@ fn a04_a_good_key_in_clear_is_told_to_its_owner(on: On) {
     eventually("the audit tells of the key", Duration::from_secs(5), || seen(&id) > 0);
     // Somebody with a wrong address does not fill the audit.
     assert_eq!((seen(&id), seen(&unused.id.to_string())), (1, 0), "{:?}", audited(&server, &home));
-    server.clock.advance_millis(0);
+    if on == On::Sqlite {
+        // Who goes on with it is told of again an hour later.
+        server.clock.advance_millis(3_600_000);
+        plain(&server).get(LEADS).bearer(&key.text).send().expect(403);
+        eventually("the audit tells of it again", Duration::from_secs(5), || seen(&id) == 2);
+    }
 }
 
 fn a04_the_word_of_a_configured_proxy_counts_and_no_others(on: On) {
@@ -131,13 +137,22 @@ fn a04_the_word_of_a_configured_proxy_counts_and_no_others(on: On) {
 }
 
 fn a04_the_development_switch_needs_everything_local(on: On) {
-    let (server, home) = started(on);
+    let add = |settings: &mut Table| {
+        let text = "address = \"0.0.0.0:0\"\nplain_http = \"yes_for_development_only\"";
+        let listeners = settings.get_mut("listener").and_then(toml::Value::as_array_mut).unwrap();
+        listeners.push(text.parse::<Table>().unwrap().into());
+    };
+    let server = TestServer::start_as(&Plan { on, behind: Behind::Example, settings: &add });
+    let home = server.tenant_on("synaptiq", "Eastwind", "Enterprise");
     let key = server.key(&home, "read").text;
     let status = |listener: usize, host: &str| server.client(listener, host).get(LEADS).bearer(&key).status();
     assert_eq!(status(1, "synaptiq.localhost"), 200);
     assert_eq!(status(1, "synaptiq.localhost:8080"), 200);
     assert_eq!(status(1, "synaptiqintel.com"), 403, "the Host is not local");
     assert_eq!(status(0, "synaptiq.localhost"), 403, "the listener has no switch");
+    let open = SocketAddr::from(([127, 0, 0, 1], server.app().addresses()[3].port()));
+    let open = Client::new(open, "synaptiq.localhost").get(LEADS).bearer(&key);
+    assert_eq!(open.status(), 403, "the listener is everybody's");
 }
 
 /// A lead of the organization's.

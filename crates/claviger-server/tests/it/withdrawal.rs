@@ -15,6 +15,9 @@ on_every_store!(
     a_lowered_role_gives_nothing_of_the_old_one,
 );
 
+/// A request, and the status it is answered with.
+type Ask<'a> = Box<dyn Fn(&TestServer) -> u16 + 'a>;
+
 /// A server, and on PostgreSQL another one on the same database.
 struct Nodes {
     near: TestServer,
@@ -195,7 +198,7 @@ fn suspension_is_403_and_ends_with_resumption(on: On) {
     let token = server.token(&synq.owner).text;
     let key = server.key(&synaptiq, "read").text;
     let user_token = server.user_token(&syncello.owner);
-    let asks: [(_, Box<dyn Fn(&TestServer) -> u16>); 3] = [
+    let asks: [(_, Ask<'_>); 3] = [
         (&synq, Box::new(products(&token))),
         (&synaptiq, Box::new(leads(&key))),
         (&syncello, Box::new(tools(&user_token))),
