@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +29,7 @@ use crate::gateway::{
 };
 use crate::identity_tokens;
 use crate::journal::Journal;
-use crate::management::{Failure, ManagedApi, Management};
+use crate::management::{Failure, ManagedApi, Management, complaint};
 use crate::metrics::Metrics;
 use crate::ops::Ops;
 use crate::wire::{Counters, Limits, Listen, PemPair, Ports, Server, ServerTls, Upstream, UpstreamSettings};
@@ -44,6 +45,17 @@ pub struct World {
     pub is_demo: bool,
 }
 
+/// Whose data may be in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holds {
+    /// The demonstration's and no other.
+    Demonstration,
+    /// Any but the demonstration's.
+    Own,
+    /// Either: for commands, which let nobody in.
+    Either,
+}
+
 /// A server that runs.
 #[derive(Debug)]
 pub struct App {
@@ -53,6 +65,7 @@ pub struct App {
     ops: Option<Server>,
     addresses: Vec<SocketAddr>,
     ops_address: SocketAddr,
+    gateway: Arc<Gateway>,
     drain: Duration,
     socket: Option<crate::control::Listening>,
     runtime: Option<Runtime>,
@@ -92,6 +105,11 @@ pub fn check(config: &Config, source: &Source) -> Result<Vec<ServedApi>, Failure
     }
     for (index, listener) in config.listener.iter().enumerate() {
         let error = |setting: &str, what: String| source.error(&format!("listener[{index}].{setting}"), what);
+        let others = config.listener.iter().take(index).map(|other| other.address);
+        if listener.address.port() != 0 && others.chain([config.ops.address]).any(|a| a == listener.address) {
+            let what = format!("`{}` is another listener's or `ops.address` already", listener.address);
+            return Err(error("address", what).into());
+        }
         if let Some(api) = &listener.api
             && !served.iter().any(|served| served.api.name == *api)
         {
@@ -104,15 +122,76 @@ pub fn check(config: &Config, source: &Source) -> Result<Vec<ServedApi>, Failure
     Ok(served)
 }
 
+/// Checks what a server needs beside that and a command does not: something to serve, files that can be read,
+/// upstreams that can be asked.
+///
+/// # Errors
+/// Naming the setting or the file.
+pub(crate) fn check_serving(
+    config: &Config,
+    source: &Source,
+    served: &[ServedApi],
+    is_demo: bool,
+) -> Result<(), Failure> {
+    if config.listener.is_empty() || served.is_empty() {
+        return Err(Failure::new(format!(
+            "the settings in `{}` have nothing to serve",
+            source.file().display()
+        ))
+        .hint("write at least one `[[listener]]` and one `[[api]]`; `examples/` has three to begin with"));
+    }
+    for (index, served) in served.iter().enumerate() {
+        upstream(served, 1).map_err(|failure| {
+            Failure::from(source.error(&format!("api[{index}].upstream"), failure.what))
+        })?;
+    }
+    server_tls(config, is_demo).map(|_| ())
+}
+
+/// The connections to an API's upstream, for so many cores. None is made yet.
+fn upstream(served: &ServedApi, cores: usize) -> Result<Upstream, Failure> {
+    let ca = served.upstream_ca_file.as_deref().map(read).transpose()?;
+    let settings = UpstreamSettings {
+        url: &served.upstream,
+        ca: ca.as_deref(),
+        max_idle: 256,
+        idle: Duration::from_secs(4),
+        max_head_bytes: 65_536,
+    };
+    Upstream::new(settings, cores).map_err(|error| Failure::new(error.to_string()))
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(file)
+        .map_err(|error| Failure::new(format!("cannot read `{}` ({})", file.display(), complaint(&error))))
+}
+
+/// Whether every port of the settings is free.
+///
+/// # Errors
+/// Naming the one that is not.
+pub(crate) fn check_ports(config: &Config) -> Result<(), Failure> {
+    bind(config, None, 1).map(|_| ())
+}
+
+/// Takes the ports: those of the listeners, once per core, and the one for operations.
+fn bind(config: &Config, tls: Option<&ServerTls>, cores: usize) -> Result<(Ports, Ports), Failure> {
+    let mut listens = Vec::new();
+    for (id, listener) in config.listener.iter().enumerate() {
+        let id = u16::try_from(id).map_err(|_| Failure::new("there are more than 65536 listeners"))?;
+        let tls = tls.filter(|_| listener.tls).cloned();
+        listens.push(Listen { id, address: listener.address, tls });
+    }
+    let ops = Listen { id: 0, address: config.ops.address, tls: None };
+    let cannot = |error: crate::wire::BindError| Failure::new(error.to_string());
+    Ok((Ports::bind(&listens, cores).map_err(cannot)?, Ports::bind(&[ops], 1).map_err(cannot)?))
+}
+
 /// Reads certificates and keys for listeners that speak TLS.
 fn server_tls(config: &Config, is_demo: bool) -> Result<Option<ServerTls>, Failure> {
     if !config.listener.iter().any(|listener| listener.tls) {
         return Ok(None);
     }
-    let read = |path: &Path| {
-        std::fs::read(path)
-            .map_err(|error| Failure::new(format!("cannot read `{}` ({})", path.display(), error.kind())))
-    };
     let mut files = Vec::new();
     for certificate in &config.tls.certificate {
         files.push((read(&certificate.certificate_file)?, read(&certificate.key_file)?));
@@ -127,24 +206,32 @@ fn server_tls(config: &Config, is_demo: bool) -> Result<Option<ServerTls>, Failu
 
 /// The directory that holds an embedded store, made if it is not there.
 fn data_directory(config: &Config) -> Result<Option<PathBuf>, Failure> {
-    use std::os::unix::fs::DirBuilderExt;
     let Some(file) = config.store.url.sqlite_path() else { return Ok(None) };
     let directory = match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
     };
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(|error| {
-        Failure::new(format!("cannot make the data directory `{}` ({})", directory.display(), error.kind()))
-            .hint("name another place in `store.url`, or let this user write there")
+    make_directory(&directory).map_err(|error| {
+        let what =
+            format!("cannot make the data directory `{}` ({})", directory.display(), complaint(&error));
+        Failure::new(what).hint("name another place in `store.url`, or let this user write there")
     })?;
     Ok(Some(directory))
 }
 
-/// Loads the keyring, or makes one for a store that does not exist yet.
-fn keyring(config: &Config, random: &dyn Random) -> Result<Keyring, Failure> {
+/// Makes a directory that its owner alone can look into, unless it is there.
+pub(crate) fn make_directory(directory: &Path) -> std::io::Result<()> {
+    if directory.exists() && !directory.is_dir() {
+        return Err(std::io::ErrorKind::NotADirectory.into());
+    }
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
+/// Loads the keyring, or makes one for a store that does not exist yet. Gives also whether it was made.
+fn keyring(config: &Config, random: &dyn Random) -> Result<(Keyring, bool), Failure> {
     let file = &config.keyring.file;
     if file.exists() {
-        return Ok(Keyring::load(file)?);
+        return Ok((Keyring::load(file)?, false));
     }
     if config.store.url.sqlite_path().is_some_and(Path::exists) {
         return Err(Failure::new(format!(
@@ -154,14 +241,43 @@ fn keyring(config: &Config, random: &dyn Random) -> Result<Keyring, Failure> {
         .hint("put the keyring back from its copy; a new one could not read what the store holds"));
     }
     let keyring = Keyring::generate(random)?;
-    if let Some(parent) = file.parent() {
-        std::fs::create_dir_all(parent).map_err(|error| {
-            Failure::new(format!("cannot make `{}` ({})", parent.display(), error.kind()))
-        })?;
+    let cannot = |error: std::io::Error| {
+        Failure::new(format!("cannot make the keyring `{}` ({})", file.display(), complaint(&error)))
+            .hint("name another place in `keyring.file`, or let this user write there")
+    };
+    if let Some(parent) = file.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        make_directory(parent).map_err(cannot)?;
     }
-    keyring.save(file)?;
-    tracing::info!(file = %file.display(), "made a new keyring; keep a copy of it apart from the database's backups");
-    Ok(keyring)
+    // Another process may be doing the same: the first keyring stays, and is both's.
+    let mut draft = file.as_os_str().to_owned();
+    draft.push(format!(".{}", std::process::id()));
+    let draft = PathBuf::from(draft);
+    keyring.save(&draft)?;
+    let linked = std::fs::hard_link(&draft, file);
+    std::fs::remove_file(&draft).map_err(cannot)?;
+    match linked {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok((Keyring::load(file)?, false)),
+        Err(error) => Err(cannot(error)),
+        Ok(()) => {
+            tracing::info!(file = %file.display(), "made a new keyring; keep a copy of it apart from the database's backups");
+            Ok((keyring, true))
+        }
+    }
+}
+
+/// What to do about a store that cannot be opened.
+pub(crate) fn cannot_open(config: &Config, error: claviger_store::StoreError) -> Failure {
+    let (url, keyring) = (config.store.url.shown(), config.keyring.file.display());
+    let hint = match config.store.url.sqlite_path() {
+        None => format!(
+            "`store.url` is `{url}`, `keyring.file` is `{keyring}`; is the server up, and has `claviger store prepare` been run?"
+        ),
+        Some(file) if crate::control::is_served(file) => {
+            "a server runs on this data: stop it first, or choose another place for this one's".into()
+        }
+        Some(_) => format!("`store.url` is `{url}`, `keyring.file` is `{keyring}`: do they belong together?"),
+    };
+    Failure::from(error).hint(hint)
 }
 
 /// The settings as the store takes them.
@@ -186,24 +302,26 @@ impl Core {
         config: &Config,
         served: Vec<ServedApi>,
         world: &World,
+        holds: Holds,
     ) -> Result<Self, Failure> {
         data_directory(config)?;
-        let fresh = !config.keyring.file.exists();
-        let keyring = keyring(config, &*world.random)?;
+        let (keyring, is_new) = keyring(config, &*world.random)?;
         let opened =
             Store::open(&store_settings(config), keyring.clone(), world.clock.clone(), world.random.clone())
                 .await;
         let store = match opened {
             Ok(store) => store,
             Err(error) => {
-                if fresh {
-                    // It was made for a store that turned out to be somebody else's.
+                let taken_on = config.store.url.sqlite_path().is_some_and(Path::exists);
+                if is_new && !taken_on {
+                    // Made for a store that cannot be used or is somebody else's. An embedded one that is there
+                    // by now may have taken it on.
                     let _ = std::fs::remove_file(&config.keyring.file);
                 }
-                return Err(error.into());
+                return Err(cannot_open(config, error));
             }
         };
-        if let Err(failure) = demo_mark(&store, world.is_demo).await {
+        if let Err(failure) = check_mark(&store, holds).await {
             store.close().await;
             return Err(failure);
         }
@@ -249,27 +367,27 @@ impl Core {
     }
 }
 
-/// Demonstration data carries a mark, which only the demonstration accepts.
-async fn demo_mark(store: &Store, is_demo: bool) -> Result<(), Failure> {
+/// Demonstration data carries a mark, which no real server accepts.
+async fn check_mark(store: &Store, holds: Holds) -> Result<(), Failure> {
     let mark: RealmName =
         DEMO_MARK.parse().map_err(|error: claviger::id::IdError| Failure::new(error.to_string()))?;
     let operator = operator(store);
     let realms = operator.realm_list().await?;
     let marked = realms.contains(&mark);
-    match (is_demo, marked) {
-        (false, true) => {
+    match (holds, marked) {
+        (Holds::Own, true) => {
             Err(Failure::new("this store holds the demonstration's data, whose secrets are no secrets")
                 .hint("name another `store.url`; `claviger demo` is what serves this one"))
         }
-        (true, false) if realms.is_empty() => {
+        (Holds::Demonstration, false) if realms.is_empty() => {
             operator.realm_ensure(&mark).await?;
             Ok(())
         }
-        (true, false) => {
+        (Holds::Demonstration, false) => {
             Err(Failure::new("this store holds data of its own, and the demonstration would add to it")
                 .hint("name an empty directory with `--data`"))
         }
-        (false, false) | (true, true) => Ok(()),
+        (Holds::Either, _) | (Holds::Own, false) | (Holds::Demonstration, true) => Ok(()),
     }
 }
 
@@ -302,12 +420,10 @@ impl App {
     /// With what keeps it from starting, and what to do about it.
     pub fn start(config: &Config, source: &Source, world: &World) -> Result<Self, Failure> {
         let served = check(config, source)?;
-        if config.listener.is_empty() || served.is_empty() {
-            return Err(Failure::new("the settings have nothing to serve")
-                .hint("write at least one `[[listener]]` and one `[[api]]`"));
-        }
-        let io =
-            |error: std::io::Error| Failure::new(format!("the server cannot be started ({})", error.kind()));
+        check_serving(config, source, &served, world.is_demo)?;
+        let io = |error: std::io::Error| {
+            Failure::new(format!("the server cannot be started ({})", complaint(&error)))
+        };
         if let Err(error) = crate::wire::raise_open_files() {
             tracing::warn!(%error, "the limit on open files could not be raised");
         }
@@ -317,18 +433,7 @@ impl App {
         };
         // Ports first: a port that is taken is found out before anything is written.
         let tls = server_tls(config, world.is_demo)?;
-        let mut listens = Vec::new();
-        for (id, listener) in config.listener.iter().enumerate() {
-            let id = u16::try_from(id).map_err(|_| Failure::new("there are more than 65536 listeners"))?;
-            listens.push(Listen {
-                id,
-                address: listener.address,
-                tls: if listener.tls { tls.clone() } else { None },
-            });
-        }
-        let ports = Ports::bind(&listens, cores).map_err(|error| Failure::new(error.to_string()))?;
-        let ops_listen = Listen { id: 0, address: config.ops.address, tls: None };
-        let ops_ports = Ports::bind(&[ops_listen], 1).map_err(|error| Failure::new(error.to_string()))?;
+        let (ports, ops_ports) = bind(config, tls.as_ref(), cores)?;
         let mut addresses = ports.addresses();
         addresses.sort_by_key(|(id, _)| *id);
         let addresses: Vec<SocketAddr> = addresses.into_iter().map(|(_, address)| address).collect();
@@ -340,9 +445,13 @@ impl App {
             .enable_all()
             .build()
             .map_err(io)?;
-        let Core { management, memory, served } = runtime.block_on(Core::open(config, served, world))?;
-        let counters = Arc::new(Counters::default());
         let metrics = Arc::new(Metrics::default());
+        data_directory(config)?;
+        let journal = journal(config, cores, &metrics)?;
+        let holds = if world.is_demo { Holds::Demonstration } else { Holds::Own };
+        let Core { management, memory, served } =
+            runtime.block_on(Core::open(config, served, world, holds))?;
+        let counters = Arc::new(Counters::default());
         let signer = runtime.block_on(principal_signer(&management.store))?;
         let gateway = Arc::new(gateway(
             config,
@@ -350,6 +459,7 @@ impl App {
             served,
             &management,
             &metrics,
+            journal,
             signer.clone(),
             cores,
             world,
@@ -357,8 +467,13 @@ impl App {
         )?);
         let limits = limits(&config.server);
         let server = Server::start(ports, gateway.clone(), limits.clone(), counters.clone()).map_err(io)?;
-        let ops_handler =
-            Arc::new(Ops::new(management.store.clone(), memory.clone(), metrics, counters.clone(), gateway));
+        let ops_handler = Arc::new(Ops::new(
+            management.store.clone(),
+            memory.clone(),
+            metrics,
+            counters.clone(),
+            gateway.clone(),
+        ));
         let ops = Server::start(ops_ports, ops_handler, limits, counters).map_err(io)?;
         let socket = match data_directory(config)? {
             Some(directory) => Some(crate::control::listen(&directory, management.clone(), &runtime)?),
@@ -374,6 +489,7 @@ impl App {
             ops: Some(ops),
             addresses,
             ops_address,
+            gateway,
             drain,
             socket,
             runtime: Some(runtime),
@@ -398,6 +514,11 @@ impl App {
     /// The directory's memory.
     pub fn memory(&self) -> &Arc<Memory> {
         &self.memory
+    }
+
+    /// Opens the access log anew, for whoever has moved the file away.
+    pub fn reopen_access_log(&self) {
+        self.gateway.journal.reopen();
     }
 
     /// Runs a future on the background runtime. Not to be called from within one.
@@ -497,6 +618,7 @@ fn gateway(
     served: Vec<ServedApi>,
     management: &Management,
     metrics: &Arc<Metrics>,
+    journal: Journal,
     signer: Arc<PrincipalSigner>,
     cores: usize,
     world: &World,
@@ -507,23 +629,10 @@ fn gateway(
     let key_sets: Arc<dyn KeySets> =
         Arc::new(StoredKeySets { store: management.store.clone(), runtime: runtime.handle().clone() });
     for served in served {
-        let ca = match &served.upstream_ca_file {
-            None => None,
-            Some(path) => Some(std::fs::read(path).map_err(|error| {
-                Failure::new(format!("cannot read `{}` ({})", path.display(), error.kind()))
-            })?),
-        };
-        let settings = UpstreamSettings {
-            url: &served.upstream,
-            ca: ca.as_deref(),
-            max_idle: 256,
-            idle: Duration::from_secs(4),
-            max_head_bytes: 65_536,
-        };
         if is_in_clear(&served.upstream) {
             tracing::warn!(api = %served.api.name, "the upstream is on another machine and not reached over TLS");
         }
-        let upstream = Upstream::new(settings, cores).map_err(|error| Failure::new(error.to_string()))?;
+        let upstream = upstream(&served, cores)?;
         let name = served.api.name.clone();
         let surface = Arc::new(Surface {
             upstream,
@@ -545,8 +654,6 @@ fn gateway(
         }
         listeners.insert(u16::try_from(id).unwrap_or(u16::MAX), rules);
     }
-    let journal = Journal::open(&config.log.access, cores, metrics.access_lines_lost().clone())
-        .map_err(|error| Failure::new(format!("the access log cannot be opened ({})", error.kind())))?;
     Ok(Gateway {
         door: management.door.clone(),
         surfaces,
@@ -558,6 +665,18 @@ fn gateway(
         unrouted: metrics.of_api(None),
         in_clear: Arc::new(TellOwner::new(management.clone(), runtime.handle().clone())),
         ids: RequestIds::new(&*world.random),
+    })
+}
+
+/// Opens the access log.
+fn journal(config: &Config, cores: usize, metrics: &Metrics) -> Result<Journal, Failure> {
+    Journal::open(&config.log.access, cores, metrics.access_lines_lost().clone()).map_err(|error| {
+        let name = match &config.log.access {
+            crate::config::AccessLog::File(path) => format!(" `{}`", path.display()),
+            crate::config::AccessLog::Off | crate::config::AccessLog::Stdout => String::new(),
+        };
+        Failure::new(format!("cannot open the access log{name} ({})", complaint(&error)))
+            .hint("name another place in `log.access`, or say \"stdout\" or \"off\"")
     })
 }
 

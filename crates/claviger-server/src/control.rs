@@ -5,7 +5,7 @@
 //! the command opens the store itself. A store that several processes may use is opened by the command.
 
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,12 +17,13 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader as AsyncBufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
 
-use crate::app::{self, Core, World};
+use crate::app::{self, Core, Holds, World};
 use crate::cli::Request;
 use crate::clock::MachineClock;
 use crate::config::Config;
-use crate::management::{Failure, Management};
+use crate::management::{Failure, Management, complaint};
 
 const SOCKET: &str = "control.sock";
 /// The longest question or answer, in bytes.
@@ -60,17 +61,11 @@ pub(crate) fn listen(
     runtime: &Runtime,
 ) -> Result<Listening, Failure> {
     let path = directory.join(SOCKET);
-    let cannot = |error: std::io::Error| {
-        Failure::new(format!("the socket `{}` cannot be made ({})", path.display(), error.kind()))
-    };
-    // Whoever holds the store's lock is the only one here: a socket from before is a dead one's.
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(cannot(error)),
-        _ => {}
-    }
     let _guard = runtime.enter();
-    let listener = UnixListener::bind(&path).map_err(cannot)?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(cannot)?;
+    let listener = bind(directory, &path).map_err(|error| {
+        let what = format!("the socket `{}` cannot be made ({})", path.display(), complaint(&error));
+        Failure::new(what).hint("it is how commands reach this server; its path may have about 90 characters")
+    })?;
     let task = runtime.spawn(async move {
         loop {
             match listener.accept().await {
@@ -92,10 +87,44 @@ pub(crate) fn listen(
     Ok(Listening { path, task })
 }
 
+/// Binds the socket in a directory that nobody else can enter, so that it is its owner's alone from its first
+/// moment, and then puts it in its place. Whoever holds the store's lock is the only one here: what was in that
+/// place is a dead server's.
+fn bind(directory: &Path, path: &Path) -> std::io::Result<UnixListener> {
+    let private = directory.join(".control");
+    match std::fs::remove_dir_all(&private) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    std::fs::DirBuilder::new().mode(0o700).create(&private)?;
+    let bound = (|| {
+        let draft = private.join("s");
+        let listener = UnixListener::bind(&draft)?;
+        std::fs::set_permissions(&draft, std::fs::Permissions::from_mode(0o600))?;
+        std::fs::rename(&draft, path)?;
+        Ok(listener)
+    })();
+    std::fs::remove_dir_all(&private)?;
+    bound
+}
+
+/// Where the server on an embedded store listens for commands.
+fn socket_of(database: &Path) -> PathBuf {
+    match database.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.join(SOCKET),
+        _ => Path::new(".").join(SOCKET),
+    }
+}
+
+/// Whether a server has the embedded store in this file.
+pub(crate) fn is_served(database: &Path) -> bool {
+    BlockingStream::connect(socket_of(database)).is_ok()
+}
+
 async fn answer(stream: UnixStream, management: &Management) -> std::io::Result<()> {
     use tokio::io::AsyncReadExt;
     let (read, mut write) = stream.into_split();
-    let mut line = String::new();
+    let mut line = Zeroizing::new(String::new());
     AsyncBufReader::new(read.take(MAX_LINE)).read_line(&mut line).await?;
     let answer = match serde_json::from_str::<Request>(&line) {
         Ok(request) => match request.run(management).await {
@@ -118,22 +147,20 @@ async fn answer(stream: UnixStream, management: &Management) -> std::io::Result<
 /// If it fails, or the store can be reached in neither way.
 pub(crate) fn ask(file: &Path, request: Request) -> Result<Value, Failure> {
     let (config, source) = Config::load(file)?;
-    if let Some(database) = config.store.url.sqlite_path() {
-        let socket = database.parent().unwrap_or(Path::new(".")).join(SOCKET);
-        if let Ok(stream) = BlockingStream::connect(&socket) {
-            return ask_server(stream, &request);
-        }
+    if let Some(database) = config.store.url.sqlite_path()
+        && let Ok(stream) = BlockingStream::connect(socket_of(database))
+    {
+        return ask_server(stream, &request);
     }
     let served = app::check(&config, &source)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(format!("no runtime could be made ({})", error.kind())))?;
-    let is_demo = file.file_name().is_some_and(|name| name == crate::demo::SETTINGS);
-    let world = World { clock: MachineClock::new(), random: Arc::new(SystemRandom), is_demo };
+        .map_err(|error| Failure::new(format!("no runtime could be made ({})", complaint(&error))))?;
+    let world = World { clock: MachineClock::new(), random: Arc::new(SystemRandom), is_demo: false };
     let outcome = runtime.block_on(async {
-        let core = Core::open(&config, served, &world).await?;
+        let core = Core::open(&config, served, &world, Holds::Either).await?;
         let answer = request.run(&core.management).await;
         core.management.store.clone().close().await;
         answer
@@ -145,7 +172,9 @@ pub(crate) fn ask(file: &Path, request: Request) -> Result<Value, Failure> {
 fn ask_server(mut stream: BlockingStream, request: &Request) -> Result<Value, Failure> {
     let lost =
         || Failure::new("the server went away before it answered").hint("look at its log, then try again");
-    let mut line = serde_json::to_vec(request).map_err(|error| Failure::new(error.to_string()))?;
+    // It may carry a credential to be explained.
+    let line = serde_json::to_vec(request).map_err(|error| Failure::new(error.to_string()))?;
+    let mut line = Zeroizing::new(line);
     line.push(b'\n');
     stream.write_all(&line).map_err(|_| lost())?;
     let mut answer = String::new();

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,14 +20,16 @@ use claviger_example_upstream as upstream;
 use claviger_store::api_keys::NewApiKey;
 use claviger_store::tenants::{NewTenant, TenantUpdate, TenantView};
 
-use crate::app::{App, World, binding_key};
-use crate::config::{Certificate, Config, Listener, PlainHttp, Source};
+use crate::app::{self, App, World, binding_key};
+use crate::config::{Certificate, Config};
 use crate::identity_tokens;
-use crate::management::{Failure, Management};
+use crate::management::{Failure, Management, complaint};
 
 /// The settings file the demonstration leaves in its directory, for `claviger --config`.
 pub const SETTINGS: &str = "demo.toml";
 const ENV_FILE: &str = "demo.env";
+const CERTIFICATE: &str = "dev-cert.pem";
+const CERTIFICATE_KEY: &str = "dev-key.pem";
 /// Stands in the subject of certificates made here.
 const DEVELOPMENT: &str = "Claviger development certificate";
 /// The examples, as anybody can use them.
@@ -86,7 +88,35 @@ pub(crate) fn is_development_certificate(pem: &[u8]) -> bool {
 
 fn cannot(what: &str, path: &Path) -> impl FnOnce(std::io::Error) -> Failure {
     let text = format!("cannot {what} `{}`", path.display());
-    move |error| Failure::new(format!("{text} ({})", error.kind())).hint("name another place with `--data`")
+    move |error| {
+        Failure::new(format!("{text} ({})", complaint(&error)))
+            .hint("name another place, or let this user write there")
+    }
+}
+
+impl Place {
+    /// The same, whatever the working directory is.
+    fn absolute(&self) -> Result<Self, Failure> {
+        let absolute = |path: &Path| {
+            std::path::absolute(path).map_err(|error| {
+                Failure::new(format!("`{}` is no place for files ({})", path.display(), complaint(&error)))
+            })
+        };
+        Ok(Self {
+            data: absolute(&self.data)?,
+            port_base: self.port_base,
+            env_file: self.env_file.as_deref().map(absolute).transpose()?,
+        })
+    }
+}
+
+/// A text as one word of a shell.
+fn in_shell(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@+,=%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 impl Demo {
@@ -95,14 +125,28 @@ impl Demo {
     /// # Errors
     /// With what keeps it from starting, and what to do about it.
     pub fn start(place: &Place, world: &World) -> Result<Self, Failure> {
+        // Commands are pasted and settings read in other directories than this one.
+        let place = &place.absolute()?;
         let data = &place.data;
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(cannot("make", data))?;
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .map_err(|error| Failure::new(format!("no port for the example upstream ({})", error.kind())))?;
-        let upstream_address =
-            listener.local_addr().map_err(|error| Failure::new(format!("no address ({})", error.kind())))?;
-        let (config, source) = settings(place, upstream_address)?;
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| {
+            Failure::new(format!("no port for the example upstream ({})", complaint(&error)))
+        })?;
+        let upstream_address = listener
+            .local_addr()
+            .map_err(|error| Failure::new(format!("no address ({})", complaint(&error))))?;
+        let file = data.join(SETTINGS);
+        let text = settings(place, upstream_address)?;
+        let (config, source) = Config::parse(&file, text.clone())?;
+        // Where a port is taken or another demonstration has the data, everything stays as it is.
+        app::check_ports(&config).map_err(|failure| {
+            failure.hint(
+                "say `--port-base`; another demonstration may be running, and `--data` keeps them apart",
+            )
+        })?;
+        app::make_directory(data).map_err(cannot("make", data))?;
+        certificate(data, DEVELOPMENT)?;
         let app = App::start(&config, &source, world)?;
+        write_private(&file, &text)?;
         let upstream = Upstream::start(listener, &app, Arc::new(upstream::SystemClock))?;
         let kept = data.join(ENV_FILE);
         let variables = app.block_on(provision(app.management(), &read_env(&kept), &app, place))?;
@@ -129,9 +173,7 @@ impl Demo {
 
     /// Three commands that work when they are pasted into a shell.
     pub fn curl_lines(&self) -> [String; 3] {
-        let env = self.env_file.display();
-        // A name without a slash would be looked for in the PATH.
-        let env = if self.env_file.is_absolute() { env.to_string() } else { format!("./{env}") };
+        let env = in_shell(&self.env_file.display().to_string());
         [
             format!(
                 "(. {env} && curl -s \"$SYNQ_URL/api/v1/products\" -H \"Authorization: Bearer $SYNQ_TOKEN\")"
@@ -179,7 +221,7 @@ impl Upstream {
         };
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let io = |error: std::io::Error| {
-            Failure::new(format!("the example upstream cannot be started ({})", error.kind()))
+            Failure::new(format!("the example upstream cannot be started ({})", complaint(&error)))
         };
         listener.set_nonblocking(true).map_err(io)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io)?;
@@ -212,55 +254,55 @@ impl Upstream {
     }
 }
 
-/// The examples' APIs on the demonstration's listeners and store.
-fn settings(place: &Place, upstream: SocketAddr) -> Result<(Config, Source), Failure> {
-    let data = &place.data;
-    let certificate = certificate(data, DEVELOPMENT)?;
-    let port = |offset: u16| {
+/// The examples' APIs on the demonstration's listeners and store, as the text of a settings file.
+fn settings(place: &Place, upstream: SocketAddr) -> Result<String, Failure> {
+    let file = |name: &str| toml::Value::String(place.data.join(name).display().to_string());
+    let address = |offset: u16| {
         let port = if place.port_base == 0 { Some(0) } else { place.port_base.checked_add(offset) };
-        port.ok_or_else(|| Failure::new("the ports would go beyond 65535").hint("say a lower `--port-base`"))
+        let port = port.ok_or_else(|| {
+            Failure::new("the ports would go beyond 65535").hint("say a lower `--port-base`")
+        })?;
+        Ok::<_, Failure>(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
     };
-    let address = |offset: u16| Ok::<_, Failure>(SocketAddr::from((Ipv4Addr::LOCALHOST, port(offset)?)));
-    let text = format!(
-        "# Made by `claviger demo`, so that `claviger --config` works on its data.\n\
-         [store]\nurl = {}\n[keyring]\nfile = {}\n[ops]\naddress = \"{}\"\n[log]\naccess = {}\n",
-        toml::Value::String(format!("sqlite:{}", data.join("claviger.db").display())),
-        toml::Value::String(data.join("keyring.toml").display().to_string()),
+    let mut text = format!(
+        "# Made by `claviger demo` at each start, for `claviger --config` on its data. `claviger serve` refuses both.\n\
+         [store]\nurl = {}\n[keyring]\nfile = {}\n[ops]\naddress = \"{}\"\n[log]\naccess = {}\n\
+         [[tls.certificate]]\ncertificate_file = {}\nkey_file = {}\n",
+        toml::Value::String(format!("sqlite:{}", place.data.join("claviger.db").display())),
+        file("keyring.toml"),
         address(19)?,
-        toml::Value::String(data.join("access.log").display().to_string()),
+        file("access.log"),
+        file(CERTIFICATE),
+        file(CERTIFICATE_KEY),
     );
-    let file = data.join(SETTINGS);
-    std::fs::write(&file, &text).map_err(cannot("write", &file))?;
-    let (mut config, source) = Config::parse(&file, text)?;
-    for (name, example) in EXAMPLES {
-        let (example, _) = Config::parse(Path::new(name), example.to_owned())?;
-        config.api.extend(example.api);
+    for (offset, rest) in [
+        (0, ""),
+        (1, "api = \"synq\"\n"),
+        (2, "api = \"synaptiq\"\nplain_http = \"yes_for_development_only\"\n"),
+        (3, "api = \"syncello\"\n"),
+        (4, "tls = true\n"),
+    ] {
+        let _ = write!(text, "[[listener]]\naddress = \"{}\"\n{rest}", address(offset)?);
     }
-    for api in &mut config.api {
-        api.upstream = format!("http://{upstream}");
+    let unreadable = |_| Failure::new("an example is not valid TOML");
+    for (_, example) in EXAMPLES {
+        let example: toml::Table = example.parse().map_err(unreadable)?;
+        let mut apis = example.get("api").and_then(toml::Value::as_array).cloned().unwrap_or_default();
+        for api in apis.iter_mut().filter_map(toml::Value::as_table_mut) {
+            api.insert("upstream".into(), format!("http://{upstream}").into());
+        }
+        let apis = toml::Table::from_iter([("api".to_owned(), toml::Value::Array(apis))]);
+        let apis = toml::to_string(&apis)
+            .map_err(|error| Failure::new(format!("the settings cannot be written out ({error})")))?;
+        text.push_str(&apis);
     }
-    let listener = |offset, api: Option<&str>, tls, plain_http| {
-        let api = api
-            .map(str::parse)
-            .transpose()
-            .map_err(|e: claviger::id::IdError| Failure::new(e.to_string()))?;
-        Ok::<_, Failure>(Listener { address: address(offset)?, tls, api, plain_http })
-    };
-    config.listener = vec![
-        listener(0, None, false, PlainHttp::No)?,
-        listener(1, Some("synq"), false, PlainHttp::No)?,
-        listener(2, Some("synaptiq"), false, PlainHttp::YesForDevelopmentOnly)?,
-        listener(3, Some("syncello"), false, PlainHttp::No)?,
-        listener(4, None, true, PlainHttp::No)?,
-    ];
-    config.tls.certificate = vec![certificate];
-    Ok((config, source))
+    Ok(text)
 }
 
 /// A certificate for the examples' hosts in the directory `data`, made at the first start.
 pub(crate) fn certificate(data: &Path, common_name: &str) -> Result<Certificate, Failure> {
     let files =
-        Certificate { certificate_file: data.join("dev-cert.pem"), key_file: data.join("dev-key.pem") };
+        Certificate { certificate_file: data.join(CERTIFICATE), key_file: data.join(CERTIFICATE_KEY) };
     if files.certificate_file.exists() && files.key_file.exists() {
         return Ok(files);
     }
@@ -297,7 +339,7 @@ pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
 fn write_env(path: &Path, variables: &BTreeMap<String, String>) -> Result<(), Failure> {
     let mut text = String::new();
     for (name, value) in variables {
-        let _ = writeln!(text, "{name}={value}");
+        let _ = writeln!(text, "{name}={}", in_shell(value));
     }
     write_private(path, &text)
 }

@@ -2,10 +2,13 @@
 //!
 //! A line of the access log is appended to its core's own buffer, and one thread writes the buffers out ten times
 //! a second. So a request neither waits for a disk nor makes a system call, and a log that cannot keep up loses
-//! lines, counted, rather than slowing anybody down.
+//! lines, counted, rather than slowing anybody down. Lines of different cores can change places within that tenth
+//! of a second; their request ids are in order.
 
 use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -22,6 +25,8 @@ use crate::config::AccessLog;
 
 /// How much a core may have unwritten before it loses lines.
 const MAX_BUFFER: usize = 4 << 20;
+/// How much of a path is written down, in characters.
+const MAX_PATH: usize = 512;
 const INTERVAL: Duration = Duration::from_millis(100);
 
 /// The access log.
@@ -36,6 +41,16 @@ struct Shared {
     cores: Box<[Mutex<String>]>,
     lost: Counter,
     stop: AtomicBool,
+    reopen: AtomicBool,
+}
+
+/// Where the lines go.
+struct Sink {
+    out: Box<dyn Write + Send>,
+    /// The file, where it is one.
+    path: Option<PathBuf>,
+    /// Whether the last write failed, perhaps in the middle of a line.
+    is_torn: bool,
 }
 
 /// One request as the journal writes it.
@@ -57,7 +72,7 @@ pub struct Line<'a> {
     pub status: StatusCode,
     /// How long until the head of the answer, in microseconds.
     pub micros: u64,
-    /// Whether it was let in or refused; `None` if it needed no credential: a preflight, a published key set.
+    /// Whether it was let in or refused; `None` if it needed no credential, as a key set does not.
     pub outcome: Option<Result<&'a Permit, &'a Refusal>>,
 }
 
@@ -67,11 +82,11 @@ impl Journal {
     /// # Errors
     /// If the file cannot be opened or the thread cannot be started.
     pub fn open(to: &AccessLog, cores: usize, lost: Counter) -> std::io::Result<Self> {
-        let sink: Option<Box<dyn Write + Send>> = match to {
+        let sink = match to {
             AccessLog::Off => None,
-            AccessLog::Stdout => Some(Box::new(std::io::stdout())),
+            AccessLog::Stdout => Some(Sink { out: Box::new(std::io::stdout()), path: None, is_torn: false }),
             AccessLog::File(path) => {
-                Some(Box::new(std::fs::OpenOptions::new().create(true).append(true).open(path)?))
+                Some(Sink { out: Box::new(end_of(path)?), path: Some(path.clone()), is_torn: false })
             }
         };
         let cores = if sink.is_some() { cores } else { 0 };
@@ -79,6 +94,7 @@ impl Journal {
             cores: (0..cores).map(|_| Mutex::default()).collect(),
             lost,
             stop: AtomicBool::new(false),
+            reopen: AtomicBool::new(false),
         });
         let writer = match sink {
             None => None,
@@ -92,6 +108,11 @@ impl Journal {
             }
         };
         Ok(Self { shared, writer })
+    }
+
+    /// Has the file opened anew, so that one that was moved away is let go. Takes effect within a moment.
+    pub fn reopen(&self) {
+        self.shared.reopen.store(true, Ordering::Relaxed);
     }
 
     /// Writes down a request.
@@ -119,19 +140,49 @@ impl Drop for Journal {
     }
 }
 
-fn write_out(shared: &Shared, mut sink: Box<dyn Write + Send>) {
+/// The file at `path`, to be written at its end.
+fn end_of(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+impl Sink {
+    /// Opens the file anew. The old one goes on if that fails.
+    fn reopen(&mut self) {
+        let Some(path) = &self.path else { return };
+        match end_of(path) {
+            Ok(file) => {
+                self.out = Box::new(file);
+                self.is_torn = false;
+            }
+            Err(error) => tracing::error!(%error, "the access log could not be opened anew"),
+        }
+    }
+
+    fn write(&mut self, lines: &str) -> std::io::Result<()> {
+        // What came before may have ended in the middle of a line.
+        let gap: &[u8] = if self.is_torn { b"\n" } else { b"" };
+        let written = self.out.write_all(gap).and_then(|()| self.out.write_all(lines.as_bytes()));
+        let written = written.and_then(|()| self.out.flush());
+        self.is_torn = written.is_err();
+        written
+    }
+}
+
+fn write_out(shared: &Shared, mut sink: Sink) {
     let mut full = String::new();
     let mut failed = false;
     loop {
         let stopping = shared.stop.load(Ordering::Relaxed);
+        if shared.reopen.swap(false, Ordering::Relaxed) {
+            sink.reopen();
+        }
         for core in &shared.cores {
             full.clear();
             std::mem::swap(&mut full, &mut *core.lock().unwrap_or_else(PoisonError::into_inner));
             if full.is_empty() {
                 continue;
             }
-            let written = sink.write_all(full.as_bytes()).and_then(|()| sink.flush());
-            if let Err(error) = written {
+            if let Err(error) = sink.write(&full) {
                 shared.lost.inc_by(full.lines().count() as u64);
                 if !failed {
                     tracing::error!(%error, "the access log cannot be written; its lines are lost");
@@ -159,8 +210,10 @@ impl Line<'_> {
         if let Some(api) = self.api {
             write!(out, ",\"api\":\"{api}\"")?;
         }
+        // A method has no character that JSON would escape; everything else that was said or sent may have.
         write!(out, ",\"method\":\"{}\",\"path\":\"", self.method)?;
-        write_escaped(out, self.path)?;
+        let end = self.path.char_indices().nth(MAX_PATH).map_or(self.path.len(), |(end, _)| end);
+        Escaped(out).write_str(self.path.get(..end).unwrap_or_default())?;
         write!(
             out,
             "\",\"client\":\"{}\",\"status\":{},\"micros\":{}",
@@ -169,6 +222,7 @@ impl Line<'_> {
             self.micros
         )?;
         match self.outcome {
+            None => {}
             Some(Ok(permit)) => {
                 let principal = permit.principal();
                 write!(
@@ -185,32 +239,36 @@ impl Line<'_> {
                     write!(out, ",\"tenant\":\"{tenant}\"")?;
                 }
                 write!(out, ",\"code\":\"{}\",\"reason\":\"", refusal.code().as_str())?;
-                write_escaped(out, &refusal.to_string())?;
+                write!(Escaped(out), "{refusal}")?;
                 out.push('"');
             }
-            None => {}
         }
         out.push_str("}\n");
         Ok(())
     }
 }
 
-/// The longest text of a line.
-const MAX_TEXT: usize = 1024;
+/// Writes text as the inside of a JSON string.
+struct Escaped<'a>(&'a mut String);
 
-/// Writes what stands between a JSON string's quotes (RFC 8259, section 7).
-fn write_escaped(out: &mut String, text: &str) -> std::fmt::Result {
-    for c in text.chars().take(MAX_TEXT) {
-        match c {
-            '"' | '\\' => {
-                out.push('\\');
-                out.push(c);
-            }
-            c if c.is_control() => write!(out, "\\u{:04x}", u32::from(c))?,
-            c => out.push(c),
+impl std::fmt::Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        if text.bytes().all(|byte| byte >= b' ' && !matches!(byte, b'"' | b'\\')) {
+            self.0.push_str(text);
+            return Ok(());
         }
+        for c in text.chars() {
+            match c {
+                '"' | '\\' => {
+                    self.0.push('\\');
+                    self.0.push(c);
+                }
+                c if c.is_control() => write!(self.0, "\\u{:04x}", u32::from(c))?,
+                c => self.0.push(c),
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -218,28 +276,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_one_json_object_whatever_the_path_is() {
-        let (id, method) = (HeaderValue::from_static("r1"), Method::GET);
-        let refusal = Refusal::new(claviger::Reason::NoCredential);
-        let mut out = String::new();
-        let line = Line {
-            at: UnixMillis(1_700_000_000_123),
-            request_id: &id,
-            api: None,
-            method: &method,
-            path: "/a\"b\\c\u{1}",
-            client: std::net::IpAddr::from([192, 0, 2, 1]),
-            status: StatusCode::UNAUTHORIZED,
-            micros: 12,
-            outcome: Some(Err(&refusal)),
-        };
-        line.write(&mut out).unwrap();
-        let read: serde_json::Value = serde_json::from_str(&out).unwrap();
-        assert_eq!(read["path"], "/a\"b\\c\u{1}");
-        assert_eq!(
-            (&read["at"], &read["code"]),
-            (&"2023-11-14T22:13:20.123Z".into(), &"unauthorized".into())
-        );
-        assert_eq!(out.lines().count(), 1);
+    fn whatever_is_written_can_be_read_as_json() {
+        let odd = "a \"quote\", a \\, a line\nbreak, \u{7f} and \u{e9}";
+        let mut text = String::from("\"");
+        Escaped(&mut text).write_str(odd).unwrap();
+        text.push('"');
+        assert_eq!(serde_json::from_str::<String>(&text).unwrap(), odd);
+    }
+
+    #[test]
+    fn a_line_after_a_torn_one_stands_by_itself() {
+        /// Fails once, in the middle of what it was given.
+        #[derive(Clone, Default)]
+        struct Torn(Arc<Mutex<(usize, Vec<u8>)>>);
+        impl Write for Torn {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                let mut inner = self.0.lock().unwrap();
+                inner.0 += 1;
+                match inner.0 {
+                    1 => {
+                        inner.1.extend(&bytes[..2]);
+                        Ok(2)
+                    }
+                    2 => Err(std::io::ErrorKind::StorageFull.into()),
+                    _ => {
+                        inner.1.extend(bytes);
+                        Ok(bytes.len())
+                    }
+                }
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let torn = Torn::default();
+        let mut sink = Sink { out: Box::new(torn.clone()), path: None, is_torn: false };
+        assert!(sink.write("{\"lost\":1}\n").is_err());
+        sink.write("{}\n").unwrap();
+        assert_eq!(torn.0.lock().unwrap().1, b"{\"\n{}\n");
     }
 }

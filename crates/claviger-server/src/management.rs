@@ -53,9 +53,30 @@ impl From<ConfigError> for Failure {
     }
 }
 
+/// What the system complained of, in its own words.
+pub(crate) fn complaint(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    // The number behind the words says nothing more.
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+}
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self::new(error.to_string())
+        let failure = Self::new(error.to_string());
+        match error {
+            StoreError::Unavailable { .. } => {
+                failure.hint("nothing was changed; try again when the store answers")
+            }
+            StoreError::UnknownOutcome => failure.hint("look whether it is there before you try again"),
+            StoreError::AlreadyExists { .. }
+            | StoreError::NotFound { .. }
+            | StoreError::Refused { .. }
+            | StoreError::Invalid(_)
+            | StoreError::Corrupt { .. }
+            | StoreError::Setup(_) => failure,
+        }
     }
 }
 
@@ -113,7 +134,8 @@ impl Management {
     pub fn api(&self, name: &str) -> Result<&ManagedApi, Failure> {
         let name: ApiName = parse(name, "--api")?;
         self.apis.get(&name).ok_or_else(|| {
-            let known: Vec<String> = self.apis.keys().map(|name| format!("`{name}`")).collect();
+            let mut known: Vec<String> = self.apis.keys().map(|name| format!("`{name}`")).collect();
+            known.sort();
             Failure::new(format!("there is no API called `{name}`")).hint(format!(
                 "the settings have {}",
                 if known.is_empty() { "none".into() } else { known.join(", ") }

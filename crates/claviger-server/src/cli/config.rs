@@ -3,22 +3,36 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use serde_json::json;
+
 use crate::app;
 use crate::config::{Config, in_force};
 use crate::management::Failure;
 
 use super::print;
 
-pub(super) fn show(file: &Path) -> Result<ExitCode, Failure> {
-    let text = in_force(file)?;
-    print::line(text.trim_end());
+pub(super) fn show(file: &Path, json: bool) -> Result<ExitCode, Failure> {
+    let settings = in_force(file)?;
+    let cannot = |error: String| Failure::new(format!("the settings cannot be written out ({error})"));
+    if json {
+        let value = serde_json::to_value(&settings).map_err(|error| cannot(error.to_string()))?;
+        print::value(&value, true);
+    } else {
+        let text = toml::to_string(&settings).map_err(|error| cannot(error.to_string()))?;
+        print::line(text.trim_end());
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn check(file: &Path) -> Result<ExitCode, Failure> {
+pub(super) fn check(file: &Path, json: bool) -> Result<ExitCode, Failure> {
     let (config, source) = Config::load(file)?;
     let served = app::check(&config, &source)?;
+    app::check_serving(&config, &source, &served, false)?;
     let names: Vec<String> = served.iter().map(|served| served.api.name.to_string()).collect();
-    print::line(&format!("`{}` is good: {}", file.display(), names.join(", ")));
+    if json {
+        print::value(&json!({ "file": file.display().to_string(), "apis": names }), true);
+    } else {
+        print::line(&format!("`{}` is good: {}", file.display(), names.join(", ")));
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -15,14 +15,18 @@ use crate::management::Failure;
 use super::{print, serve};
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  claviger demo
+  claviger demo --data /tmp/demo --port-base 9000
+  claviger --config data/demo/demo.toml tenant list --realm synq")]
 pub(crate) struct Demo {
-    /// Where its data is kept
+    /// Where its data is kept; a second start there finds everything as it was left
     #[arg(long, value_name = "DIR", default_value = "data/demo")]
     data: PathBuf,
     /// The first of its ports; 8080 gives 8080 to 8084 and 8099
     #[arg(long, value_name = "N", default_value_t = 8080)]
     port_base: u16,
-    /// Where to write the variables of its tenants and keys; in DIR by default
+    /// Where to write the variables of its tenants and keys, for `sh`; DIR/demo.env by default
     #[arg(long, value_name = "FILE")]
     env_file: Option<PathBuf>,
 }
@@ -31,6 +35,7 @@ impl Demo {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         serve::log_to_standard_error("info", crate::config::LogFormat::Text)?;
         let place = Place { data: self.data, port_base: self.port_base, env_file: self.env_file };
+        let signals = serve::Signals::listen()?;
         let world = World { clock: MachineClock::new(), random: Arc::new(SystemRandom), is_demo: true };
         let demo = Running::start(&place, &world)?;
         let address = |at: usize| demo.app().addresses().get(at).map(ToString::to_string).unwrap_or_default();
@@ -53,7 +58,7 @@ impl Demo {
             print::line(&line);
         }
         print::line("\nCtrl-C ends it.");
-        demo.app().block_on(serve::told_to_stop())?;
+        signals.serve(demo.app());
         demo.stop();
         Ok(ExitCode::SUCCESS)
     }

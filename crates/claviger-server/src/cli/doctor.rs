@@ -1,19 +1,23 @@
 //! `claviger doctor`: looks for what would keep a server from working, and goes on looking after the first find.
 
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use claviger_store::Keyring;
+use rustix::fs::{Access, access};
 use serde_json::{Value, json};
 
 use crate::app;
-use crate::config::Config;
-use crate::management::Failure;
+use crate::config::{Config, Source};
+use crate::management::{Failure, complaint};
 
-use super::print;
+use super::{print, store};
+
+/// How long an upstream may take to accept a connection.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 struct Check {
     what: String,
@@ -22,42 +26,16 @@ struct Check {
 }
 
 pub(super) fn run(file: &Path, json: bool) -> Result<ExitCode, Failure> {
-    let mut checks = Vec::new();
-    let mut check = |what: String, finding: Option<String>| checks.push(Check { what, finding });
-    let config = match Config::load(file) {
+    let settings = format!("settings `{}`", file.display());
+    let checks = match Config::load(file) {
         Ok((config, source)) => {
-            check(
-                format!("settings `{}`", file.display()),
-                app::check(&config, &source).err().map(|failure| said(&failure)),
-            );
-            Some(config)
+            let finding = settings_finding(&config, &source, file).map(|failure| said(&failure));
+            let mut checks = vec![Check { what: settings, finding }];
+            checks.extend(look(&config));
+            checks
         }
-        Err(error) => {
-            check(format!("settings `{}`", file.display()), Some(said(&error.into())));
-            None
-        }
+        Err(error) => vec![Check { what: settings, finding: Some(said(&error.into())) }],
     };
-    if let Some(config) = &config {
-        let keyring = &config.keyring.file;
-        check(
-            format!("keyring `{}`", keyring.display()),
-            if keyring.exists() { Keyring::load(keyring).err().map(|error| error.to_string()) } else { None },
-        );
-        if let Some(database) = config.store.url.sqlite_path() {
-            check(format!("data directory of `{}`", database.display()), directory_finding(database));
-            let running = std::os::unix::net::UnixStream::connect(
-                database.parent().unwrap_or(Path::new(".")).join("control.sock"),
-            );
-            if running.is_err() {
-                for listener in &config.listener {
-                    check(format!("port of {}", listener.address), port_finding(listener.address));
-                }
-            }
-        }
-        for api in &config.api {
-            check(format!("upstream of `{}`: {}", api.name, api.upstream), upstream_finding(&api.upstream));
-        }
-    }
     let found = checks.iter().filter(|check| check.finding.is_some()).count();
     if json {
         let rows: Vec<Value> =
@@ -74,11 +52,59 @@ pub(super) fn run(file: &Path, json: bool) -> Result<ExitCode, Failure> {
     Ok(if found == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+fn settings_finding(config: &Config, source: &Source, file: &Path) -> Option<Failure> {
+    // Only the demonstration makes a file of this name, and only it may have a development certificate.
+    let is_demo = file.file_name().is_some_and(|name| name == crate::demo::SETTINGS);
+    let served = match app::check(config, source) {
+        Ok(served) => served,
+        Err(failure) => return Some(failure),
+    };
+    app::check_serving(config, source, &served, is_demo).err()
+}
+
+/// Everything but the settings themselves.
+fn look(config: &Config) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let mut check = |what: String, finding: Option<String>| checks.push(Check { what, finding });
+    let database = config.store.url.sqlite_path();
+    let is_served = database.is_some_and(crate::control::is_served);
+    check(format!("keyring `{}`", config.keyring.file.display()), keyring_finding(config));
+    if let Some(database) = database {
+        check(format!("data directory of `{}`", database.display()), directory_finding(database));
+    }
+    if is_served {
+        check("a server is running on this data".into(), None);
+    } else {
+        // A store that is not there is made at the first start.
+        if database.is_none_or(Path::exists) && config.keyring.file.exists() {
+            let finding = store::check(config).err().map(|failure| said(&failure));
+            check(format!("store `{}`", config.store.url.shown()), finding);
+        }
+        let addresses = config.listener.iter().map(|listener| listener.address);
+        for address in addresses.chain([config.ops.address]) {
+            check(format!("port of `{address}`"), port_finding(address));
+        }
+    }
+    for api in &config.api {
+        check(format!("upstream of `{}`: `{}`", api.name, api.upstream), upstream_finding(&api.upstream));
+    }
+    checks
+}
+
 fn said(failure: &Failure) -> String {
     match &failure.hint {
         Some(hint) => format!("{} ({hint})", failure.what),
         None => failure.what.clone(),
     }
+}
+
+fn keyring_finding(config: &Config) -> Option<String> {
+    let file = &config.keyring.file;
+    if file.exists() {
+        return Keyring::load(file).err().map(|error| error.to_string());
+    }
+    let is_new = config.store.url.sqlite_path().is_none_or(|database| !database.exists());
+    (!is_new).then(|| "it is missing, and the store is not new (put it back from its copy)".to_owned())
 }
 
 fn directory_finding(database: &Path) -> Option<String> {
@@ -88,25 +114,34 @@ fn directory_finding(database: &Path) -> Option<String> {
     };
     match std::fs::metadata(directory) {
         Ok(metadata) if metadata.permissions().mode() & 0o077 != 0 => {
-            Some("others than its owner can look into it; `chmod 700` it".into())
+            return Some("others than its owner can look into it (`chmod 700` it)".into());
         }
-        Ok(metadata) if metadata.permissions().readonly() => Some("it cannot be written to".into()),
-        // One that is not there is made at the first start.
-        _ => None,
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Some(complaint(&error)),
+    }
+    // One that is not there is made at the first start, in the nearest that is.
+    let here: PathBuf = directory.ancestors().find(|above| above.exists()).unwrap_or(Path::new(".")).into();
+    match access(&here, Access::WRITE_OK) {
+        Ok(()) => None,
+        Err(error) => {
+            Some(format!("`{}` cannot be written to ({})", here.display(), complaint(&error.into())))
+        }
     }
 }
 
-fn port_finding(address: std::net::SocketAddr) -> Option<String> {
+fn port_finding(address: SocketAddr) -> Option<String> {
     std::net::TcpListener::bind(address)
         .err()
-        .map(|error| format!("it cannot be listened on ({})", error.kind()))
+        .map(|error| format!("it cannot be listened on ({})", complaint(&error)))
 }
 
 fn upstream_finding(url: &str) -> Option<String> {
+    let no_answer = |error: std::io::Error| format!("it does not answer ({})", complaint(&error));
     if let Some(path) = url.strip_prefix("unix:") {
-        let error = std::os::unix::net::UnixStream::connect(path).err()?;
-        return Some(format!("it does not answer ({})", error.kind()));
+        return std::os::unix::net::UnixStream::connect(path).err().map(no_answer);
     }
+    // An address that is none is the settings' finding.
     let uri: http::Uri = url.parse().ok()?;
     let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
     let addresses = match (uri.host()?.trim_matches(['[', ']']), port).to_socket_addrs() {
@@ -115,10 +150,10 @@ fn upstream_finding(url: &str) -> Option<String> {
     };
     let mut last = None;
     for address in addresses {
-        match TcpStream::connect_timeout(&address, Duration::from_secs(3)) {
+        match TcpStream::connect_timeout(&address, PATIENCE) {
             Ok(_) => return None,
-            Err(error) => last = Some(error.kind()),
+            Err(error) => last = Some(error),
         }
     }
-    Some(format!("it does not answer ({})", last.map_or_else(String::new, |kind| kind.to_string())))
+    Some(last.map_or_else(|| "its name has no address".to_owned(), no_answer))
 }

@@ -1,6 +1,6 @@
 //! `claviger explain`.
 
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,13 +13,23 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::management::{Failure, Management, parse};
+use crate::management::{Failure, Management, complaint, parse};
 
 use super::print;
 
 /// The credential is read from standard input or a file: what stands on a command line stands in its history
 /// and in the list of processes.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "The credential is read from standard input or a file, never from the command line, which others can see.
+
+Examples:
+  echo \"$SYNQ_TOKEN\" | claviger explain --host synq.localhost --path /api/v1/products
+  claviger explain --credential-file key.txt --host api.example.com --method DELETE --path /orders/7
+  claviger explain --no-credential --host api.example.com --path /orders --header 'X-Tenant-ID: ID'
+
+It exits with 0 whether the request would be let in or refused; `--json` has `allowed`."
+)]
 pub(crate) struct Explain {
     /// Read the credential from this file instead of standard input
     #[arg(long, value_name = "FILE")]
@@ -33,10 +43,10 @@ pub(crate) struct Explain {
     /// The API's host
     #[arg(long)]
     host: String,
-    /// The path and query
+    /// The path and query, beginning with `/`
     #[arg(long)]
     path: String,
-    /// A header, `Name: value`; any number
+    /// A further header, `Name: value`; may be repeated
     #[arg(long = "header", value_name = "HEADER")]
     headers: Vec<String>,
     /// Where the request comes from
@@ -105,13 +115,23 @@ impl Explain {
         match &self.credential_file {
             Some(file) => {
                 let mut source = std::fs::File::open(file).map_err(|error| {
-                    Failure::new(format!("cannot read `{}` ({})", file.display(), error.kind()))
+                    Failure::new(format!("cannot read `{}` ({})", file.display(), complaint(&error)))
                 })?;
                 source.read_to_string(&mut text)
             }
-            None => std::io::stdin().read_to_string(&mut text),
+            None => {
+                let mut input = std::io::stdin();
+                if input.is_terminal() {
+                    print::note("paste the credential, then press Enter and Ctrl-D");
+                }
+                input.read_to_string(&mut text)
+            }
         }
-        .map_err(|error| Failure::new(format!("cannot read the credential ({})", error.kind())))?;
+        .map_err(|error| Failure::new(format!("cannot read the credential ({})", complaint(&error))))?;
+        if text.trim().is_empty() {
+            return Err(Failure::new("there is no credential in what was read")
+                .hint("say `--no-credential` to ask without one"));
+        }
         Ok(Zeroizing::new(text.trim().to_owned()))
     }
 }
@@ -121,11 +141,15 @@ impl Question {
         let host = self.host.split(':').next().unwrap_or_default().to_ascii_lowercase();
         let named = management.apis.values().find(|api| api.hosts.contains(&host));
         let api = named.ok_or_else(|| {
-            let known: Vec<String> = management.apis.values().flat_map(|api| api.hosts.clone()).collect();
+            let mut known: Vec<String> = management.apis.values().flat_map(|api| api.hosts.clone()).collect();
+            known.sort();
             Failure::new(format!("no API answers to `{host}`: a request would be refused with 421"))
                 .hint(format!("the hosts are {}", known.join(", ")))
         })?;
         let method: Method = parse(&self.method, "--method")?;
+        if !self.path.starts_with('/') {
+            return Err(Failure::new(format!("`--path {}` does not begin with `/`", self.path)));
+        }
         let uri: Uri = parse(&self.path, "--path")?;
         let headers = self.headers()?;
         let mut told = Explanation::default();

@@ -23,6 +23,12 @@ pub(crate) struct Which {
     key: String,
 }
 
+pub(super) const EXAMPLES: &str = "Examples:
+  claviger key create --tenant ID --org ID --name reports --scope \"orders:read leads:read\"
+  claviger key create --tenant ID --org ID --name office --scope write --networks 203.0.113.0/24
+  claviger key rotate --tenant ID key_1f… --grace-seconds 3600
+  claviger key revoke --tenant ID key_1f…";
+
 #[derive(Debug, Subcommand, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum KeyCommand {
@@ -34,13 +40,13 @@ pub(crate) enum KeyCommand {
         /// What to call it
         #[arg(long)]
         name: String,
-        /// What it may do: read, write or admin, or `orders:write leads:read`
+        /// What it may do: `read`, `write` or `admin` of everything, or of resources: `orders:write leads:read`
         #[arg(long, default_value = "read")]
         scope: String,
         /// live or test
         #[arg(long, default_value = "live")]
         environment: Environment,
-        /// When it ends (RFC 3339)
+        /// When it ends, such as 2030-01-31T12:00:00Z; never by default
         #[arg(long, value_name = "TIME")]
         expires_at: Option<String>,
         /// Networks it may be used from, such as 203.0.113.0/24; any by default
@@ -130,7 +136,13 @@ impl KeyCommand {
                     }
                 };
                 let expires_at = expires_at
-                    .map(|time| parse::<jiff::Timestamp>(&time, "--expires-at"))
+                    .map(|time| {
+                        let parsed = time.parse::<jiff::Timestamp>();
+                        parsed.map_err(|_| {
+                            Failure::new(format!("`--expires-at {time}` is no time"))
+                                .hint("write it as RFC 3339 does, such as 2030-01-31T12:00:00Z")
+                        })
+                    })
                     .transpose()?
                     .map(|time| claviger::clock::UnixMillis(time.as_millisecond()));
                 let networks = networks

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use claviger::directory::MemberState;
-use claviger::id::{AccountId, OrgId};
+use claviger::id::{AccountId, OrgId, RoleName};
 use claviger_store::Email;
 use claviger_store::members::MemberView;
 use claviger_store::tenant_store::TenantStore;
@@ -24,6 +24,11 @@ pub(crate) struct Who {
     pub(crate) email: String,
 }
 
+pub(super) const EXAMPLES: &str = "Examples:
+  claviger member add --tenant ID --org ID --email ada@acme.example --role EDITOR
+  claviger member role --tenant ID --org ID --email ada@acme.example --role VIEWER
+  claviger member revoke-tokens --tenant ID --org ID --email ada@acme.example";
+
 #[derive(Debug, Subcommand, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum MemberCommand {
@@ -32,7 +37,7 @@ pub(crate) enum MemberCommand {
         #[command(flatten)]
         #[serde(flatten)]
         who: Who,
-        /// The role there
+        /// The role there, one of those the settings of its API name
         #[arg(long)]
         role: String,
         /// Leave it to the person to accept
@@ -99,13 +104,37 @@ pub(super) async fn find(
     Ok((store, org, account))
 }
 
+/// The role of that name, if an API of the tenant's realm has it: one that none has would allow nothing.
+async fn known_role(management: &Management, store: &TenantStore, name: &str) -> Result<RoleName, Failure> {
+    let role: RoleName = parse(name, "--role")?;
+    let realm = store.tenant_view().await?.realm;
+    let mut known: Vec<&RoleName> = management
+        .apis
+        .values()
+        .filter(|api| api.api.realm == realm)
+        .flat_map(|api| api.api.roles.iter().map(|(name, _)| name))
+        .collect();
+    if known.iter().any(|known| known.matches(role.as_str())) {
+        return Ok(role);
+    }
+    known.sort_by_key(|name| name.as_str());
+    known.dedup();
+    let names: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+    Err(Failure::new(format!("no API of realm `{realm}` has a role `{role}`")).hint(if names.is_empty() {
+        "name roles and what they allow under `[api.roles]` in the settings".to_owned()
+    } else {
+        format!("its roles are {}", names.join(", "))
+    }))
+}
+
 impl MemberCommand {
     pub(super) async fn run(self, management: &Management) -> Result<Value, Failure> {
         match self {
             Self::Add { who, role, invited } => {
                 let store = management.tenant(&who.org.tenant.tenant)?;
                 let state = if invited { MemberState::Invited } else { MemberState::Active };
-                let (email, role) = (parse(&who.email, "--email")?, parse(&role, "--role")?);
+                let email = parse(&who.email, "--email")?;
+                let role = known_role(management, &store, &role).await?;
                 Ok(view(&store.member_add(org(&who.org.org)?, &email, &role, state).await?))
             }
             Self::List(of) => {
@@ -118,7 +147,8 @@ impl MemberCommand {
             }
             Self::Role { who, role } => {
                 let (store, org, account) = find(management, &who).await?;
-                store.member_update_role(org, account, &parse(&role, "--role")?).await?;
+                let role = known_role(management, &store, &role).await?;
+                store.member_update_role(org, account, &role).await?;
                 Ok(view(&store.member_view(org, account).await?))
             }
             Self::Suspend(who) => {

@@ -29,6 +29,9 @@ use crate::management::{Failure, Management};
 
 pub(crate) use user_token::user_token_text;
 
+/// The heading of the options that every command has.
+const EVERYWHERE: &str = "Options of every command";
+
 /// The front door of a multi-tenant API.
 #[derive(Debug, Parser)]
 #[command(
@@ -37,17 +40,22 @@ pub(crate) use user_token::user_token_text;
     about = "The front door of a multi-tenant API",
     long_about = "The front door of a multi-tenant API: knows its tenants and lets in who belongs.\n\n\
         Begin with `claviger demo`, or write a settings file (`examples/` has three), then:\n  \
+        claviger --config FILE check-config\n  \
         claviger --config FILE tenant create --realm REALM --name NAME --owner-email ADDRESS\n  \
         claviger --config FILE key create --tenant ID --org ID --name NAME --scope read\n  \
-        claviger --config FILE serve",
+        claviger --config FILE serve\n\n\
+        A command takes effect before it returns, whether a server runs on the same data or not.",
+    after_long_help = "Exit codes: 0 done, 1 failed, 2 the command line is wrong.\n\n\
+        CLAVIGER_STORE_URL and CLAVIGER_STORE_OWNER_URL stand in place of `store.url` and `store.owner_url`, so \
+        that their passwords need stand in no file.",
     disable_help_subcommand = true
 )]
 struct Program {
     /// The settings file
-    #[arg(long, global = true, value_name = "FILE", default_value = "claviger.toml")]
+    #[arg(long, global = true, value_name = "FILE", default_value = "claviger.toml", help_heading = EVERYWHERE)]
     config: PathBuf,
-    /// Print JSON, for programs
-    #[arg(long, global = true)]
+    /// Print what is listed or shown as JSON, for programs
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     json: bool,
     #[command(subcommand)]
     command: Command,
@@ -56,33 +64,41 @@ struct Program {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve the APIs of the settings file
+    ///
+    /// Logs go to standard error, the access log where `log.access` says. SIGTERM and SIGINT end it once requests
+    /// under way are done, or after `server.drain_seconds`. SIGHUP has the access log opened anew, for whoever has
+    /// moved the file away; settings are read at the next start.
     Serve,
     /// Serve the three example systems with data of their own, for trying out
     Demo(demo::Demo),
     /// Print the settings in force, defaults included and passwords hidden
+    ///
+    /// Every setting is explained in `config.default.toml`, whose values these are where your file has none.
     Config,
     /// Read the settings and say whether a server would start with them
+    ///
+    /// Reads the files they name too, but touches neither store nor ports: `doctor` does.
     CheckConfig,
     /// Prepare and check the store
     #[command(subcommand)]
     Store(store::StoreCommand),
     /// Customers: isolated workspaces
-    #[command(subcommand)]
+    #[command(subcommand, after_help = tenant::EXAMPLES)]
     Tenant(tenant::TenantCommand),
     /// Organizations within a tenant
     #[command(subcommand)]
     Org(org::OrgCommand),
     /// People in organizations, and their roles
-    #[command(subcommand)]
+    #[command(subcommand, after_help = member::EXAMPLES)]
     Member(member::MemberCommand),
     /// API keys
-    #[command(subcommand)]
+    #[command(subcommand, after_help = key::EXAMPLES)]
     Key(key::KeyCommand),
     /// Identity tokens
-    #[command(subcommand)]
+    #[command(subcommand, after_help = token::EXAMPLES)]
     Token(token::TokenCommand),
     /// User tokens, signed with each user's own secret
-    #[command(subcommand)]
+    #[command(subcommand, after_help = user_token::EXAMPLES)]
     UserToken(user_token::UserTokenCommand),
     /// Peppers and encryption keys
     #[command(subcommand)]
@@ -90,6 +106,9 @@ enum Command {
     /// Say, step by step, why a request would be let in or refused
     Explain(explain::Explain),
     /// Look for what would keep a server from working
+    ///
+    /// Settings, keyring, data directory, store, ports and upstreams. Goes on after the first find, and exits with 1
+    /// if there was any.
     Doctor,
 }
 
@@ -168,8 +187,8 @@ fn run(program: Program) -> Result<ExitCode, Failure> {
     let request = match command {
         Command::Serve => return serve::serve(&config),
         Command::Demo(demo) => return demo.run(),
-        Command::Config => return config::show(&config),
-        Command::CheckConfig => return config::check(&config),
+        Command::Config => return config::show(&config, json),
+        Command::CheckConfig => return config::check(&config, json),
         Command::Store(command) => return command.run(&config, json),
         Command::Keyring(command) => return command.run(&config, json),
         Command::Doctor => return doctor::run(&config, json),

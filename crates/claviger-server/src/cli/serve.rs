@@ -5,35 +5,63 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use claviger::random::SystemRandom;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::app::{App, World};
 use crate::clock::MachineClock;
 use crate::config::{Config, LogFormat};
-use crate::management::Failure;
+use crate::management::{Failure, complaint};
 
 pub(super) fn serve(file: &Path) -> Result<ExitCode, Failure> {
     let (config, source) = Config::load(file)?;
     log_to_standard_error(&config.log.filter, config.log.format)?;
+    let signals = Signals::listen()?;
     let world = World { clock: MachineClock::new(), random: Arc::new(SystemRandom), is_demo: false };
     let app = App::start(&config, &source, &world)?;
-    app.block_on(told_to_stop())?;
-    tracing::info!("stopping: finishing what is under way");
+    signals.serve(&app);
     app.stop();
     Ok(ExitCode::SUCCESS)
 }
 
-/// Waits for SIGTERM or SIGINT.
-pub(super) async fn told_to_stop() -> Result<(), Failure> {
-    let listen =
-        |kind| signal(kind).map_err(|error| Failure::new(format!("signals cannot be heard ({error})")));
-    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// The signals a server listens to, from before it starts: none kills it half-way.
+pub(super) struct Signals {
+    runtime: tokio::runtime::Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    pub(super) fn listen() -> Result<Self, Failure> {
+        let cannot =
+            |error: std::io::Error| Failure::new(format!("signals cannot be heard ({})", complaint(&error)));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
+        let guard = runtime.enter();
+        let listen = |kind| signal(kind).map_err(cannot);
+        let (terminate, interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+        let hang_up = listen(SignalKind::hangup())?;
+        drop(guard);
+        Ok(Self { runtime, terminate, interrupt, hang_up })
     }
-    Ok(())
+
+    /// Serves until SIGTERM or SIGINT. SIGHUP, which a rotation of logs sends, has the access log opened anew and
+    /// changes nothing else.
+    pub(super) fn serve(mut self, app: &App) {
+        self.runtime.block_on(async {
+            loop {
+                tokio::select! {
+                    _ = self.terminate.recv() => break,
+                    _ = self.interrupt.recv() => break,
+                    _ = self.hang_up.recv() => {
+                        app.reopen_access_log();
+                        tracing::info!("opening the access log anew; settings are read at the next start");
+                    }
+                }
+            }
+        });
+        tracing::info!("stopping: finishing what is under way");
+    }
 }
 
 pub(super) fn log_to_standard_error(filter: &str, format: LogFormat) -> Result<(), Failure> {

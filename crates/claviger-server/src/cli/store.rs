@@ -8,11 +8,12 @@ use clap::Subcommand;
 use claviger::random::SystemRandom;
 use claviger_store::{Keyring, Store};
 use serde_json::json;
+use tokio::runtime::Runtime;
 
-use crate::app::store_settings;
+use crate::app::{cannot_open, store_settings};
 use crate::clock::MachineClock;
 use crate::config::Config;
-use crate::management::Failure;
+use crate::management::{Failure, complaint};
 
 use super::print;
 
@@ -21,17 +22,14 @@ pub(crate) enum StoreCommand {
     /// Make the roles and tables of a PostgreSQL store, as `store.owner_url`
     Prepare,
     /// Open the store as a server would, check its walls and its keyring, and close it
+    ///
+    /// An embedded store that a server has open is checked by that server, when it starts.
     Check,
 }
 
 impl StoreCommand {
     pub(super) fn run(self, file: &Path, json: bool) -> Result<ExitCode, Failure> {
         let (config, _) = Config::load(file)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .map_err(|error| Failure::new(format!("no runtime could be made ({})", error.kind())))?;
         let value = match self {
             Self::Prepare => {
                 if config.store.url.sqlite_path().is_some() {
@@ -41,19 +39,40 @@ impl StoreCommand {
                     Failure::new("`store.owner_url` is not set")
                         .hint("give it as CLAVIGER_STORE_OWNER_URL, so that its password stands in no file")
                 })?;
-                runtime.block_on(Store::prepare(owner.expose(), &store_settings(&config)))?;
+                runtime()?.block_on(Store::prepare(owner.expose(), &store_settings(&config)))?;
                 json!({ "store": config.store.url.shown(), "state": "prepared" })
             }
             Self::Check => {
-                let keyring = Keyring::load(&config.keyring.file)?;
-                let settings = store_settings(&config);
-                let opened = Store::open(&settings, keyring, MachineClock::new(), Arc::new(SystemRandom));
-                let store = runtime.block_on(opened)?;
-                runtime.block_on(store.close());
+                check(&config)?;
                 json!({ "store": config.store.url.shown(), "walls": "standing", "keyring": "the store's own" })
             }
         };
         print::value(&value, json);
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Opens the store, which checks it, and closes it again. Makes none.
+pub(super) fn check(config: &Config) -> Result<(), Failure> {
+    if let Some(file) = config.store.url.sqlite_path()
+        && !file.exists()
+    {
+        return Err(Failure::new(format!("there is no store `{}` yet", config.store.url.shown()))
+            .hint("the first `claviger serve`, or the first command that changes something, makes it"));
+    }
+    let keyring = Keyring::load(&config.keyring.file)?;
+    let settings = store_settings(config);
+    let runtime = runtime()?;
+    let opened = Store::open(&settings, keyring, MachineClock::new(), Arc::new(SystemRandom));
+    let store = runtime.block_on(opened).map_err(|error| cannot_open(config, error))?;
+    runtime.block_on(store.close());
+    Ok(())
+}
+
+fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("no runtime could be made ({})", complaint(&error))))
 }

@@ -1,6 +1,7 @@
 //! `claviger tenant`.
 
 use clap::Subcommand;
+use claviger::id::{PlanName, RealmName};
 use claviger_store::tenants::{NewTenant, TenantUpdate, TenantView};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -8,6 +9,11 @@ use serde_json::{Value, json};
 use crate::management::{Failure, Management, parse, shown};
 
 use super::InTenant;
+
+pub(super) const EXAMPLES: &str = "Examples:
+  claviger tenant create --realm orders --name Acme --owner-email owner@acme.example
+  claviger tenant list --realm orders
+  claviger tenant update --tenant ID --plan Pro --require-identity-headers true";
 
 #[derive(Debug, Subcommand, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -46,7 +52,7 @@ pub(crate) enum TenantCommand {
         /// Its new name
         #[arg(long)]
         name: Option<String>,
-        /// Its new plan
+        /// Its new plan, one of those the settings of its API name
         #[arg(long)]
         plan: Option<String>,
         /// Whether every request has to carry the tenant and organization headers
@@ -75,6 +81,32 @@ fn view(tenant: &TenantView) -> Value {
     })
 }
 
+/// The realm of that name, if the store has it.
+async fn known_realm(management: &Management, name: &str) -> Result<RealmName, Failure> {
+    let realm: RealmName = parse(name, "--realm")?;
+    let known = management.operator().realm_list().await?;
+    if known.contains(&realm) {
+        return Ok(realm);
+    }
+    Err(Failure::new(format!("there is no realm `{realm}`"))
+        .hint(format!("the realms are {}", names(&known))))
+}
+
+/// The plan of that name, if the realm has it.
+async fn known_plan(management: &Management, realm: &RealmName, name: &str) -> Result<PlanName, Failure> {
+    let plan: PlanName = parse(name, "--plan")?;
+    let known = management.operator().plan_list(realm).await?;
+    if known.contains(&plan) {
+        return Ok(plan);
+    }
+    Err(Failure::new(format!("the realm `{realm}` has no plan `{plan}`"))
+        .hint(format!("its plans are {}; the settings of its APIs name them", names(&known))))
+}
+
+fn names(known: &[impl ToString]) -> String {
+    known.iter().map(|name| format!("`{}`", name.to_string())).collect::<Vec<_>>().join(", ")
+}
+
 impl TenantCommand {
     pub(super) async fn run(self, management: &Management) -> Result<Value, Failure> {
         match self {
@@ -82,7 +114,7 @@ impl TenantCommand {
                 let realm = parse(&realm, "--realm")?;
                 let first = management.api_of_realm(&realm).and_then(|api| api.plans.first().cloned());
                 let plan = match (plan, first) {
-                    (Some(plan), _) => parse(&plan, "--plan")?,
+                    (Some(plan), _) => known_plan(management, &realm, &plan).await?,
                     (None, Some(first)) => first,
                     (None, None) => {
                         return Err(Failure::new(format!("no API of the settings is of realm `{realm}`"))
@@ -109,7 +141,7 @@ impl TenantCommand {
                 }))
             }
             Self::List { realm } => {
-                let realm = parse(&realm, "--realm")?;
+                let realm = known_realm(management, &realm).await?;
                 let (mut found, mut after): (Vec<Value>, Option<TenantView>) = (Vec::new(), None);
                 loop {
                     let page = management.operator().tenant_list(&realm, after.as_ref(), 200).await?;
@@ -122,9 +154,16 @@ impl TenantCommand {
             }
             Self::View(tenant) => Ok(view(&management.tenant(&tenant.tenant)?.tenant_view().await?)),
             Self::Update { tenant, name, plan, require_identity_headers } => {
-                let plan = plan.map(|plan| parse(&plan, "--plan")).transpose()?;
+                let store = management.tenant(&tenant.tenant)?;
+                let plan = match plan {
+                    None => None,
+                    Some(plan) => {
+                        let realm = store.tenant_view().await?.realm;
+                        Some(known_plan(management, &realm, &plan).await?)
+                    }
+                };
                 let update = TenantUpdate { name, plan, requires_identity_headers: require_identity_headers };
-                Ok(view(&management.tenant(&tenant.tenant)?.tenant_update(update).await?))
+                Ok(view(&store.tenant_update(update).await?))
             }
             Self::Suspend(tenant) => {
                 let store = management.tenant(&tenant.tenant)?;

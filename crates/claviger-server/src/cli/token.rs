@@ -12,10 +12,18 @@ use crate::management::{Failure, Management, parse};
 use super::InTenant;
 use super::member::{Who, find};
 
+pub(super) const EXAMPLES: &str = "Examples:
+  claviger token issue --api orders --tenant ID --org ID --email ada@acme.example
+  claviger token revoke --tenant ID --session ID
+  claviger token rotate-key --realm orders --step next        publishes a key
+  claviger token rotate-key --realm orders --step activate    lets it sign, once everybody has fetched it";
+
 #[derive(Debug, Subcommand, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum TokenCommand {
-    /// Begin a session for a member and print its token, which lives for an hour
+    /// Begin a session for a member and print its token
+    ///
+    /// The token lives as long as the API's `token_lifetime_seconds` says; it ends with its session at the latest.
     Issue {
         /// The API it is for
         #[arg(long)]
@@ -50,11 +58,11 @@ pub(crate) enum TokenCommand {
         /// The realm
         #[arg(long)]
         realm: String,
-        /// What to do: next, activate, or drop
-        #[arg(long, value_name = "STEP")]
+        /// What to do
+        #[arg(long, value_name = "STEP", value_parser = ["next", "activate", "drop"])]
         step: String,
-        /// The key to drop
-        #[arg(long, value_name = "KID")]
+        /// The key to drop, with `--step drop`
+        #[arg(long, value_name = "KID", required_if_eq("step", "drop"))]
         kid: Option<String>,
     },
 }

@@ -20,6 +20,10 @@ pub(crate) struct Whose {
     who: Who,
 }
 
+pub(super) const EXAMPLES: &str = "Examples:
+  claviger user-token issue --api syncello --tenant ID --org ID --email ada@acme.example
+  claviger user-token regenerate --api syncello --tenant ID --org ID --email ada@acme.example";
+
 #[derive(Debug, Subcommand, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum UserTokenCommand {

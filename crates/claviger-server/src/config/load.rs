@@ -1,12 +1,14 @@
 //! From a file to settings, or to an error that says where and what to do.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
-use super::Config;
+use super::{Config, StoreUrl};
+use crate::management::complaint;
 
 /// Every setting and its default.
 pub(super) const DEFAULTS: &str = include_str!("config.default.toml");
@@ -24,7 +26,7 @@ const LISTS: [&[&str]; 6] = [
 /// A setting that cannot be used: which, where, why, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
-    /// The file, as it was named.
+    /// The file, as it was named; empty if the setting is not from the file.
     pub file: PathBuf,
     /// The line, counted from 1, where it is known.
     pub line: Option<usize>,
@@ -36,7 +38,10 @@ pub struct ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} in `{}`", self.what, self.file.display())?;
+        f.write_str(&self.what)?;
+        if !self.file.as_os_str().is_empty() {
+            write!(f, " in `{}`", self.file.display())?;
+        }
         if let Some(line) = self.line {
             write!(f, ", line {line}")?;
         }
@@ -48,6 +53,11 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+/// Settings that the environment has in place of the file, as they may hold passwords: the variable, and the name
+/// within `[store]`.
+const FROM_ENVIRONMENT: [(&str, &str); 2] =
+    [("CLAVIGER_STORE_URL", "url"), ("CLAVIGER_STORE_OWNER_URL", "owner_url")];
 
 /// A file's text and the places in it.
 #[derive(Debug)]
@@ -61,6 +71,11 @@ impl Source {
     pub fn error(&self, path: &str, what: impl Into<String>) -> ConfigError {
         let line = self.line_of(path);
         ConfigError { file: self.file.clone(), line, what: format!("`{path}`: {}", what.into()), hint: None }
+    }
+
+    /// The file, as it was named.
+    pub fn file(&self) -> &Path {
+        &self.file
     }
 
     fn line_at(&self, offset: usize) -> usize {
@@ -97,7 +112,8 @@ impl Source {
 }
 
 impl Config {
-    /// Reads the settings in `file`.
+    /// Reads the settings in `file`. `CLAVIGER_STORE_URL` and `CLAVIGER_STORE_OWNER_URL`, where they are set and
+    /// not empty, stand in place of `store.url` and `store.owner_url`.
     ///
     /// # Errors
     /// If the file cannot be read, is not TOML, or has a setting that is unknown or ill-typed.
@@ -105,10 +121,14 @@ impl Config {
         let text = std::fs::read_to_string(file).map_err(|error| ConfigError {
             file: file.to_owned(),
             line: None,
-            what: format!("cannot read the settings ({error})"),
+            what: format!("cannot read the settings ({})", complaint(&error)),
             hint: Some("name your file with `--config FILE`; `examples/` has three to begin with".into()),
         })?;
-        Self::parse(file, text)
+        let (mut config, source) = Self::parse(file, text)?;
+        #[expect(clippy::disallowed_methods, reason = "this is where settings are read")]
+        let from_environment = |variable: &str| std::env::var_os(variable);
+        config.store.take_from_environment(from_environment)?;
+        Ok((config, source))
     }
 
     /// Reads settings from a text; `file` is what errors call it.
@@ -130,6 +150,31 @@ impl Config {
             explain(&source, &path, error.inner().message())
         })?;
         Ok((config, source))
+    }
+}
+
+impl super::Store {
+    fn take_from_environment(
+        &mut self,
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<(), ConfigError> {
+        for (name, setting) in FROM_ENVIRONMENT {
+            let Some(text) = variable(name).filter(|text| !text.is_empty()) else { continue };
+            // What is wrong is said without the text, which may hold a password.
+            let url =
+                text.into_string().map_err(|_| "it is not UTF-8".to_owned()).and_then(StoreUrl::try_from);
+            let url = url.map_err(|what| ConfigError {
+                file: PathBuf::new(),
+                line: None,
+                what: format!("the environment variable `{name}` cannot be used: {what}"),
+                hint: Some(format!("it stands in place of `store.{setting}`; unset it, or set it right")),
+            })?;
+            match setting {
+                "owner_url" => self.owner_url = Some(url),
+                _ => self.url = url,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -191,7 +236,7 @@ fn merge_tables(path: &mut Vec<String>, default: &Value, own: &Value) -> Value {
 /// Turns a type error into words that name the setting, the line, and the nearest known name.
 fn explain(source: &Source, path: &str, message: &str) -> ConfigError {
     let Some(rest) = message.strip_prefix("unknown field `") else {
-        return source.error(path, message.trim_end());
+        return source.error(path, plainly(message.trim_end()));
     };
     let (name, rest) = rest.split_once('`').unwrap_or((rest, ""));
     // Depending on where the error arose, the path does or does not end in the unknown name.
@@ -220,15 +265,35 @@ fn explain(source: &Source, path: &str, message: &str) -> ConfigError {
     }
 }
 
+/// A complaint of the types, in words for people who do not know them.
+fn plainly(message: &str) -> String {
+    if message == "invalid socket address syntax" {
+        return "write an address and a port, such as `127.0.0.1:8080`".into();
+    }
+    let plain = message.rsplit_once("expected ").and_then(|(before, wanted)| {
+        let wanted = match wanted {
+            "usize" | "u64" | "u32" => "a whole number, 0 or more",
+            "i64" => "a whole number",
+            "a boolean" => "`true` or `false`",
+            "a string" => "a text in quotes",
+            "a sequence" => "a list in brackets",
+            _ if wanted.starts_with("struct ") || wanted == "a map" => "a table",
+            _ => return None,
+        };
+        Some(format!("{before}expected {wanted}"))
+    });
+    plain.unwrap_or_else(|| message.to_owned())
+}
+
 fn without_indices(path: &str) -> String {
     path.split('.').map(|step| step.split('[').next().unwrap_or(step)).collect::<Vec<_>>().join(".")
 }
 
-/// What is in force, as TOML: the defaults with the user's settings over them, passwords hidden.
+/// What is in force: the defaults with the user's settings over them, passwords hidden.
 ///
 /// # Errors
 /// As [`Config::load`].
-pub fn in_force(file: &Path) -> Result<String, ConfigError> {
+pub fn in_force(file: &Path) -> Result<Table, ConfigError> {
     let (config, source) = Config::load(file)?;
     let own = follow_likes(&source, source.text.parse().unwrap_or_default())?;
     let mut merged = merge(&mut Vec::new(), &defaults(), Some(&Value::Table(own)));
@@ -238,8 +303,10 @@ pub fn in_force(file: &Path) -> Result<String, ConfigError> {
             store.insert(name.to_owned(), Value::String(url.shown()));
         }
     }
-    toml::to_string(&merged)
-        .map_err(|error| source.error("", format!("the settings cannot be written out ({error})")))
+    match merged {
+        Value::Table(table) => Ok(table),
+        _ => Ok(Table::new()),
+    }
 }
 
 #[cfg(test)]
@@ -300,6 +367,8 @@ mod tests {
             assert!(error.contains(&format!("line {line}")), "{error}");
         }
         assert!(error("a = = 3").contains("not valid TOML"), "{}", error("a = = 3"));
+        let error = error("[server]\ncores = -1\n");
+        assert!(error.contains("expected a whole number, 0 or more in `claviger.toml`, line 2"), "{error}");
     }
 
     #[test]
@@ -316,8 +385,37 @@ mod tests {
 
     #[test]
     fn passwords_are_hidden() {
-        let url: super::super::StoreUrl = "postgres://rt:hun@ter2@db/claviger".parse().unwrap();
-        assert_eq!(url.shown(), "postgres://rt:***@db/claviger");
-        assert!(!format!("{url:?}").contains("ter2"));
+        for (url, shown) in [
+            ("postgres://rt:hun@ter2@db/claviger", "postgres://rt:***@db/claviger"),
+            ("postgres://db/claviger?user=rt&password=hunter2", "postgres://db/claviger?***"),
+            ("postgresql://rt@db/claviger", "postgresql://rt@db/claviger"),
+        ] {
+            let url: StoreUrl = url.parse().unwrap();
+            assert_eq!(url.shown(), shown);
+            assert!(!format!("{url:?}").contains("ter2"));
+        }
+    }
+
+    #[test]
+    fn the_environment_stands_in_place_of_the_stores_addresses() {
+        let parsed = || Config::parse(Path::new("claviger.toml"), "[store]\nurl = \"sqlite:a\"\n".into());
+        let (mut config, _) = parsed().unwrap();
+        let set = |name: &str| match name {
+            "CLAVIGER_STORE_URL" => Some("postgres://rt:hunter2@db/claviger".into()),
+            "CLAVIGER_STORE_OWNER_URL" => Some("postgres://owner:hunter2@db/claviger".into()),
+            _ => None,
+        };
+        config.store.take_from_environment(set).unwrap();
+        assert_eq!(config.store.url.expose(), "postgres://rt:hunter2@db/claviger");
+        assert_eq!(config.store.owner_url.unwrap().expose(), "postgres://owner:hunter2@db/claviger");
+
+        let (mut config, _) = parsed().unwrap();
+        config.store.take_from_environment(|_| Some(OsString::new())).unwrap();
+        assert_eq!((config.store.url.expose(), config.store.owner_url), ("sqlite:a", None));
+
+        let (mut config, _) = parsed().unwrap();
+        let error = config.store.take_from_environment(|_| Some("mysql://u:hunter2@db".into())).unwrap_err();
+        assert!(error.to_string().starts_with("the environment variable `CLAVIGER_STORE_URL`"), "{error}");
+        assert!(!error.to_string().contains("hunter2"), "{error}");
     }
 }

@@ -120,12 +120,19 @@ impl StoreUrl {
     /// The address with its password hidden.
     pub fn shown(&self) -> String {
         let Some((scheme, rest)) = self.0.split_once("://") else { return self.0.clone() };
-        match rest.rsplit_once('@') {
-            Some((user, host)) => {
-                let user = user.split_once(':').map_or(user.to_owned(), |(user, _)| format!("{user}:***"));
-                format!("{scheme}://{user}@{host}")
+        let (user, rest) = match rest.rsplit_once('@') {
+            Some((user, rest)) => match user.split_once(':') {
+                Some((user, _)) => (format!("{user}:***@"), rest),
+                None => (format!("{user}@"), rest),
+            },
+            None => (String::new(), rest),
+        };
+        // Parameters can hold a password too.
+        match rest.split_once('?') {
+            Some((place, parameters)) if parameters.contains("password") => {
+                format!("{scheme}://{user}{place}?***")
             }
-            None => self.0.clone(),
+            _ => format!("{scheme}://{user}{rest}"),
         }
     }
 }

@@ -57,14 +57,14 @@ impl Gateway {
         match upgrade {
             Some(client) if can_tunnel => {
                 let rules = TunnelRules { allowed: standing, lifetime: self.time_left(&permit) };
-                websocket(&surface.upstream, request, client, &limits, rules).await.map_err(|error| {
-                    match error {
+                Box::pin(websocket(&surface.upstream, request, client, &limits, rules)).await.map_err(
+                    |error| match error {
                         TunnelError::BadHandshake => {
                             Reason::MalformedRequest { why: "not a WebSocket handshake of version 13" }.into()
                         }
                         TunnelError::Send(error) => send_refused(&error),
-                    }
-                })
+                    },
+                )
             }
             // Without its upgrade headers, which are hop-by-hop, the request is an ordinary one.
             _ => {

@@ -18,7 +18,7 @@ use claviger::network::{Networks, client_address};
 use claviger::refusal::{Reason, Refusal};
 use claviger::target::Target;
 use claviger::{Door, Inbound, Permit};
-use http::{HeaderMap, HeaderValue, Response};
+use http::{HeaderMap, HeaderValue, Method, Response, Uri};
 
 use crate::clock::Stopwatch;
 use crate::config::{PlainHttp, ServedApi};
@@ -129,6 +129,8 @@ fn no_api() -> Envelope {
 struct Course<'a> {
     surface: Option<Arc<Surface>>,
     request_id: &'a HeaderValue,
+    method: &'a Method,
+    uri: &'a Uri,
     client: IpAddr,
     /// Nanoseconds the decision took, once there is one.
     decided: Option<u64>,
@@ -145,6 +147,8 @@ impl Handler for Gateway {
         let mut course = Course {
             surface: None,
             request_id: &request_id,
+            method: &method,
+            uri: &uri,
             client: client_of(&exchange, &self.trusted_proxies),
             decided: None,
             permit: None,
@@ -216,15 +220,10 @@ impl Gateway {
         let api = &surface.served.api;
         // A development listener counts as secure where everything is local, and nowhere else.
         let secure = self.is_secure(&exchange) || self.is_local_development(&exchange);
-        let (method, uri) = (exchange.request.method().clone(), exchange.request.uri().clone());
-        let target = Target::of(&uri)?;
-        let inbound = Inbound {
-            method: &method,
-            target,
-            headers: exchange.request.headers(),
-            client: course.client,
-            secure,
-        };
+        let method = course.method;
+        let target = Target::of(course.uri)?;
+        let inbound =
+            Inbound { method, target, headers: exchange.request.headers(), client: course.client, secure };
         if let Err(refused) = api.check_transport(secure) {
             self.tell_the_owner(&surface, &exchange, course.client);
             return Err(refused.into());
@@ -232,10 +231,11 @@ impl Gateway {
         if let Some(answer) = cors::preflight(&surface, &inbound, course.request_id) {
             return answer;
         }
-        if target.path() == JWKS_PATH && matches!(method, http::Method::GET | http::Method::HEAD) {
-            return self.jwk_set(&surface, course.request_id).await;
+        if target.path() == JWKS_PATH && matches!(*method, Method::GET | Method::HEAD) {
+            // Seldom asked for: on the heap, so that every other request has less to carry.
+            return Box::pin(self.jwk_set(&surface, course.request_id)).await;
         }
-        let need = Arc::new(api.routes.need(&method, &target)?);
+        let need = Arc::new(api.routes.need(method, &target)?);
         let stopwatch = Stopwatch::start();
         let decision = self.door.decide(api, &inbound, &need).await;
         course.decided = Some(stopwatch.nanos());

@@ -57,14 +57,17 @@ impl Gateway {
     /// Whether listener, client and Host are all this machine's, and the listener's rule is off.
     pub(super) fn is_local_development(&self, exchange: &Exchange) -> bool {
         let rules = self.listeners.get(&exchange.listener);
+        // Asked of every request without TLS, and a rule of very few listeners.
+        if !allows_plain(rules) {
+            return false;
+        }
         let host = host_of(exchange.request.uri(), exchange.request.headers()).unwrap_or_default();
         let host = host.to_ascii_lowercase();
         let is_local_host = host == "localhost"
             || host.ends_with(".localhost")
             || host == "[::1]"
             || host.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback());
-        allows_plain(rules)
-            && rules.is_some_and(|rules| rules.address.ip().is_loopback())
+        rules.is_some_and(|rules| rules.address.ip().is_loopback())
             && exchange.peer.ip().to_canonical().is_loopback()
             && is_local_host
     }

@@ -54,6 +54,14 @@ macro_rules! on_every_store {
     };
 }
 
+/// How long `work` takes by the machine's clock.
+pub fn took(work: impl FnOnce()) -> Duration {
+    let clock = MachineClock::new();
+    let began = clock.boot();
+    work();
+    Duration::from_millis(clock.boot().since(began))
+}
+
 /// Waits until `holds` does, and gives how long that took by the machine's clock.
 ///
 /// # Panics

@@ -9,4 +9,12 @@
 mod a;
 mod around;
 mod c;
+mod foreign;
+mod forwarding;
+mod outage;
 mod q;
+mod secrets;
+mod snippets;
+mod streams;
+mod systems;
+mod withdrawal;

@@ -1,0 +1,103 @@
+//! A store that cannot answer: 503, never 401, and nobody is let in.
+
+use std::time::Duration;
+
+use claviger_server::testing::{On, TestServer, eventually};
+use tokio_postgres::NoTls;
+
+const LEADS: &str = "/api/v1/leads";
+
+/// Runs `sql` as the cluster's superuser, beside the test's own database.
+fn administer(server: &TestServer, sql: &str) {
+    let (front, options) = server.database().owner_url.split_once('?').unwrap();
+    let (server_part, _) = front.rsplit_once('/').unwrap();
+    let url = format!("{server_part}/postgres?{options}");
+    server.run(async {
+        let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+        let connection = tokio::spawn(connection);
+        for statement in sql.split(';') {
+            client.batch_execute(statement).await.unwrap();
+        }
+        drop(client);
+        connection.await.unwrap().unwrap();
+    });
+}
+
+fn database(server: &TestServer) -> String {
+    let (front, _) = server.database().owner_url.split_once('?').unwrap();
+    front.rsplit_once('/').unwrap().1.to_owned()
+}
+
+/// Takes the database away.
+fn cut(server: &TestServer) {
+    let name = database(server);
+    administer(
+        server,
+        &format!(
+            "ALTER DATABASE {name} ALLOW_CONNECTIONS false;\
+             SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        ),
+    );
+}
+
+fn mend(server: &TestServer) {
+    administer(server, &format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", database(server)));
+}
+
+#[test]
+fn a_store_that_cannot_answer_is_503_and_never_401() {
+    let server = TestServer::start(On::Postgres);
+    let home = server.tenant_on("synaptiq", "Eastwind", "Enterprise");
+    let synq = server.tenant("synq", "Northwind");
+    let (known, unseen) = (server.key(&home, "read").text, server.key(&home, "read").text);
+    let (token, unseen_token) = (server.token(&synq.owner).text, server.token(&synq.owner).text);
+    let leads = |key: &str| server.synaptiq().get(LEADS).bearer(key).send();
+    let products = |token: &str| server.synq().get("/api/v1/products").bearer(token).send();
+    leads(&known).expect(200);
+    products(&token).expect(200);
+    cut(&server);
+
+    // What is known goes on; of what is not, nobody can say.
+    leads(&known).expect(200);
+    products(&token).expect(200);
+    let refused = leads(&unseen).expect(503);
+    assert_eq!(refused.json()["error"]["code"], "unavailable");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(refused.header("www-authenticate"), None);
+    products(&unseen_token).expect(503);
+    // What has no good shape needs no store to be refused.
+    leads("nonsense").expect(401);
+    server.ops().get("/healthz").send().expect(200);
+
+    // Until the feed has been silent for longer than `max_staleness`: then nothing remembered is believed.
+    server.clock.advance_millis(5_001);
+    for answer in [leads(&known), leads(&unseen), products(&token)] {
+        assert_eq!(answer.status, 503, "{}", answer.text());
+    }
+    server.ops().get("/readyz").send().expect(503);
+
+    mend(&server);
+    let patience = Duration::from_secs(20);
+    eventually("the known key is let in again", patience, || leads(&known).status == 200);
+    eventually("the unseen key is let in", patience, || leads(&unseen).status == 200);
+    products(&token).expect(200);
+    products(&unseen_token).expect(200);
+    // What was withdrawn meanwhile would be heard of now; what never was there is 401 again.
+    leads("sk_live_k1_0000000000000000000000000000000000").expect(401);
+}
+
+#[test]
+fn what_was_withdrawn_during_the_outage_of_a_node_is_gone_after_it() {
+    let near = TestServer::start(On::Postgres);
+    let home = near.tenant_on("synaptiq", "Eastwind", "Enterprise");
+    let key = near.key(&home, "read");
+    let ask = |server: &TestServer| server.synaptiq().get(LEADS).bearer(&key.text).status();
+    assert_eq!(ask(&near), 200);
+    cut(&near);
+    assert_eq!(ask(&near), 200);
+    mend(&near);
+    let far = near.another_node();
+    far.run(far.store(home.tenant).key_revoke(key.id)).unwrap();
+    assert_eq!(ask(&far), 401);
+    eventually("the feed goes on", Duration::from_secs(20), || ask(&near) == 401);
+}

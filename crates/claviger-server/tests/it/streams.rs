@@ -1,0 +1,130 @@
+//! What stays open ends within a second of the withdrawal of what it was let in on.
+
+use std::time::Duration;
+
+use claviger_server::on_every_store;
+use claviger_server::testing::{Behind, Client, Connection, On, Plan, TestServer, took};
+use serde_json::json;
+use toml::{Table, Value};
+
+on_every_store!(
+    a_websocket_ends_when_its_session_does,
+    a_websocket_ends_with_its_token,
+    a_stream_ends_when_its_key_does,
+    streams_end_when_their_tenant_is_suspended,
+);
+
+const LIMIT: Duration = Duration::from_secs(1);
+
+/// A server on whose Synq a WebSocket may be opened at `/socket`.
+fn started(on: On) -> TestServer {
+    let add = |settings: &mut Table| {
+        let route: Table = "path = \"/socket\"\nresource = \"socket\"\nwebsocket = true".parse().unwrap();
+        let apis = settings.get_mut("api").and_then(Value::as_array_mut).unwrap();
+        let synq = apis[0].as_table_mut().unwrap();
+        synq.get_mut("route").and_then(Value::as_array_mut).unwrap().push(route.into());
+    };
+    TestServer::start_as(&Plan { on, behind: Behind::Recorder, settings: &add })
+}
+
+/// An open WebSocket through which bytes go and come back.
+fn socket(client: &Client, token: &str) -> Connection {
+    let request = client
+        .get("/socket")
+        .bearer(token)
+        .header("Connection", "Upgrade")
+        .header("Upgrade", "websocket")
+        .header("Sec-WebSocket-Version", "13")
+        .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
+    let mut connection = client.connect();
+    connection.send(request.bytes());
+    let head = connection.until("\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    echoes(&mut connection, "hello");
+    connection
+}
+
+fn echoes(connection: &mut Connection, text: &str) {
+    connection.send(text);
+    connection.until(text);
+}
+
+/// An open stream of events.
+fn events(client: &Client, credential: &str) -> Connection {
+    let mut connection = client.connect();
+    connection.send(client.get("/events").bearer(credential).bytes());
+    let head = connection.until("\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    connection.until("data: tick");
+    connection
+}
+
+fn ends_in_time(connection: &mut Connection, what: &str) {
+    let time = took(|| connection.until_closed());
+    assert!(time <= LIMIT, "{what} ended after {time:?}");
+}
+
+fn a_websocket_ends_when_its_session_does(on: On) {
+    let server = started(on);
+    let home = server.tenant("synq", "Northwind");
+    let (ended, going_on) = (server.token(&home.owner), server.token(&home.owner));
+    let mut mine = socket(&server.synq(), &ended.text);
+    let mut other = socket(&server.synq(), &going_on.text);
+    server.run(server.store(home.tenant).session_end(ended.session)).unwrap();
+    ends_in_time(&mut mine, "the socket");
+    echoes(&mut other, "still here");
+
+    let until = server.now().plus_seconds(7200);
+    server.run(server.store(home.tenant).token_revoke(going_on.id, until)).unwrap();
+    ends_in_time(&mut other, "the socket of a revoked token");
+    // A route that did not opt in answers like any other.
+    let plain = server.synq().get("/api/v1/products").header("Upgrade", "websocket").bearer(&ended.text);
+    plain.send().expect(401);
+}
+
+fn a_websocket_ends_with_its_token(on: On) {
+    let server = started(on);
+    let home = server.tenant("synq", "Northwind");
+    let token = server.token(&home.owner);
+    let now = server.now().seconds();
+    let short = server.bent("synq", &token, json!({ "iat": now - 60, "exp": now + 2 }));
+    let mut socket = socket(&server.synq(), &short);
+    let time = took(|| socket.until_closed());
+    assert!(time <= Duration::from_secs(3), "it ended after {time:?}");
+}
+
+fn a_stream_ends_when_its_key_does(on: On) {
+    let server = started(on);
+    let far = (on == On::Postgres).then(|| server.another_node());
+    let home = server.tenant_on("synaptiq", "Eastwind", "Enterprise");
+    let (key, other) = (server.key(&home, "read"), server.key(&home, "read"));
+    let mut mine = events(&server.synaptiq(), &key.text);
+    let mut others = events(&server.synaptiq(), &other.text);
+    let mut theirs = far.as_ref().map(|far| events(&far.synaptiq(), &key.text));
+    server.run(server.store(home.tenant).key_revoke(key.id)).unwrap();
+    let time = took(|| {
+        mine.until_closed();
+        if let Some(theirs) = &mut theirs {
+            theirs.until_closed();
+        }
+    });
+    assert!(time <= LIMIT, "the streams ended after {time:?}");
+    others.until("data: tick");
+}
+
+fn streams_end_when_their_tenant_is_suspended(on: On) {
+    let server = started(on);
+    let home = server.tenant("synq", "Northwind");
+    let syncello = server.tenant("syncello", "Tradewinds");
+    let token = server.token(&home.owner).text;
+    let mut socket = socket(&server.synq(), &token);
+    let mut stream = events(&server.synq(), &token);
+    let mut other = events(&server.syncello(), &server.user_token(&syncello.owner));
+    server.run(server.store(home.tenant).tenant_suspend()).unwrap();
+    let time = took(|| {
+        socket.until_closed();
+        stream.until_closed();
+    });
+    assert!(time <= LIMIT, "they ended after {time:?}");
+    other.until("data: tick");
+}

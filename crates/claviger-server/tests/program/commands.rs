@@ -1,0 +1,217 @@
+//! Commands: what they print, and what they keep to themselves.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::support::{Folder, Running, Upstream, customer, orders, program, run, run_with, serve, until};
+
+#[test]
+fn every_command_prints_json_with_a_server_and_without() {
+    let folder = Folder::new();
+    let upstream = Upstream::start();
+    let tokens = "credentials = [\"api-key\", \"identity-token\", \"user-token\"]";
+    let text = orders(upstream.address, "").replace("credentials = [\"api-key\"]", tokens);
+    folder.write("claviger.toml", &text);
+    for with_server in [true, false] {
+        let server = with_server.then(|| serve(&folder, "claviger.toml"));
+        let known = customer(&folder, "claviger.toml");
+        let json = |command: &str| -> Value {
+            let mut words = vec!["--json"];
+            words.extend(command.split(' ').map(|word| match word {
+                "TENANT" => known.tenant.as_str(),
+                "ORG" => known.org.as_str(),
+                "KEY" => known.key_id.as_str(),
+                word => word,
+            }));
+            run(&folder, &words).json()
+        };
+        let in_org = "--tenant TENANT --org ORG";
+        let who = format!("{in_org} --email owner@acme.example");
+        let of = |value: &Value, name: &str| value[name].as_str().unwrap_or_default().to_owned();
+
+        assert_eq!(json("tenant list --realm orders")[0]["name"], "Acme");
+        assert_eq!(json("tenant view --tenant TENANT")["state"], "active");
+        assert_eq!(json("tenant update --tenant TENANT --name Bcme")["name"], "Bcme");
+        assert_eq!(json("tenant update --tenant TENANT --name Acme")["name"], "Acme");
+        assert_eq!(json("tenant suspend --tenant TENANT")["state"], "suspended");
+        assert_eq!(json("tenant resume --tenant TENANT")["state"], "active");
+        assert!(json("tenant revoke-tokens --tenant TENANT")["generation"].is_i64());
+
+        let second = of(&json("org create --tenant TENANT --name Second"), "org_id");
+        assert_eq!(json("org list --tenant TENANT").as_array().unwrap().len(), 2);
+        let second = format!("--tenant TENANT --org {second}");
+        assert_eq!(json(&format!("org view {second}"))["name"], "Second");
+        assert_eq!(json(&format!("org rename {second} --name Other"))["name"], "Other");
+        assert_eq!(json(&format!("org suspend {second}"))["state"], "suspended");
+        assert_eq!(json(&format!("org resume {second}"))["state"], "active");
+        assert!(json(&format!("org revoke-tokens {second}"))["generation"].is_i64());
+        assert_eq!(json(&format!("org delete {second}"))["state"], "deleted");
+
+        let ada = format!("{in_org} --email ada@acme.example");
+        assert_eq!(json(&format!("member add {ada} --role ADMIN"))["email"], "ada@acme.example");
+        assert_eq!(json(&format!("member list {in_org}")).as_array().unwrap().len(), 2);
+        assert_eq!(json(&format!("member view {ada}"))["role"], "ADMIN");
+        assert_eq!(json(&format!("member role {ada} --role ADMIN"))["role"], "ADMIN");
+        assert_eq!(json(&format!("member suspend {ada}"))["state"], "suspended");
+        assert_eq!(json(&format!("member resume {ada}"))["state"], "active");
+        assert!(json(&format!("member revoke-tokens {ada}"))["generation"].is_i64());
+        let link = format!("member link {ada} --issuer https://i.example --subject {}", known.org);
+        assert_eq!(json(&link)["issuer"], "https://i.example");
+        assert_eq!(json(&format!("member remove {ada}"))["state"], "removed");
+
+        let listed = json(&format!("key list {in_org}"));
+        assert!(listed[0]["key"].is_null(), "a list shows no secrets: {listed}");
+        assert_eq!(json("key view --tenant TENANT KEY")["scope"], "admin");
+        assert!(json("key rotate --tenant TENANT KEY")["key"].is_string());
+        assert_eq!(json("key revoke-old --tenant TENANT KEY")["secrets"].as_array().unwrap().len(), 1);
+        assert_eq!(json("key disable --tenant TENANT KEY")["state"], "disabled");
+        assert_eq!(json("key enable --tenant TENANT KEY")["state"], "active");
+        assert_eq!(json("key revoke --tenant TENANT KEY")["state"], "revoked");
+
+        let session = of(&json(&format!("token issue --api orders {who}")), "session_id");
+        assert_eq!(json(&format!("token revoke --tenant TENANT --session {session}"))["state"], "revoked");
+        let next = of(&json("token rotate-key --realm orders --step next"), "kid");
+        let active = of(&json("token keys --realm orders")[0], "kid");
+        assert_eq!(json("token rotate-key --realm orders --step activate")["kid"], next.as_str());
+        let retired = if active == next { of(&json("token keys --realm orders")[1], "kid") } else { active };
+        let drop = format!("token rotate-key --realm orders --step drop --kid {retired}");
+        assert_eq!(json(&drop)["state"], "dropped");
+        assert!(json(&format!("user-token issue --api orders {who}"))["token"].is_string());
+        assert!(json(&format!("user-token regenerate --api orders {who}"))["token"].is_string());
+        assert_eq!(json(&format!("user-token revoke --api orders {who}"))["state"], "revoked");
+
+        assert_eq!(json("explain --no-credential --host localhost --path /a")["status"], 401);
+        assert_eq!(json("config")["api"][0]["name"], "orders");
+        assert_eq!(json("check-config")["apis"][0], "orders");
+        assert!(json("keyring show")["peppers"].is_array());
+        let findings = json("doctor");
+        let clean = |check: &Value| check["finding"].is_null();
+        assert!(findings.as_array().unwrap().iter().all(clean), "{findings}");
+        assert!(findings.to_string().contains("a server is running") == with_server, "{findings}");
+        if !with_server {
+            assert_eq!(json("store check")["walls"], "standing");
+        }
+        assert_eq!(json("tenant delete --tenant TENANT")["state"], "deleted");
+        drop_server(server);
+    }
+    // The keyring is read at the start: these are for the next one.
+    assert_eq!(run(&folder, &["--json", "keyring", "add-pepper"]).json()["peppers"][1], "k2");
+    assert_eq!(run(&folder, &["--json", "keyring", "add-encryption-key"]).json()["encryption_keys"][1], "e2");
+    let written =
+        run(&folder, &["--json", "keyring", "upstream-key", "--api", "orders", "--to", "up.key"]).json();
+    assert_eq!(written["file"], "up.key");
+}
+
+fn drop_server(server: Option<crate::support::Server>) {
+    if let Some(mut server) = server {
+        server.process.signal(rustix::process::Signal::TERM);
+        assert_eq!(server.process.wait().code(), Some(0));
+    }
+}
+
+#[test]
+fn a_mistake_gets_one_line_and_what_to_do() {
+    let folder = Folder::new();
+    folder.write("claviger.toml", &orders("127.0.0.1:1", ""));
+    let known = customer(&folder, "claviger.toml");
+    for (command, error, hint) in [
+        ("tenant list --realm nope", "there is no realm `nope`", "`orders`"),
+        ("tenant view --tenant nonsense", "`--tenant nonsense`: a tenant id must be a version 4 UUID", ""),
+        (
+            "tenant create --realm nope --name A --owner-email a@b.example",
+            "no API of the settings is of realm `nope`",
+            "--plan",
+        ),
+        ("tenant update --tenant TENANT --plan Gold", "the realm `orders` has no plan `Gold`", "`Standard`"),
+        (
+            "member add --tenant TENANT --org ORG --email a@b.example --role BOSS",
+            "has a role `BOSS`",
+            "`ADMIN`",
+        ),
+        (
+            "key create --tenant TENANT --org ORG --name k --expires-at tomorrow",
+            "`--expires-at tomorrow` is no time",
+            "2030-",
+        ),
+        (
+            "key create --tenant TENANT --org ORG --name k --networks 10.0.0.1/8",
+            "`10.0.0.0/8` contains it",
+            "",
+        ),
+        (
+            "token issue --api nope --tenant TENANT --org ORG --email a@b.example",
+            "there is no API called `nope`",
+            "`orders`",
+        ),
+        ("explain --no-credential --host nope --path /", "no API answers to `nope`", "localhost"),
+        ("explain --no-credential --host localhost --path a", "`--path a` does not begin with `/`", ""),
+        ("explain --host localhost --path /a", "there is no credential in what was read", "--no-credential"),
+        (
+            "explain --credential-file no.txt --host localhost --path /a",
+            "cannot read `no.txt` (no such file or directory)",
+            "",
+        ),
+    ] {
+        let words: Vec<&str> = command
+            .split(' ')
+            .map(|word| match word {
+                "TENANT" => known.tenant.as_str(),
+                "ORG" => known.org.as_str(),
+                word => word,
+            })
+            .collect();
+        let (said, cure) = run(&folder, &words).error();
+        assert!(said.contains(error), "{command}: {said}");
+        assert!(cure.unwrap_or_default().contains(hint), "{command}: no {hint}");
+    }
+    for wrong in [
+        &["nope"][..],
+        &["tenant"],
+        &["tenant", "list"],
+        &["token", "rotate-key", "--realm", "a", "--step", "x"],
+    ] {
+        let outcome = run(&folder, wrong);
+        assert_eq!((outcome.code, outcome.out.as_str()), (Some(2), ""), "{outcome:?}");
+    }
+    for right in [&["--help"][..], &["--version"], &["key", "create", "--help"]] {
+        let outcome = run(&folder, right);
+        assert_eq!((outcome.code, outcome.err.as_str()), (Some(0), ""), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_credential_stands_on_no_command_line() {
+    let folder = Folder::new();
+    folder.write("claviger.toml", &orders("127.0.0.1:1", ""));
+    let known = customer(&folder, "claviger.toml");
+    let ask = ["--json", "explain", "--host", "localhost", "--path", "/a"];
+    // There is no option that would take it.
+    let help = run(&folder, &["explain", "--help"]).out;
+    assert!(!help.contains("--credential <") && !help.contains("--key <"), "{help}");
+
+    let mut command = program(&folder);
+    command.args(ask).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut asking = Running(command.spawn().unwrap());
+    let mut input = asking.0.stdin.take().unwrap();
+    writeln!(input, "{}", known.key).unwrap();
+    // It waits for the end of its input, with the credential in its hands.
+    let shown = until("the process can be looked at", || {
+        let shown = std::fs::read(format!("/proc/{}/cmdline", asking.0.id())).ok()?;
+        (!shown.is_empty()).then_some(shown)
+    });
+    assert!(!String::from_utf8_lossy(&shown).contains("sk_live"));
+    drop(input);
+    assert_eq!(asking.wait().code(), Some(0));
+
+    let mut command = program(&folder);
+    command.args(ask);
+    assert_eq!(run_with(command, &known.key).json()["allowed"], true);
+    folder.write("key.txt", &format!("{}\n", known.key));
+    let mut command = program(&folder);
+    command.args(ask).args(["--credential-file", "key.txt"]);
+    let told = run_with(command, "").json();
+    assert_eq!(told["allowed"], true);
+    assert!(!told.to_string().contains(&known.key[12..]), "{told}");
+}

@@ -1,0 +1,21 @@
+//! The program as its users start it: spawned, signalled, killed, and spoken to over its sockets.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail loudly"
+)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the program runs by the machine's clock, and so does what waits for it"
+)]
+
+mod access_log;
+mod commands;
+mod connections;
+mod demo;
+mod faults;
+mod operations;
+mod refusals;
+mod support;

@@ -1,0 +1,174 @@
+//! The operations address, signals, and commands to a running server.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufReader, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+
+use rustix::process::Signal;
+
+use crate::support::{
+    Folder, Upstream, connect, customer, get, new_key, orders, read_answer, run, serve, until,
+};
+
+/// Checks a text against the OpenMetrics format, as far as counters, gauges and histograms go, and gives its
+/// samples.
+fn samples(text: &str) -> BTreeMap<String, f64> {
+    let (body, end) = text.split_at(text.len() - "# EOF\n".len());
+    assert_eq!(end, "# EOF\n");
+    let is_name = |name: &str| {
+        let letter = |c: char| c.is_ascii_alphabetic() || "_:".contains(c);
+        name.starts_with(letter) && name.chars().all(|c| letter(c) || c.is_ascii_digit())
+    };
+    let (mut found, mut families, mut current) = (BTreeMap::new(), BTreeSet::new(), (String::new(), ""));
+    for line in body.lines() {
+        if let Some(told) = line.strip_prefix("# ") {
+            let mut words = told.splitn(3, ' ');
+            let (what, name, rest) = (words.next().unwrap(), words.next().unwrap(), words.next().unwrap());
+            assert!(is_name(name), "{line}");
+            match what {
+                "HELP" => {
+                    assert!(families.insert(name.to_owned()), "a family must not be torn apart: {line}");
+                    current = (name.to_owned(), "");
+                }
+                "TYPE" => {
+                    let kind = ["counter", "gauge", "histogram"].into_iter().find(|kind| *kind == rest);
+                    assert_eq!(current.0, name, "{line}");
+                    current.1 = kind.unwrap_or_else(|| panic!("an unknown kind: {line}"));
+                }
+                "UNIT" => assert!(current.0 == name && name.ends_with(rest), "{line}"),
+                _ => panic!("not OpenMetrics: {line}"),
+            }
+            continue;
+        }
+        let (series, value) = line.rsplit_once(' ').expect("a sample has a value");
+        let (name, labels) = match series.split_once('{') {
+            Some((name, labels)) => (name, labels.strip_suffix('}').expect("labels end")),
+            None => (series, ""),
+        };
+        let suffix = name.strip_prefix(current.0.as_str()).unwrap_or_else(|| panic!("no family's: {line}"));
+        let allowed: &[&str] = match current.1 {
+            "counter" => &["_total"],
+            "gauge" => &[""],
+            "histogram" => &["_bucket", "_sum", "_count"],
+            _ => &[],
+        };
+        assert!(allowed.contains(&suffix), "{line}");
+        for label in labels.split("\",").filter(|label| !label.is_empty()) {
+            let (label, value) = label.split_once("=\"").expect("a label has a value in quotes");
+            assert!(is_name(label) && !value.trim_end_matches('"').contains(['"', '\\', '\n']), "{line}");
+        }
+        let value: f64 = value.parse().expect("a value is a number");
+        assert!(found.insert(series.to_owned(), value).is_none(), "twice: {line}");
+    }
+    found
+}
+
+#[test]
+fn metrics_count_by_outcome_and_operations_are_no_api() {
+    let folder = Folder::new();
+    let upstream = Upstream::start();
+    folder.write("claviger.toml", &orders(upstream.address, ""));
+    let server = serve(&folder, "claviger.toml");
+    let known = customer(&folder, "claviger.toml");
+    let requests = |outcome: &str| {
+        let answer = get(server.ops, "/metrics", None);
+        assert!(answer.head.contains("application/openmetrics-text; version=1.0.0"), "{}", answer.head);
+        let samples = samples(&answer.body);
+        assert!(samples["claviger_accepted_connections_total"] > 0.0);
+        assert!(samples["claviger_revision_lag_seconds"] < 5.0);
+        samples[&format!("claviger_requests_total{{api=\"orders\",outcome=\"{outcome}\"}}")]
+    };
+    assert_eq!((requests("admitted"), requests("unauthorized")), (0.0, 0.0));
+    for _ in 0..3 {
+        assert_eq!(get(server.address(), "/a", Some(&known.key)).status, 200);
+    }
+    assert_eq!(get(server.address(), "/a", None).status, 401);
+    assert_eq!(get(server.address(), "/a", Some("sk_live_k1_nonsense")).status, 401);
+    assert_eq!((requests("admitted"), requests("unauthorized")), (3.0, 2.0));
+
+    assert_eq!(get(server.ops, "/healthz", None).body, "ok\n");
+    assert_eq!(get(server.ops, "/readyz", None).body, "ready\n");
+    assert_eq!(get(server.ops, "/a", Some(&known.key)).status, 404);
+    let mut stream = connect(server.ops);
+    write!(stream, "POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n").unwrap();
+    assert_eq!(read_answer(&mut BufReader::new(stream)).status, 405);
+    // And the API's address has no operations.
+    assert_eq!(get(server.address(), "/metrics", None).status, 401);
+}
+
+#[test]
+fn commands_have_taken_effect_when_they_return() {
+    let folder = Folder::new();
+    let upstream = Upstream::start();
+    folder.write("claviger.toml", &orders(upstream.address, "[store]\nurl = \"sqlite:data/claviger.db\"\n"));
+    let mut server = serve(&folder, "claviger.toml");
+    let known = customer(&folder, "claviger.toml");
+    let socket = folder.path("data/control.sock");
+    assert_eq!(socket.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let key = |verb: &str| {
+        let outcome = run(&folder, &["key", verb, "--tenant", &known.tenant, &known.key_id]);
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    };
+    let status = || get(server.address(), "/a", Some(&known.key)).status;
+    // The very next request each time, the memory being warm.
+    for _ in 0..5 {
+        assert_eq!(status(), 200);
+        key("disable");
+        assert_eq!(status(), 401);
+        key("enable");
+    }
+    assert_eq!(status(), 200);
+    key("revoke");
+    assert_eq!(status(), 401);
+
+    // Many at once: each gets its own answer.
+    let made: BTreeSet<String> = std::thread::scope(|scope| {
+        let make = || new_key(&folder, "claviger.toml", &known.tenant, &known.org).expect("a key").1;
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(make)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(made.len(), 8);
+    for key in &made {
+        assert_eq!(get(server.address(), "/a", Some(key)).status, 200);
+    }
+
+    // A killed server's socket is there still. A command without a server works, and so does the next server.
+    server.process.signal(Signal::KILL);
+    server.process.wait();
+    assert!(socket.exists());
+    new_key(&folder, "claviger.toml", &known.tenant, &known.org).expect("a command needs no server");
+    let mut server = serve(&folder, "claviger.toml");
+    new_key(&folder, "claviger.toml", &known.tenant, &known.org).expect("the new server answers");
+    server.process.signal(Signal::TERM);
+    assert_eq!(server.process.wait().code(), Some(0));
+    assert!(!socket.exists());
+}
+
+#[test]
+fn requests_under_way_are_finished_and_those_that_hang_are_cut() {
+    let folder = Folder::new();
+    for (drain, is_answered) in [(20, true), (1, false)] {
+        let upstream = Upstream::start();
+        folder.write(
+            "claviger.toml",
+            &orders(upstream.address, &format!("[server]\ndrain_seconds = {drain}\n")),
+        );
+        let mut server = serve(&folder, "claviger.toml");
+        let known = customer(&folder, "claviger.toml");
+        let mut stream = connect(server.address());
+        let key = &known.key;
+        write!(stream, "GET /slow HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n\r\n")
+            .unwrap();
+        until("the upstream has the request", || (upstream.waiting() == 1).then_some(()));
+        server.process.signal(if is_answered { Signal::TERM } else { Signal::INT });
+        until("nobody listens any more", || TcpStream::connect(server.address()).is_err().then_some(()));
+        if is_answered {
+            assert!(!server.process.has_ended());
+            upstream.release();
+            assert_eq!(read_answer(&mut BufReader::new(stream)).body, "here\n");
+        }
+        assert_eq!(server.process.wait().code(), Some(0));
+        std::fs::remove_dir_all(folder.path("data")).unwrap();
+    }
+}
