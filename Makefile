@@ -36,7 +36,7 @@ clippy:
 
 doc:
 	@scripts/say.sh "documentation: cargo doc"
-	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --lib --quiet
 
 deny: ## Check licences, sources, advisories and the direction of the crates
 	@scripts/need.sh deny

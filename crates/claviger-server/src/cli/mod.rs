@@ -1,6 +1,6 @@
 //! The `claviger` program: a noun, then a verb.
 //!
-//! What changes or shows something in the store is a [`Request`]. It is carried out by the server where one runs
+//! What changes or shows something in the store is a `Request`. It is carried out by the server where one runs
 //! on the same data, so that it has taken effect when the command returns, and here where none does.
 
 mod config;
