@@ -17,7 +17,7 @@ use super::{print, serve};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   claviger demo
-  claviger demo --data /tmp/demo --port-base 9000
+  claviger demo --data other --port-base 9000
   claviger --config data/demo/demo.toml tenant list --realm synq")]
 pub(crate) struct Demo {
     /// Where its data is kept; a second start there finds everything as it was left
