@@ -40,10 +40,19 @@ pub struct Journal {
 
 #[derive(Debug)]
 struct Shared {
-    cores: Box<[Mutex<String>]>,
+    cores: Box<[Mutex<Buffer>]>,
     lost: Counter,
     stop: AtomicBool,
     reopen: AtomicBool,
+}
+
+/// What a core has written down and nobody has written out.
+#[derive(Debug, Default)]
+struct Buffer {
+    lines: String,
+    /// The second of the last line, and how it is spelt: most lines share it with the one before.
+    second: i64,
+    spelt: String,
 }
 
 /// Where the lines go.
@@ -69,13 +78,26 @@ pub struct Line<'a> {
     /// Its path, without the query, which may hold what nobody should read.
     pub path: &'a str,
     /// Where it came from.
-    pub client: std::net::IpAddr,
+    pub client: &'a str,
     /// What it was answered with.
     pub status: StatusCode,
     /// How long until the head of the answer, in microseconds.
     pub micros: u64,
+    /// The caller's ids as they were spelt for the upstream already, if the request got that far.
+    pub ids: Option<Ids<'a>>,
     /// Whether it was let in or refused; `None` if it needed no credential, as a key set does not.
     pub outcome: Option<Result<&'a Permit, &'a Refusal>>,
+}
+
+/// Who was let in, spelt.
+#[derive(Debug, Clone, Copy)]
+pub struct Ids<'a> {
+    /// The tenant's id.
+    pub tenant: &'a str,
+    /// The organization's id.
+    pub org: &'a str,
+    /// The credential's public id.
+    pub credential: &'a str,
 }
 
 impl Journal {
@@ -121,7 +143,7 @@ impl Journal {
     pub fn note(&self, core: usize, line: &Line<'_>) {
         let Some(buffer) = self.shared.cores.get(core) else { return };
         let mut buffer = buffer.lock().unwrap_or_else(PoisonError::into_inner);
-        if buffer.len() > MAX_BUFFER {
+        if buffer.lines.len() > MAX_BUFFER {
             self.shared.lost.inc();
             return;
         }
@@ -181,7 +203,7 @@ fn write_out(shared: &Shared, mut sink: Sink) {
         }
         for core in &shared.cores {
             full.clear();
-            std::mem::swap(&mut full, &mut *core.lock().unwrap_or_else(PoisonError::into_inner));
+            std::mem::swap(&mut full, &mut core.lock().unwrap_or_else(PoisonError::into_inner).lines);
             if full.is_empty() {
                 continue;
             }
@@ -203,40 +225,48 @@ fn write_out(shared: &Shared, mut sink: Sink) {
 }
 
 impl Line<'_> {
-    fn write(&self, out: &mut String) -> std::fmt::Result {
-        out.push_str("{\"at\":\"");
-        match jiff::Timestamp::from_millisecond(self.at.0) {
-            Ok(at) => write!(out, "{at:.3}")?,
-            Err(_) => write!(out, "{}", self.at.0)?,
+    fn write(&self, buffer: &mut Buffer) -> std::fmt::Result {
+        let Buffer { lines: out, second, spelt } = buffer;
+        if spelt.is_empty() || *second != self.at.seconds() {
+            *second = self.at.seconds();
+            spelt.clear();
+            match jiff::Timestamp::from_second(*second) {
+                Ok(at) => write!(spelt, "{at}")?,
+                Err(_) => write!(spelt, "{second}Z")?,
+            }
+            // The milliseconds go before the letter.
+            spelt.pop();
         }
-        write!(out, "\",\"request_id\":\"{}\"", self.request_id.to_str().unwrap_or_default())?;
+        let millis = self.at.0.rem_euclid(1000);
+        put(out, &["{\"at\":\"", spelt]);
+        write!(out, ".{millis:03}Z")?;
+        put(out, &["\",\"request_id\":\"", self.request_id.to_str().unwrap_or_default(), "\""]);
         if let Some(api) = self.api {
-            write!(out, ",\"api\":\"{api}\"")?;
+            put(out, &[",\"api\":\"", api.as_str(), "\""]);
         }
         // A method has no character that JSON would escape; everything else that was said or sent may have.
-        write!(out, ",\"method\":\"{}\",\"path\":\"", self.method)?;
+        put(out, &[",\"method\":\"", self.method.as_str(), "\",\"path\":\""]);
         let path = without_credentials(self.path);
         let end = path.char_indices().nth(MAX_PATH).map_or(path.len(), |(end, _)| end);
         Escaped(out).write_str(path.get(..end).unwrap_or_default())?;
-        write!(
-            out,
-            "\",\"client\":\"{}\",\"status\":{},\"micros\":{}",
-            self.client,
-            self.status.as_u16(),
-            self.micros
-        )?;
+        put(out, &["\",\"client\":\"", self.client, "\",\"status\":", self.status.as_str()]);
+        write!(out, ",\"micros\":{}", self.micros)?;
         match self.outcome {
             None => {}
             Some(Ok(permit)) => {
-                let principal = permit.principal();
-                write!(
-                    out,
-                    ",\"tenant\":\"{}\",\"org\":\"{}\",\"environment\":\"{}\",\"credential\":\"{}\"",
-                    permit.tenant(),
-                    permit.org(),
-                    permit.environment(),
-                    principal.credential_id(),
-                )?;
+                let environment = permit.environment().as_str();
+                if let Some(ids) = self.ids {
+                    put(
+                        out,
+                        &[",\"tenant\":\"", ids.tenant, "\",\"org\":\"", ids.org, "\",\"environment\":\""],
+                    );
+                    put(out, &[environment, "\",\"credential\":\"", ids.credential, "\""]);
+                } else {
+                    let (tenant, org) = (permit.tenant(), permit.org());
+                    let credential = permit.principal().credential_id();
+                    write!(out, ",\"tenant\":\"{tenant}\",\"org\":\"{org}\"")?;
+                    write!(out, ",\"environment\":\"{environment}\",\"credential\":\"{credential}\"")?;
+                }
             }
             Some(Err(refusal)) => {
                 if let Some(tenant) = refusal.tenant() {
@@ -249,6 +279,13 @@ impl Line<'_> {
         }
         out.push_str("}\n");
         Ok(())
+    }
+}
+
+/// Appends the texts, without the machinery of formatting: this runs for every request.
+fn put(out: &mut String, texts: &[&str]) {
+    for text in texts {
+        out.push_str(text);
     }
 }
 

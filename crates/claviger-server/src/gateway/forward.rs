@@ -31,7 +31,7 @@ impl Gateway {
         exchange: Exchange,
         need: Arc<Need>,
         permit: Arc<Permit>,
-        course: &Course<'_>,
+        course: &mut Course<'_>,
     ) -> Result<Response<Body>, Refusal> {
         let served = &surface.served;
         let secure = self.is_secure(&exchange);
@@ -87,7 +87,7 @@ impl Gateway {
         surface: &Surface,
         parts: &mut http::request::Parts,
         permit: &Permit,
-        course: &Course<'_>,
+        course: &mut Course<'_>,
         secure: bool,
     ) -> Result<(), Refusal> {
         let api = &surface.served.api;
@@ -114,7 +114,8 @@ impl Gateway {
         headers.insert(REQUEST_ID, course.request_id.clone());
         headers.insert(api.identity_headers.tenant().clone(), token.tenant.clone());
         headers.insert(api.identity_headers.org().clone(), token.org.clone());
-        headers.insert(FORWARDED_FOR, text(course.client)?);
+        headers.insert(FORWARDED_FOR, text(&course.client_text)?);
+        course.principal = Some(token);
         headers.insert(FORWARDED_HOST, host);
         headers.insert(FORWARDED_PROTO, HeaderValue::from_static(if secure { "https" } else { "http" }));
         Ok(())
@@ -126,10 +127,8 @@ pub(crate) fn trailer_filter(identity: [HeaderName; 2]) -> TrailerFilter {
     Arc::new(move |name| *name != header::AUTHORIZATION && !is_protected(name.as_str(), &identity))
 }
 
-fn text(value: impl std::fmt::Display) -> Result<HeaderValue, Refusal> {
-    let text = value.to_string();
-    HeaderValue::from_maybe_shared(bytes::Bytes::from(text))
-        .map_err(|_| Reason::Internal { why: "an id or address is no header value" }.into())
+fn text(text: &str) -> Result<HeaderValue, Refusal> {
+    HeaderValue::from_str(text).map_err(|_| Reason::Internal { why: "an address is no header value" }.into())
 }
 
 fn body_refused(error: BodyError) -> Refusal {

@@ -18,6 +18,8 @@ use claviger::secret::Secret;
 use claviger::{Permit, Principal, jws};
 use http::{HeaderValue, Method};
 
+use crate::journal::Ids;
+
 const SHARDS: usize = 16;
 /// How long a token is used, in milliseconds, and how long it lives, in seconds.
 const KEPT_MILLIS: i64 = 10_000;
@@ -100,9 +102,21 @@ pub(super) struct PrincipalToken {
     digest: String,
     made_at: UnixMillis,
     directory_version: u64,
+    credential: String,
     /// Who it says is calling. A credential's id is not enough to find a token by: another issuer chooses the ids
     /// of its tokens itself.
     principal: Principal,
+}
+
+impl PrincipalToken {
+    /// Who it is about, spelt.
+    pub(super) fn ids(&self) -> Ids<'_> {
+        Ids {
+            tenant: self.tenant.to_str().unwrap_or_default(),
+            org: self.org.to_str().unwrap_or_default(),
+            credential: &self.credential,
+        }
+    }
 }
 
 /// Makes and keeps principal tokens.
@@ -226,6 +240,7 @@ impl PrincipalTokens {
             digest,
             made_at: now,
             directory_version,
+            credential: principal.credential_id(),
             principal: principal.clone(),
         })
     }
