@@ -29,6 +29,13 @@ want_postgres() {
     packages+=(postgresql)
 }
 
+# A module of Python's and no program.
+want_requests() {
+    python3 -c 'import requests' 2>/dev/null && return
+    echo "need: python3-requests, because the tests run the Python of the APIs' documents" >&2
+    packages+=(python3-requests)
+}
+
 need_rust() {
     have cargo && return
     echo "error: there is no cargo" >&2
@@ -64,6 +71,8 @@ case "${1:-}" in
     test)
         want_postgres
         want curl curl "because the tests run the commands of the documentation"
+        want node nodejs "because the tests run the JavaScript of the APIs' documents"
+        want_requests
         want python3 python3 "because the README's first own configuration stands before Python's web server"
         ;;
     bench)
