@@ -134,7 +134,30 @@ async fn since(tx: &mut Tx<'_>, after: &Place, local: UnixMillis) -> Result<Sinc
 impl Source for Feed {
     fn load(&self, subjects: Vec<Subject>) -> SourceFuture<Vec<Loaded>> {
         let inner = Arc::clone(&self.inner);
-        self.ask(async move |tx: &mut Tx<'_>| loads::load(tx, &inner.keyring, &subjects).await)
+        Box::pin(async move {
+            let mut answers = Vec::with_capacity(subjects.len());
+            // A question that fails of itself is asked again in halves, so that of 256 subjects of many tenants one
+            // fails alone. A store that does not answer is not asked again.
+            let mut parts = vec![subjects];
+            while let Some(part) = parts.pop() {
+                let (asked, keys) = (part.clone(), Arc::clone(&inner));
+                let work = async move |tx: &mut Tx<'_>| loads::load(tx, &keys.keyring, &asked).await;
+                match inner.run(Bound::System("directory"), Mode::Read, work).await {
+                    Ok(loaded) => answers.extend(loaded),
+                    Err(error @ StoreError::Unavailable { .. }) => {
+                        return Err(DirectoryError::Unavailable(error.to_string()));
+                    }
+                    Err(error) => match part.split_at(part.len() / 2) {
+                        ([], rest) => {
+                            let kind = rest.first().map(Subject::kind);
+                            tracing::warn!(kind, %error, "a row is unreadable");
+                        }
+                        (first, second) => parts.extend([second.to_vec(), first.to_vec()]),
+                    },
+                }
+            }
+            Ok(answers)
+        })
     }
 
     fn poll(&self, after: Cursor) -> SourceFuture<Poll> {
@@ -160,14 +183,14 @@ impl Source for Feed {
         let feed = Self { inner: Arc::clone(&self.inner) };
         let now = self.inner.now();
         self.ask(async move |tx: &mut Tx<'_>| {
+            let keyring = &feed.inner.keyring;
             // The cursor first: a token revoked between the two reads is then in both, and not in neither.
             let (place, _) = here(tx, now).await?;
             let mut tokens = Vec::new();
             for row in
                 tx.run(&FEED_REVOKED, values![now.plus_seconds(-claviger::clock::LEEWAY_SECONDS)]).await?
             {
-                let (subject, version, record) = loads::revoked_token(&mut row.read())?;
-                tokens.push(Loaded { subject, found: Some((version, record)) });
+                tokens.push(loads::revoked_token(&mut row.read(), keyring)?);
             }
             Ok((tokens, feed.spell(&place)))
         })
