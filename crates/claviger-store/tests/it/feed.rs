@@ -131,7 +131,7 @@ async fn a_load_answers_each_subject_once(test: TestStore) {
 }
 
 /// Runs SQL as somebody whom no wall holds.
-async fn tamper(test: &TestStore, sql: &str) {
+pub(crate) async fn tamper(test: &TestStore, sql: &str) {
     match &test.owner_url {
         None => {
             let file = rusqlite::Connection::open(test.folder().join("claviger.db")).unwrap();
@@ -412,4 +412,15 @@ async fn under_concurrent_writers_every_change_reaches_the_feed() {
     }
     assert_eq!(seen.len(), 200, "25 changes of 8 tenants");
     assert_eq!(count, 200, "and none of them twice");
+}
+
+#[tokio::test]
+async fn another_timeline_of_the_server_is_another_origin() {
+    let test = TestStore::start(Engine::Postgres).await;
+    let source = test.store.source();
+    let Cursor(here) = cursor(&source).await;
+    let there = here.replacen("/00000001 ", "/00000002 ", 1);
+    assert_ne!(here, there, "it names the timeline");
+    assert!(!source.poll(Cursor(here)).await.unwrap().forget_all);
+    assert!(source.poll(Cursor(there)).await.unwrap().forget_all);
 }
