@@ -13,6 +13,7 @@ use crate::audit::Entry;
 use crate::backend::{Bound, Mode, Tx};
 use crate::email::Email;
 use crate::error::StoreError;
+use crate::foreign_identities::{FOREIGN_END_ACCOUNT, floor_after};
 use crate::state;
 use crate::statement::{Statement, statements};
 use crate::store::Inner;
@@ -261,12 +262,22 @@ impl Accounts {
         self.change(account, "ACCOUNT_RESUMED", &ACCOUNT_STATE, state).await.map(drop)
     }
 
-    /// Ends every session of the account. Gives the new generation.
+    /// Ends every session of the account, and every token of a foreign issuer for it in any tenant. Gives the new
+    /// generation.
     ///
     /// # Errors
     /// If there is no such account.
     pub async fn account_revoke_tokens(&self, account: AccountId) -> Result<i64, StoreError> {
-        self.change(account, "ACCOUNT_TOKENS_REVOKED", &ACCOUNT_GENERATION, None).await
+        let floor = floor_after(self.inner.now());
+        let entry = self.entry("ACCOUNT_TOKENS_REVOKED", account);
+        let work = async move |tx: &mut Tx<'_>| {
+            let row = tx.run_one(&ACCOUNT_GENERATION, values![account]).await?;
+            let row = row.ok_or(StoreError::NotFound { what: "account" })?;
+            tx.run(&FOREIGN_END_ACCOUNT, values![account, floor]).await?;
+            entry.write(tx).await?;
+            row.read().int()
+        };
+        self.inner.run(Bound::System("accounts"), Mode::Write, work).await
     }
 
     /// Where the account is a member, the oldest membership first. What is deleted or removed is left out.

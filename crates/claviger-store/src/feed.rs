@@ -1,14 +1,15 @@
 //! The change feed, and the reads of a node's memory.
 //!
 //! On PostgreSQL commits have no order that a number could tell: a cursor is a snapshot, and the changes since
-//! are those that it could not see. On SQLite there is one writer, and the feed's own numbers are the order.
+//! are those that it could not see. The origin is the server and its timeline: the one written to now, as the control
+//! file names it only after the first checkpoint of a promoted server. On SQLite there is one writer, and the feed's own numbers are the order.
 
 use std::sync::Arc;
 
 use claviger::clock::UnixMillis;
 use claviger::directory::DirectoryError;
 
-use crate::backend::{Bound, Mode, Tx};
+use crate::backend::{Bound, FEED, Mode, Tx};
 use crate::error::StoreError;
 use crate::loads;
 use crate::source::{Cursor, Poll, Source, SourceFuture};
@@ -31,7 +32,7 @@ statements! { "change";
         postgres "SELECT h.snapshot, h.origin, h.forget, h.now, c.kind, c.id, c.row_version
          FROM (SELECT CAST(pg_current_snapshot() AS text) AS snapshot,
                    CAST((SELECT system_identifier FROM pg_control_system()) AS text) || '/'
-                       || CAST((SELECT timeline_id FROM pg_control_checkpoint()) AS text) AS origin,
+                       || left(pg_walfile_name(pg_current_wal_lsn()), 8) AS origin,
                    CAST(CASE WHEN pg_snapshot_xmax(CAST($1 AS pg_snapshot)) > pg_snapshot_xmax(pg_current_snapshot())
                        OR EXISTS (
                            SELECT 1 FROM store_meta AS m WHERE m.name = 'swept_to' AND (
@@ -48,7 +49,7 @@ statements! { "change";
              coalesce((SELECT CAST(value AS INTEGER) FROM store_meta WHERE name = 'swept_to'), 0)) AS TEXT), 'sqlite', NULL"
         postgres "SELECT CAST(pg_current_snapshot() AS text),
              CAST((SELECT system_identifier FROM pg_control_system()) AS text) || '/'
-                 || CAST((SELECT timeline_id FROM pg_control_checkpoint()) AS text),
+                 || left(pg_walfile_name(pg_current_wal_lsn()), 8),
              CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)";
     FEED_REVOKED: System [Int]
         "SELECT tenant_id, token_id, row_version, expires_at FROM revoked_token WHERE expires_at > $1";
@@ -89,7 +90,7 @@ impl Feed {
     {
         let inner = Arc::clone(&self.inner);
         Box::pin(async move {
-            let answer = inner.run(Bound::System("directory"), Mode::Read, work).await;
+            let answer = inner.run(FEED, Mode::Read, work).await;
             answer.map_err(|error| DirectoryError::Unavailable(error.to_string()))
         })
     }
@@ -134,7 +135,30 @@ async fn since(tx: &mut Tx<'_>, after: &Place, local: UnixMillis) -> Result<Sinc
 impl Source for Feed {
     fn load(&self, subjects: Vec<Subject>) -> SourceFuture<Vec<Loaded>> {
         let inner = Arc::clone(&self.inner);
-        self.ask(async move |tx: &mut Tx<'_>| loads::load(tx, &inner.keyring, &subjects).await)
+        Box::pin(async move {
+            let mut answers = Vec::with_capacity(subjects.len());
+            // A question that fails of itself is asked again in halves, so that of 256 subjects of many tenants one
+            // fails alone. A store that does not answer is not asked again.
+            let mut parts = vec![subjects];
+            while let Some(part) = parts.pop() {
+                let (asked, keys) = (part.clone(), Arc::clone(&inner));
+                let work = async move |tx: &mut Tx<'_>| loads::load(tx, &keys.keyring, &asked).await;
+                match inner.run(Bound::System("directory"), Mode::Read, work).await {
+                    Ok(loaded) => answers.extend(loaded),
+                    Err(error @ StoreError::Unavailable { .. }) => {
+                        return Err(DirectoryError::Unavailable(error.to_string()));
+                    }
+                    Err(error) => match part.split_at(part.len() / 2) {
+                        ([], rest) => {
+                            let kind = rest.first().map(Subject::kind);
+                            tracing::warn!(kind, %error, "a row is unreadable");
+                        }
+                        (first, second) => parts.extend([second.to_vec(), first.to_vec()]),
+                    },
+                }
+            }
+            Ok(answers)
+        })
     }
 
     fn poll(&self, after: Cursor) -> SourceFuture<Poll> {
@@ -160,14 +184,14 @@ impl Source for Feed {
         let feed = Self { inner: Arc::clone(&self.inner) };
         let now = self.inner.now();
         self.ask(async move |tx: &mut Tx<'_>| {
+            let keyring = &feed.inner.keyring;
             // The cursor first: a token revoked between the two reads is then in both, and not in neither.
             let (place, _) = here(tx, now).await?;
             let mut tokens = Vec::new();
             for row in
                 tx.run(&FEED_REVOKED, values![now.plus_seconds(-claviger::clock::LEEWAY_SECONDS)]).await?
             {
-                let (subject, version, record) = loads::revoked_token(&mut row.read())?;
-                tokens.push(Loaded { subject, found: Some((version, record)) });
+                tokens.push(loads::revoked_token(&mut row.read(), keyring)?);
             }
             Ok((tokens, feed.spell(&place)))
         })

@@ -58,7 +58,7 @@ statements! { "record";
          JOIN member AS m ON m.tenant_id = CAST(j.value ->> 0 AS uuid) AND m.org_id = CAST(j.value ->> 1 AS uuid)
              AND m.account_id = CAST(j.value ->> 2 AS uuid)";
     LOAD_SESSIONS: System [Text]
-        "SELECT s.row_version, s.tenant_id, s.session_id, s.org_id, s.account_id, s.ended, s.expires_at,
+        "SELECT s.tenant_id, s.session_id, s.row_version, s.tenant_id, s.session_id, s.org_id, s.account_id, s.ended, s.expires_at,
              s.tenant_generation, s.org_generation, s.account_generation, s.member_generation
          FROM json_each($1) AS j JOIN session AS s ON s.tenant_id = j.value ->> 0 AND s.session_id = j.value ->> 1"
         postgres "SELECT s.row_version, s.tenant_id, s.session_id, s.org_id, s.account_id, s.ended, s.expires_at,
@@ -119,37 +119,95 @@ fn question(subject: &Subject) -> (&'static Statement, Json) {
     }
 }
 
-type Found = (Subject, i64, Record);
-
-/// Reads a row of the statement called `name`.
-fn read(name: &str, columns: &mut Columns, keyring: &Keyring) -> Result<Found, StoreError> {
-    match name {
-        "LOAD_KEYS" => key(columns),
-        "LOAD_TENANTS" => tenant(columns),
-        "LOAD_ORGS" => org(columns),
-        "LOAD_ACCOUNTS" => account(columns),
-        "LOAD_MEMBERS" => member(columns),
-        "LOAD_SESSIONS" => {
-            let version = columns.int()?;
-            let session = sessions::read(columns)?;
-            Ok((
-                Subject::Session(session.tenant, session.session),
-                version,
-                Record::Session(Arc::new(session)),
-            ))
-        }
-        "LOAD_USER_SECRETS" => user_secret(columns, keyring),
-        "LOAD_FOREIGN" => foreign_identity(columns),
-        "LOAD_IDENTITY_KEYS" => identity_key(columns),
-        "LOAD_REVOKED" => revoked_token(columns),
-        _ => Err(StoreError::Corrupt { what: "record" }),
-    }
+/// Whether a row of this name could have been stored at all: no name that the store takes holds control characters,
+/// and one engine cannot even be asked for a NUL.
+fn can_exist(subject: &Subject) -> bool {
+    let names: &[&str] = match subject {
+        Subject::UserSecret(kid) | Subject::IdentityKey(_, kid) => &[kid],
+        Subject::ForeignIdentity(_, issuer, subject) => &[issuer, subject],
+        Subject::Key(_)
+        | Subject::Tenant(_)
+        | Subject::Org(..)
+        | Subject::Account(_)
+        | Subject::Member(..)
+        | Subject::Session(..)
+        | Subject::RevokedToken(..) => &[],
+    };
+    !names.iter().any(|name| name.chars().any(char::is_control))
 }
 
-fn key(columns: &mut Columns) -> Result<Found, StoreError> {
-    let digest = KeyDigest::from_bytes(&columns.blob()?).ok_or(StoreError::Corrupt { what: "API key" })?;
+/// Reads the first columns of a row of the statement called `name`: whose it is.
+fn subject(name: &str, columns: &mut Columns) -> Result<Subject, StoreError> {
+    Ok(match name {
+        "LOAD_KEYS" => Subject::Key(
+            KeyDigest::from_bytes(&columns.blob()?).ok_or(StoreError::Corrupt { what: "API key" })?,
+        ),
+        "LOAD_TENANTS" => Subject::Tenant(columns.parse()?),
+        "LOAD_ORGS" => Subject::Org(columns.parse()?, columns.parse()?),
+        "LOAD_ACCOUNTS" => Subject::Account(columns.parse()?),
+        "LOAD_MEMBERS" => Subject::Member(columns.parse()?, columns.parse()?, columns.parse()?),
+        "LOAD_SESSIONS" => Subject::Session(columns.parse()?, columns.parse()?),
+        "LOAD_USER_SECRETS" => Subject::UserSecret(columns.text()?.into()),
+        "LOAD_FOREIGN" => {
+            Subject::ForeignIdentity(columns.parse()?, columns.text()?.into(), columns.text()?.into())
+        }
+        "LOAD_IDENTITY_KEYS" => Subject::IdentityKey(columns.parse()?, columns.text()?.into()),
+        "LOAD_REVOKED" => Subject::RevokedToken(columns.parse()?, columns.parse()?),
+        _ => return Err(StoreError::Corrupt { what: "record" }),
+    })
+}
+
+/// Reads the other columns of the subject's row: its version, and what the row says.
+fn record(subject: &Subject, columns: &mut Columns, keyring: &Keyring) -> Result<(i64, Record), StoreError> {
     let version = columns.int()?;
-    let record = KeyRecord {
+    let record = match subject {
+        Subject::Key(_) => Record::Key(Arc::new(key(columns)?)),
+        Subject::Tenant(tenant) => Record::Tenant(Arc::new(TenantRecord {
+            tenant: *tenant,
+            realm: columns.parse()?,
+            state: columns.state("tenant")?,
+            generation: columns.int()?,
+            plan: columns.parse()?,
+            requires_identity_headers: columns.truth()?,
+        })),
+        Subject::Org(tenant, org) => Record::Org(Arc::new(OrgRecord {
+            tenant: *tenant,
+            org: *org,
+            state: columns.state("organization")?,
+            generation: columns.int()?,
+        })),
+        Subject::Account(account) => Record::Account(Arc::new(AccountRecord {
+            account: *account,
+            realm: columns.parse()?,
+            state: columns.state("account")?,
+            email_verified: columns.truth()?,
+            generation: columns.int()?,
+        })),
+        Subject::Member(tenant, org, account) => Record::Member(Arc::new(MemberRecord {
+            tenant: *tenant,
+            org: *org,
+            account: *account,
+            role: columns.parse()?,
+            state: columns.member_state()?,
+            generation: columns.int()?,
+        })),
+        Subject::Session(..) => Record::Session(Arc::new(sessions::read(columns)?)),
+        Subject::UserSecret(kid) => Record::UserSecret(Arc::new(user_secret(kid, columns, keyring)?)),
+        Subject::ForeignIdentity(tenant, ..) => Record::ForeignIdentity(Arc::new(ForeignIdentityRecord {
+            tenant: *tenant,
+            account: columns.parse()?,
+            not_before: columns.time()?,
+        })),
+        Subject::IdentityKey(_, kid) => {
+            Record::IdentityKey(Arc::new(signing_keys::public(kid, &columns.text()?, &columns.blob()?)?))
+        }
+        Subject::RevokedToken(..) => Record::RevokedToken { expires_at: columns.time()? },
+    };
+    Ok((version, record))
+}
+
+fn key(columns: &mut Columns) -> Result<KeyRecord, StoreError> {
+    Ok(KeyRecord {
         key: columns.key_id()?,
         tenant: columns.parse()?,
         org: columns.parse()?,
@@ -160,107 +218,53 @@ fn key(columns: &mut Columns) -> Result<Found, StoreError> {
         secret_expires_at: columns.maybe_time()?,
         secret_revoked: columns.truth()?,
         networks: api_keys::networks(columns)?,
-    };
-    Ok((Subject::Key(digest), version, Record::Key(Arc::new(record))))
+    })
 }
 
-fn tenant(columns: &mut Columns) -> Result<Found, StoreError> {
-    let (tenant, version): (TenantId, i64) = (columns.parse()?, columns.int()?);
-    let record = TenantRecord {
-        tenant,
-        realm: columns.parse()?,
-        state: columns.state("tenant")?,
-        generation: columns.int()?,
-        plan: columns.parse()?,
-        requires_identity_headers: columns.truth()?,
-    };
-    Ok((Subject::Tenant(tenant), version, Record::Tenant(Arc::new(record))))
-}
-
-fn org(columns: &mut Columns) -> Result<Found, StoreError> {
-    let (tenant, org, version) = (columns.parse()?, columns.parse()?, columns.int()?);
-    let record = OrgRecord { tenant, org, state: columns.state("organization")?, generation: columns.int()? };
-    Ok((Subject::Org(tenant, org), version, Record::Org(Arc::new(record))))
-}
-
-fn account(columns: &mut Columns) -> Result<Found, StoreError> {
-    let (account, version) = (columns.parse()?, columns.int()?);
-    let record = AccountRecord {
-        account,
-        realm: columns.parse()?,
-        state: columns.state("account")?,
-        email_verified: columns.truth()?,
-        generation: columns.int()?,
-    };
-    Ok((Subject::Account(account), version, Record::Account(Arc::new(record))))
-}
-
-fn member(columns: &mut Columns) -> Result<Found, StoreError> {
-    let (tenant, org, account) = (columns.parse()?, columns.parse()?, columns.parse()?);
-    let version = columns.int()?;
-    let record = MemberRecord {
-        tenant,
-        org,
-        account,
-        role: columns.parse()?,
-        state: columns.member_state()?,
-        generation: columns.int()?,
-    };
-    Ok((Subject::Member(tenant, org, account), version, Record::Member(Arc::new(record))))
-}
-
-fn user_secret(columns: &mut Columns, keyring: &Keyring) -> Result<Found, StoreError> {
-    let (kid, version) = (columns.text()?, columns.int()?);
+fn user_secret(kid: &str, columns: &mut Columns, keyring: &Keyring) -> Result<UserSecretRecord, StoreError> {
     let api = columns.parse()?;
     let (tenant, org, account): (TenantId, _, _) = (columns.parse()?, columns.parse()?, columns.parse()?);
     let revoked = columns.truth()?;
     let (sealed, data_key) = (columns.blob()?, columns.blob()?);
-    let secret = user_secrets::unseal(keyring, tenant, &data_key, &kid, &sealed)?;
-    let subject = Subject::UserSecret(kid.as_str().into());
-    let record = UserSecretRecord { kid, api, tenant, org, account, secret, revoked };
-    Ok((subject, version, Record::UserSecret(Arc::new(record))))
-}
-
-fn foreign_identity(columns: &mut Columns) -> Result<Found, StoreError> {
-    let (tenant, issuer, subject) = (columns.parse()?, columns.text()?, columns.text()?);
-    let version = columns.int()?;
-    let record = ForeignIdentityRecord { tenant, account: columns.parse()?, not_before: columns.time()? };
-    let subject = Subject::ForeignIdentity(tenant, issuer.into(), subject.into());
-    Ok((subject, version, Record::ForeignIdentity(Arc::new(record))))
-}
-
-fn identity_key(columns: &mut Columns) -> Result<Found, StoreError> {
-    let (realm, kid, version) = (columns.parse()?, columns.text()?, columns.int()?);
-    let key = signing_keys::public(&kid, &columns.text()?, &columns.blob()?)?;
-    Ok((Subject::IdentityKey(realm, kid.into()), version, Record::IdentityKey(Arc::new(key))))
+    let secret = user_secrets::unseal(keyring, tenant, &data_key, kid, &sealed)?;
+    Ok(UserSecretRecord { kid: kid.to_owned(), api, tenant, org, account, secret, revoked })
 }
 
 /// Reads the columns of a revoked token: tenant, token, version, end.
-pub(crate) fn revoked_token(columns: &mut Columns) -> Result<Found, StoreError> {
-    let (tenant, token, version) = (columns.parse()?, columns.parse()?, columns.int()?);
-    Ok((Subject::RevokedToken(tenant, token), version, Record::RevokedToken { expires_at: columns.time()? }))
+pub(crate) fn revoked_token(columns: &mut Columns, keyring: &Keyring) -> Result<Loaded, StoreError> {
+    let subject = subject(LOAD_REVOKED.name, columns)?;
+    let found = Some(record(&subject, columns, keyring)?);
+    Ok(Loaded { subject, found })
 }
 
-/// Reads these subjects, each once.
+/// Reads these subjects, each once. A subject whose row cannot be read is left out: the others are not its affair,
+/// and an answer that there is no row would be wrong.
 pub(crate) async fn load(
     tx: &mut Tx<'_>,
     keyring: &Keyring,
     subjects: &[Subject],
 ) -> Result<Vec<Loaded>, StoreError> {
     let mut questions: HashMap<&'static str, (&'static Statement, Vec<Json>)> = HashMap::new();
-    for subject in subjects {
+    for subject in subjects.iter().filter(|subject| can_exist(subject)) {
         let (statement, ids) = question(subject);
         questions.entry(statement.name).or_insert_with(|| (statement, Vec::new())).1.push(ids);
     }
-    let mut found: HashMap<Subject, (i64, Record)> = HashMap::with_capacity(subjects.len());
+    let mut found: HashMap<Subject, Option<(i64, Record)>> = HashMap::with_capacity(subjects.len());
     for (name, (statement, ids)) in questions {
         for row in tx.run(statement, values![Json::Array(ids).to_string()]).await? {
-            let (subject, version, record) = read(name, &mut row.read(), keyring)?;
-            found.insert(subject, (version, record));
+            let mut columns = row.read();
+            let subject = subject(name, &mut columns)?;
+            let record = record(&subject, &mut columns, keyring);
+            if let Err(error) = &record {
+                tracing::warn!(kind = subject.kind(), %error, "a row is unreadable");
+            }
+            found.insert(subject, record.ok());
         }
     }
-    Ok(subjects
-        .iter()
-        .map(|subject| Loaded { subject: subject.clone(), found: found.get(subject).cloned() })
-        .collect())
+    let loaded = |subject: &Subject| {
+        let row = found.get(subject);
+        let is_readable = row.is_none_or(Option::is_some);
+        is_readable.then(|| Loaded { subject: subject.clone(), found: row.cloned().flatten() })
+    };
+    Ok(subjects.iter().filter_map(loaded).collect())
 }

@@ -9,6 +9,7 @@ use crate::accounts::{self, Wanted};
 use crate::backend::Tx;
 use crate::email::Email;
 use crate::error::StoreError;
+use crate::foreign_identities::{FOREIGN_END_MEMBER, floor_after};
 use crate::state;
 use crate::statement::{Statement, statements};
 use crate::tenant_store::TenantStore;
@@ -26,6 +27,10 @@ statements! { "membership";
         "SELECT m.org_id, m.account_id, a.email, m.role, m.state, m.generation, m.created_at
          FROM member AS m JOIN account AS a ON a.account_id = m.account_id
          WHERE m.tenant_id = $1 AND m.org_id = $2 AND m.account_id = $3";
+    /// Keeps the membership as it is until the transaction ends; the one writer of the other engine does so by itself.
+    MEMBER_HOLD: Tenant [Uuid, Uuid, Uuid]
+        "SELECT generation FROM member WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3"
+        postgres "SELECT generation FROM member WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 FOR SHARE";
     MEMBER_LIST: Tenant [Uuid, Uuid]
         "SELECT m.org_id, m.account_id, a.email, m.role, m.state, m.generation, m.created_at
          FROM member AS m JOIN account AS a ON a.account_id = m.account_id
@@ -107,7 +112,10 @@ async fn add_in_state(
     now: UnixMillis,
 ) -> Result<(), StoreError> {
     let params = values![tenant, org, account, role.as_str(), state::member_text(state), now];
-    tx.run_one(&MEMBER_ADD, params).await?.ok_or(StoreError::AlreadyExists { what: "membership" }).map(drop)
+    let row = tx.run_one(&MEMBER_ADD, params).await?;
+    row.ok_or(StoreError::AlreadyExists { what: "membership" })?;
+    // A member who comes back starts without secrets.
+    tx.run(&MEMBER_SECRETS_REVOKE, values![tenant, org, account]).await.map(drop)
 }
 
 impl TenantStore {
@@ -202,12 +210,13 @@ impl TenantStore {
         self.member_change(org, account, change).await.map(drop)
     }
 
-    /// Ends a membership, and with it the member's user secrets in the organization.
+    /// Ends a membership, and with it the member's user secrets in the organization and the account's tokens of
+    /// foreign issuers in the tenant: none of them comes back with the member.
     ///
     /// # Errors
     /// If there is no such membership.
     pub async fn member_remove(&self, org: OrgId, account: AccountId) -> Result<(), StoreError> {
-        let tenant = self.tenant;
+        let (tenant, floor) = (self.tenant, floor_after(self.inner.now()));
         let entry = self.entry(
             "USER_REMOVED",
             ("member", account.to_string()),
@@ -218,18 +227,29 @@ impl TenantStore {
             let row = tx.run_one(&MEMBER_STATE, values![tenant, org, account, removed]).await?;
             row.ok_or(StoreError::NotFound { what: "membership" })?;
             tx.run(&MEMBER_SECRETS_REVOKE, values![tenant, org, account]).await?;
+            tx.run(&FOREIGN_END_MEMBER, values![tenant, account, floor]).await?;
             entry.write(tx).await
         })
         .await
     }
 
-    /// Ends every session of the member in the organization. Gives the new generation.
+    /// Ends every session of the member in the organization, and every token of a foreign issuer for the account in
+    /// the tenant. Gives the new generation.
     ///
     /// # Errors
     /// If there is no such membership.
     pub async fn member_revoke_tokens(&self, org: OrgId, account: AccountId) -> Result<i64, StoreError> {
-        let change = Change { action: "USER_TOKENS_REVOKED", statement: &MEMBER_GENERATION, value: None };
-        self.member_change(org, account, change).await
+        let (tenant, floor) = (self.tenant, floor_after(self.inner.now()));
+        let details = json!({ "organization": org.to_string() });
+        let entry = self.entry("USER_TOKENS_REVOKED", ("member", account.to_string()), details);
+        self.write(async move |tx: &mut Tx<'_>| {
+            let row = tx.run_one(&MEMBER_GENERATION, values![tenant, org, account]).await?;
+            let row = row.ok_or(StoreError::NotFound { what: "membership" })?;
+            tx.run(&FOREIGN_END_MEMBER, values![tenant, account, floor]).await?;
+            entry.write(tx).await?;
+            row.read().int()
+        })
+        .await
     }
 
     async fn member_change(&self, org: OrgId, account: AccountId, change: Change) -> Result<i64, StoreError> {

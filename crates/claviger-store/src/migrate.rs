@@ -13,11 +13,21 @@ pub(crate) struct Migration {
     pub(crate) sql: &'static str,
 }
 
-pub(crate) const SQLITE: &[Migration] =
-    &[Migration { name: "0001_start", sql: include_str!("../migrations/sqlite/0001_start.sql") }];
+pub(crate) const SQLITE: &[Migration] = &[
+    Migration { name: "0001_start", sql: include_str!("../migrations/sqlite/0001_start.sql") },
+    Migration {
+        name: "0002_foreign_by_account",
+        sql: include_str!("../migrations/sqlite/0002_foreign_by_account.sql"),
+    },
+];
 
-pub(crate) const POSTGRES: &[Migration] =
-    &[Migration { name: "0001_start", sql: include_str!("../migrations/postgres/0001_start.sql") }];
+pub(crate) const POSTGRES: &[Migration] = &[
+    Migration { name: "0001_start", sql: include_str!("../migrations/postgres/0001_start.sql") },
+    Migration {
+        name: "0002_foreign_by_account",
+        sql: include_str!("../migrations/postgres/0002_foreign_by_account.sql"),
+    },
+];
 
 fn hash(migration: &Migration) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, migration.sql.as_bytes());
@@ -153,12 +163,15 @@ mod tests {
 
     #[test]
     fn a_changed_or_unknown_migration_is_refused() {
-        let [first] = SQLITE else { panic!("one migration") };
+        let [first, second] = SQLITE else { panic!("two migrations") };
         let ran = |name: &str, sha256: String| vec![(name.to_owned(), sha256)];
-        assert!(missing(SQLITE, &[]).unwrap().len() == 1);
-        assert!(missing(SQLITE, &ran(first.name, hash(first))).unwrap().is_empty());
-        assert!(missing(SQLITE, &ran(first.name, "0".repeat(64))).is_err());
-        let newer = [ran(first.name, hash(first)), ran("0002_later", "0".repeat(64))].concat();
-        assert!(missing(SQLITE, &newer).is_err());
+        let left = |ran: &[(String, String)]| missing(SQLITE, ran).map(<[Migration]>::len);
+        assert_eq!(left(&[]).unwrap(), 2);
+        assert_eq!(left(&ran(first.name, hash(first))).unwrap(), 1);
+        assert!(left(&ran(first.name, "0".repeat(64))).is_err());
+        let both = [ran(first.name, hash(first)), ran(second.name, hash(second))].concat();
+        assert_eq!(left(&both).unwrap(), 0);
+        let newer = [both, ran("9999_later", "0".repeat(64))].concat();
+        assert!(left(&newer).is_err());
     }
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::backend::Tx;
 use crate::error::StoreError;
+use crate::foreign_identities::{FOREIGN_END_ORG, floor_after};
 use crate::state;
 use crate::statement::{Statement, statements};
 use crate::tenant_store::TenantStore;
@@ -161,12 +162,23 @@ impl TenantStore {
         self.org_change(org, "ORGANIZATION_DELETED", json!({}), &ORG_STATE, state).await.map(drop)
     }
 
-    /// Ends every session in the organization. Gives the new generation.
+    /// Ends every session in the organization, and every token of a foreign issuer for one of its members. Gives the
+    /// new generation.
     ///
     /// # Errors
     /// If there is none.
     pub async fn org_revoke_tokens(&self, org: OrgId) -> Result<i64, StoreError> {
-        self.org_change(org, "ORGANIZATION_TOKENS_REVOKED", json!({}), &ORG_GENERATION, None).await
+        let (tenant, floor) = (self.tenant, floor_after(self.inner.now()));
+        let entity = ("organization", org.to_string());
+        let entry = self.entry("ORGANIZATION_TOKENS_REVOKED", entity, json!({}));
+        self.write(async move |tx: &mut Tx<'_>| {
+            let row = tx.run_one(&ORG_GENERATION, values![tenant, org]).await?;
+            let row = row.ok_or(StoreError::NotFound { what: "organization" })?;
+            tx.run(&FOREIGN_END_ORG, values![tenant, org, floor]).await?;
+            entry.write(tx).await?;
+            row.read().int()
+        })
+        .await
     }
 
     async fn org_change(

@@ -14,8 +14,9 @@ pub type SourceFuture<T> = Pin<Box<dyn Future<Output = Result<T, DirectoryError>
 
 /// Where the directory's memory reads what it does not have, and follows what changes.
 pub trait Source: fmt::Debug + Send + Sync + 'static {
-    /// Reads these subjects, at most 256, as committed at some moment after the call. Answers each exactly
-    /// once, in any order. Reads go to the primary and give up after 5 s.
+    /// Reads these subjects, at most 256, as committed at some moment after the call. Answers each once, in any
+    /// order; one whose row cannot be read is left out, and fails alone. Reads go to the primary and give up
+    /// after 5 s.
     fn load(&self, subjects: Vec<Subject>) -> SourceFuture<Vec<Loaded>>;
 
     /// The changes committed since `after`. Every change is in the answer of some poll, in no particular order,

@@ -12,6 +12,7 @@ use crate::audit::Entry;
 use crate::backend::{Bound, Mode, Tx};
 use crate::email::Email;
 use crate::error::StoreError;
+use crate::foreign_identities::{FOREIGN_END_ALL, floor_after};
 use crate::keyring::DataKey;
 use crate::operator::Operator;
 use crate::state;
@@ -289,16 +290,17 @@ impl TenantStore {
         .await
     }
 
-    /// Ends every session in the tenant. Gives the new generation.
+    /// Ends every session in the tenant, and every token of a foreign issuer for it. Gives the new generation.
     ///
     /// # Errors
     /// If there is no such tenant.
     pub async fn tenant_revoke_tokens(&self) -> Result<i64, StoreError> {
-        let tenant = self.tenant;
+        let (tenant, floor) = (self.tenant, floor_after(self.inner.now()));
         let entry = self.entry("TENANT_TOKENS_REVOKED", ("tenant", tenant.to_string()), json!({}));
         self.write(async move |tx: &mut Tx<'_>| {
             let row = tx.run_one(&TENANT_GENERATION, values![tenant]).await?;
             let generation = row.ok_or(StoreError::NotFound { what: "tenant" })?.read().int()?;
+            tx.run(&FOREIGN_END_ALL, values![tenant, floor]).await?;
             entry.write(tx).await?;
             Ok(generation)
         })

@@ -11,11 +11,12 @@ use serde_json::json;
 use crate::backend::Tx;
 use crate::error::StoreError;
 use crate::keyring::{DataKey, Keyring};
+use crate::members::{self, MEMBER_HOLD};
 use crate::seal::Place;
 use crate::statement::statements;
 use crate::tenant_store::TenantStore;
 use crate::value::{Row, values};
-use crate::{members, orgs, tenants};
+use crate::{orgs, tenants};
 
 statements! { "user secret";
     USER_SECRET_ADD: Tenant [Uuid, Text, Text, Uuid, Uuid, Blob, Int, Int]
@@ -28,6 +29,9 @@ statements! { "user secret";
     USER_SECRET_VERSION: Tenant [Uuid, Text, Uuid]
         "SELECT CAST(coalesce(max(version), 0) AS bigint) FROM user_secret
          WHERE tenant_id = $1 AND api = $2 AND account_id = $3";
+    USER_SECRET_REPLACE: Tenant [Uuid, Text, Uuid, Uuid]
+        "UPDATE user_secret SET revoked = 1
+         WHERE tenant_id = $1 AND api = $2 AND org_id = $3 AND account_id = $4 AND revoked = 0";
     USER_SECRET_REVOKE: Tenant [Uuid, Text, Uuid]
         "UPDATE user_secret SET revoked = 1 WHERE tenant_id = $1 AND api = $2 AND account_id = $3 AND revoked = 0
          RETURNING kid";
@@ -86,15 +90,17 @@ pub(crate) fn unseal(
     key.unseal(&place(tenant, kid), sealed).ok_or(StoreError::Corrupt { what: "user secret" })
 }
 
-async fn read(
-    tx: &mut Tx<'_>,
-    keyring: &Keyring,
-    tenant: TenantId,
-    row: Row,
-) -> Result<UserSecret, StoreError> {
+async fn read(tx: &mut Tx<'_>, keyring: &Keyring, owner: &Owner, row: Row) -> Result<UserSecret, StoreError> {
+    let tenant = owner.tenant;
     let mut columns = row.read();
     let kid = columns.text()?;
     let (api, org, account) = (columns.parse()?, columns.parse()?, columns.parse()?);
+    // A user has one secret per API and tenant, and it hangs on one membership: another one's is not for here.
+    if org != owner.org {
+        return Err(StoreError::Refused {
+            why: "the user has a secret for this api in another organization of the tenant; revoke that one first",
+        });
+    }
     let (version, created_at) = (columns.int()?, columns.time()?);
     let data_key = tenants::data_key(tx, tenant).await?;
     let secret = unseal(keyring, tenant, &data_key, &kid, &columns.blob()?)?;
@@ -127,7 +133,8 @@ impl TenantStore {
     /// The account's secret for the API, made if there is none.
     ///
     /// # Errors
-    /// If the account has no active membership in the organization.
+    /// If the account has no active membership in the organization, or has its secret for the API in another
+    /// organization of the tenant.
     pub async fn user_secret_issue(
         &self,
         api: &ApiName,
@@ -142,7 +149,7 @@ impl TenantStore {
                 wanted.may_have_one(tx).await?;
                 let params = values![wanted.tenant, wanted.api.as_str(), wanted.account];
                 match tx.run_one(&USER_SECRET_LIVE, params).await? {
-                    Some(row) => read(tx, &inner.keyring, wanted.tenant, row).await.map(Some),
+                    Some(row) => read(tx, &inner.keyring, &wanted, row).await.map(Some),
                     None => Ok(None),
                 }
             })
@@ -156,7 +163,8 @@ impl TenantStore {
     /// Replaces the account's secret for the API: every token under the one before is refused from now on.
     ///
     /// # Errors
-    /// If the account has no active membership in the organization.
+    /// If the account has no active membership in the organization, or has its secret for the API in another
+    /// organization of the tenant.
     pub async fn user_secret_regenerate(
         &self,
         api: &ApiName,
@@ -175,9 +183,11 @@ impl TenantStore {
         self.write(async move |tx: &mut Tx<'_>| {
             let Owner { tenant, api, org, account } = &owner;
             let (tenant, org, account) = (*tenant, *org, *account);
+            // A removal at the same moment is either seen here or sees the secret made here.
+            tx.run(&MEMBER_HOLD, values![tenant, org, account]).await?;
             owner.may_have_one(tx).await?;
             if replaces {
-                tx.run(&USER_SECRET_REVOKE, values![tenant, api.as_str(), account]).await?;
+                tx.run(&USER_SECRET_REPLACE, values![tenant, api.as_str(), org, account]).await?;
             }
             let row = tx.run_one(&USER_SECRET_VERSION, values![tenant, api.as_str(), account]).await?;
             let version = row.ok_or(StoreError::Corrupt { what: "user secret" })?.read().int()? + 1;
@@ -193,7 +203,7 @@ impl TenantStore {
             }
             // Of two that asked at once one made it, and both get that one.
             let row = tx.run_one(&USER_SECRET_LIVE, values![tenant, api.as_str(), account]).await?;
-            read(tx, &inner.keyring, tenant, row.ok_or(StoreError::NotFound { what: "user secret" })?).await
+            read(tx, &inner.keyring, &owner, row.ok_or(StoreError::NotFound { what: "user secret" })?).await
         })
         .await
     }

@@ -33,6 +33,9 @@ pub(crate) enum Bound {
     System(&'static str),
 }
 
+/// The job that follows the feed. It never waits behind others: a node that does not hear of changes refuses all.
+pub(crate) const FEED: Bound = Bound::System("feed");
+
 /// Whether a unit of work changes anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {

@@ -270,16 +270,17 @@ impl Loader {
             if self.flights.get(&subject).is_none_or(|flight| flight.number != number) {
                 continue;
             }
-            let answer = loaded.remove(&subject);
             let fits =
                 |loaded: &Loaded| loaded.found.as_ref().is_none_or(|(_, record)| is_of(record, &subject));
-            match answer.filter(fits) {
-                Some(answer) => self.judge((number, subject), &answer, sent),
-                None => {
-                    let error = "the store answered something else than it was asked";
-                    self.fail(number, &subject, &DirectoryError::Unavailable(error.to_owned()));
+            let error = match loaded.remove(&subject) {
+                Some(answer) if fits(&answer) => {
+                    self.judge((number, subject), &answer, sent);
+                    continue;
                 }
-            }
+                Some(_) => "the store answered something else than it was asked",
+                None => "the store could not read the row",
+            };
+            self.fail(number, &subject, &DirectoryError::Unavailable(error.to_owned()));
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use claviger::api_key::PresentedKey;
+use claviger::directory::{Directory, DirectoryError};
 use claviger::id::{ApiName, TokenId};
 use claviger::key_set::Algorithm;
 use claviger::random::SystemRandom;
@@ -20,6 +21,7 @@ use crate::api_keys::new_key;
 on_every_backend!(
     each_change_is_in_the_feed_and_loads,
     a_load_answers_each_subject_once,
+    an_unreadable_row_fails_alone_and_is_not_remembered,
     a_change_of_a_key_is_one_of_each_of_its_secrets,
     who_is_behind_the_sweep_forgets_everything,
     a_follower_hears_of_a_commit_before_and_after_it,
@@ -126,6 +128,90 @@ async fn a_load_answers_each_subject_once(test: TestStore) {
     let found: Vec<bool> = answer.iter().map(|loaded| loaded.found.is_some()).collect();
     assert_eq!(found, [false, true, true, false, true, false]);
     assert!(source.load(Vec::new()).await.unwrap().is_empty());
+}
+
+/// Runs SQL as somebody whom no wall holds.
+pub(crate) async fn tamper(test: &TestStore, sql: &str) {
+    match &test.owner_url {
+        None => {
+            let file = rusqlite::Connection::open(test.folder().join("claviger.db")).unwrap();
+            file.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
+            file.execute_batch(sql).unwrap();
+        }
+        Some(url) => {
+            let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+            tokio::spawn(connection);
+            client.batch_execute(&format!("SET search_path = claviger; {sql}")).await.unwrap();
+        }
+    }
+}
+
+async fn an_unreadable_row_fails_alone_and_is_not_remembered(test: TestStore) {
+    let source = test.store.source();
+    let (acme, rival) = (test.tenant("Acme").await, test.tenant("Rival").await);
+    let api: ApiName = "syncello".parse().unwrap();
+    let lost = acme.store.user_secret_issue(&api, acme.org, acme.owner).await.unwrap().kid;
+    let good = rival.store.user_secret_issue(&api, rival.org, rival.owner).await.unwrap().kid;
+    let id = acme.owner;
+    // A secret under a key that is not there, and a value that this program does not know.
+    tamper(
+        &test,
+        &format!(
+            "UPDATE user_secret SET sealed_secret = CAST('torn' AS {}) WHERE kid = '{lost}';
+             UPDATE member SET role = '?' WHERE account_id = '{id}'",
+            if test.engine == Engine::Sqlite { "BLOB" } else { "bytea" }
+        ),
+    )
+    .await;
+    let foreign =
+        |subject: &str| Subject::ForeignIdentity(acme.tenant, "https://id.example".into(), subject.into());
+    let unreadable =
+        [Subject::UserSecret(lost.as_str().into()), Subject::Member(acme.tenant, acme.org, acme.owner)];
+    let others = [
+        Subject::UserSecret(good.as_str().into()),
+        Subject::Member(rival.tenant, rival.org, rival.owner),
+        foreign("nobody"),
+        foreign("no\u{0}body"),
+        Subject::UserSecret("us_\u{0}".into()),
+        Subject::Tenant(acme.tenant),
+    ];
+    let asked: Vec<Subject> = unreadable.iter().chain(&others).cloned().collect();
+    let found = |loaded: Vec<claviger_store::subject::Loaded>| -> Vec<(Subject, bool)> {
+        loaded.into_iter().map(|loaded| (loaded.subject, loaded.found.is_some())).collect()
+    };
+    let expected: Vec<(Subject, bool)> =
+        others.iter().cloned().zip([true, true, false, false, false, true]).collect();
+    assert_eq!(found(source.load(asked.clone()).await.unwrap()), expected);
+
+    let memory = claviger_store::memory::Memory::start(
+        test.store.source(),
+        test.clock.clone(),
+        claviger_store::memory::MemorySettings::default(),
+        &tokio::runtime::Handle::current(),
+    );
+    let (torn, kept) = (memory.user_secret(&lost).resolve(), memory.user_secret(&good).resolve());
+    let (torn, kept, member) =
+        tokio::join!(torn, kept, memory.member(acme.tenant, acme.org, acme.owner).resolve());
+    assert!(matches!(member, Err(DirectoryError::Unavailable(_))), "{member:?}");
+    assert!(matches!(torn, Err(DirectoryError::Unavailable(_))), "{torn:?}");
+    assert_eq!(kept.unwrap().unwrap().tenant, rival.tenant);
+
+    // A question that the engine itself cannot answer.
+    let break_off = match test.engine {
+        Engine::Sqlite => format!("UPDATE user_secret SET api = CAST(x'ff' AS TEXT) WHERE kid = '{lost}'"),
+        Engine::Postgres => "REVOKE SELECT ON user_secret FROM claviger_system".to_owned(),
+    };
+    tamper(&test, &break_off).await;
+    let mut left = found(source.load(asked).await.unwrap());
+    left.retain(|(subject, _)| *subject != others[0]);
+    let expected: Vec<_> = expected.into_iter().filter(|(subject, _)| *subject != others[0]).collect();
+    assert_eq!(left, expected);
+
+    // Of a failure nothing is remembered: what is mended is found.
+    assert_eq!(memory.figures().absences, 0);
+    tamper(&test, &format!("UPDATE member SET role = 'ADMIN' WHERE account_id = '{id}'")).await;
+    let member = memory.member(acme.tenant, acme.org, acme.owner).resolve().await.unwrap().unwrap();
+    assert_eq!(member.role.as_str(), "ADMIN");
 }
 
 async fn a_change_of_a_key_is_one_of_each_of_its_secrets(test: TestStore) {
@@ -326,4 +412,15 @@ async fn under_concurrent_writers_every_change_reaches_the_feed() {
     }
     assert_eq!(seen.len(), 200, "25 changes of 8 tenants");
     assert_eq!(count, 200, "and none of them twice");
+}
+
+#[tokio::test]
+async fn another_timeline_of_the_server_is_another_origin() {
+    let test = TestStore::start(Engine::Postgres).await;
+    let source = test.store.source();
+    let Cursor(here) = cursor(&source).await;
+    let there = here.replacen("/00000001 ", "/00000002 ", 1);
+    assert_ne!(here, there, "it names the timeline");
+    assert!(!source.poll(Cursor(here)).await.unwrap().forget_all);
+    assert!(source.poll(Cursor(there)).await.unwrap().forget_all);
 }

@@ -106,3 +106,22 @@ async fn postgres_over_tls_needs_an_authority_to_trust() {
     let error = opened.map(drop).unwrap_err().to_string();
     assert!(error.contains("store.ca_file"), "{error}");
 }
+
+#[tokio::test]
+async fn a_database_file_that_others_could_read_is_closed_to_them() {
+    use std::os::unix::fs::PermissionsExt;
+    let test = TestStore::start(Engine::Sqlite).await;
+    test.store.clone().close().await;
+    let files = ["claviger.db", "claviger.db-wal", "claviger.db-shm"].map(|name| test.folder().join(name));
+    for file in &files {
+        // Empty ones stand for what a process that was killed has left.
+        std::fs::OpenOptions::new().create(true).append(true).open(file).unwrap();
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o664)).unwrap();
+    }
+    let store = test.open_again().await.unwrap();
+    for file in &files {
+        let mode = std::fs::metadata(file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", file.display());
+    }
+    store.close().await;
+}

@@ -1,5 +1,6 @@
 //! Accounts, sessions, user secrets, signing keys, revoked tokens and the audit.
 
+use claviger::clock::UnixMillis;
 use claviger::directory::{Generations, MemberState, State};
 use claviger::id::{ApiName, TokenId};
 use claviger::key_set::Algorithm;
@@ -7,14 +8,22 @@ use claviger::random::SystemRandom;
 use claviger::secret::Secret;
 use claviger_store::audit::AuditCursor;
 use claviger_store::signing_keys::{KeyState, Line};
-use claviger_store::testing::{START, TestStore, email};
+use claviger_store::subject::{Record, Subject};
+use claviger_store::testing::{Engine, START, TestStore, TestTenant, email};
 use claviger_store::{Actor, StoreError, on_every_backend};
+use tokio_postgres::NoTls;
+
+use crate::feed::tamper;
 
 on_every_backend!(
     accounts_are_one_per_address_and_realm,
     a_session_is_made_under_the_generations_of_its_moment,
     a_user_has_one_secret_per_api_which_dies_with_the_membership,
     of_two_who_ask_at_once_both_get_one_secret,
+    a_user_secret_hangs_on_one_membership,
+    a_member_who_comes_back_has_no_live_secret,
+    revoking_tokens_ends_those_of_foreign_issuers_too,
+    tokens_of_foreign_issuers_do_not_come_back_with_the_member,
     signing_keys_take_turns,
     revoked_tokens_are_kept_until_they_end,
     the_audit_is_paged_from_the_newest_and_names_who_did_it,
@@ -104,6 +113,151 @@ async fn of_two_who_ask_at_once_both_get_one_secret(test: TestStore) {
         secrets.push(one.await.unwrap());
     }
     assert!(secrets.iter().all(|secret| *secret == secrets[0]));
+}
+
+async fn a_user_secret_hangs_on_one_membership(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let branch = acme.store.org_create("Branch").await.unwrap().org;
+    let ann = acme.member("ann@acme.example", "EDITOR").await;
+    let (role, address) = ("EDITOR".parse().unwrap(), email("ann@acme.example"));
+    acme.store.member_add(branch, &address, &role, MemberState::Active).await.unwrap();
+    let api: ApiName = "syncello".parse().unwrap();
+    let first = acme.store.user_secret_issue(&api, acme.org, ann).await.unwrap();
+    for answer in [
+        acme.store.user_secret_issue(&api, branch, ann).await,
+        acme.store.user_secret_regenerate(&api, branch, ann).await,
+    ] {
+        assert!(matches!(answer, Err(StoreError::Refused { .. })), "{answer:?}");
+    }
+    assert_eq!(acme.store.user_secret_issue(&api, acme.org, ann).await.unwrap(), first, "untouched");
+    acme.store.user_secret_revoke(&api, ann).await.unwrap();
+    assert_eq!(acme.store.user_secret_issue(&api, branch, ann).await.unwrap().org, branch);
+}
+
+async fn a_member_who_comes_back_has_no_live_secret(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let ann = acme.member("ann@acme.example", "EDITOR").await;
+    let api: ApiName = "syncello".parse().unwrap();
+    acme.store.user_secret_issue(&api, acme.org, ann).await.unwrap();
+    acme.store.member_remove(acme.org, ann).await.unwrap();
+    tamper(&test, "UPDATE user_secret SET revoked = 0").await;
+    acme.member("ann@acme.example", "EDITOR").await;
+    let left = acme.store.user_secret_revoke(&api, ann).await.unwrap_err();
+    assert_eq!(left, StoreError::NotFound { what: "user secret" });
+}
+
+#[tokio::test]
+async fn a_secret_is_not_made_beside_the_removal_of_its_member() {
+    let test = TestStore::start(Engine::Postgres).await;
+    let acme = test.tenant("Acme").await;
+    let (mut removal, connection) = tokio_postgres::connect(&test.settings.url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let removal = removal.transaction().await.unwrap();
+    let remove = format!(
+        "SET LOCAL app.tenant = '{}'; UPDATE member SET state = 'removed' WHERE account_id = '{}'",
+        acme.tenant, acme.owner
+    );
+    removal.batch_execute(&remove).await.unwrap();
+    let (store, org, owner) = (acme.store.clone(), acme.org, acme.owner);
+    let issue =
+        tokio::spawn(
+            async move { store.user_secret_regenerate(&"syncello".parse().unwrap(), org, owner).await },
+        );
+    let (watcher, connection) =
+        tokio_postgres::connect(test.owner_url.as_ref().unwrap(), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let waits =
+        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while watcher.query(waits, &[]).await.unwrap().is_empty() {
+        assert!(!issue.is_finished(), "it was made beside the removal");
+    }
+    removal.commit().await.unwrap();
+    let refused = issue.await.unwrap();
+    assert!(matches!(refused, Err(StoreError::Refused { .. })), "{refused:?}");
+}
+
+const ISSUER: &str = "https://id.example";
+
+/// The time floor of a subject's link.
+async fn floor(test: &TestStore, tenant: &TestTenant, subject: &str) -> UnixMillis {
+    let subject = Subject::ForeignIdentity(tenant.tenant, ISSUER.into(), subject.into());
+    let loaded = test.store.source().load(vec![subject]).await.unwrap();
+    let Some((_, Record::ForeignIdentity(link))) = &loaded[0].found else { panic!("the link is there") };
+    link.not_before
+}
+
+async fn revoking_tokens_ends_those_of_foreign_issuers_too(test: TestStore) {
+    let (acme, rival) = (test.tenant("Acme").await, test.tenant("Rival").await);
+    let ann = acme.member("ann@acme.example", "EDITOR").await;
+    let branch = acme.store.org_create("Branch").await.unwrap().org;
+    let (role, address) = ("EDITOR".parse().unwrap(), email("bob@acme.example"));
+    let bob = acme.store.member_add(branch, &address, &role, MemberState::Active).await.unwrap().account;
+    rival.member("ann@acme.example", "EDITOR").await;
+    acme.store.foreign_identity_link(ISSUER, "ann", ann).await.unwrap();
+    acme.store.foreign_identity_link(ISSUER, "bob", bob).await.unwrap();
+    rival.store.foreign_identity_link(ISSUER, "ann", ann).await.unwrap();
+    let floors = async || {
+        [
+            floor(&test, &acme, "ann").await,
+            floor(&test, &acme, "bob").await,
+            floor(&test, &rival, "ann").await,
+        ]
+    };
+    let never = UnixMillis(0);
+    let source = test.store.source();
+    let mut after = source.revoked_tokens().await.unwrap().1;
+
+    // The leeway is 5 s: what a fast clock dated as far ahead as that counts now, and has to end as well.
+    test.clock.advance_millis(300);
+    acme.store.member_revoke_tokens(acme.org, ann).await.unwrap();
+    let first = START.plus_seconds(6);
+    assert_eq!(floors().await, [first, never, never]);
+    test.clock.advance_millis(9_700);
+    acme.store.org_revoke_tokens(branch).await.unwrap();
+    let second = START.plus_seconds(16);
+    assert_eq!(floors().await, [first, second, never]);
+    test.clock.advance_millis(10_000);
+    test.store.accounts().account_revoke_tokens(ann).await.unwrap();
+    let third = START.plus_seconds(26);
+    assert_eq!(floors().await, [third, second, third]);
+    // A later floor stays: it never goes back.
+    let late = START.plus_seconds(3600);
+    acme.store.foreign_identity_not_before(ISSUER, "bob", late).await.unwrap();
+    test.clock.advance_millis(10_000);
+    acme.store.tenant_revoke_tokens().await.unwrap();
+    assert_eq!(floors().await, [START.plus_seconds(36), late, third]);
+
+    let poll = source.poll(after.clone()).await.unwrap();
+    after = poll.cursor;
+    let heard = |tenant: &TestTenant, subject: &str| {
+        let subject = Subject::ForeignIdentity(tenant.tenant, ISSUER.into(), subject.into());
+        let mut versions: Vec<i64> = poll
+            .changes
+            .iter()
+            .filter(|change| change.subject == subject)
+            .map(|change| change.version)
+            .collect();
+        versions.sort_unstable();
+        versions
+    };
+    assert_eq!(heard(&acme, "ann"), [2, 3, 4]);
+    assert_eq!(heard(&acme, "bob"), [2, 3]);
+    assert_eq!(heard(&rival, "ann"), [2]);
+    assert!(source.poll(after).await.unwrap().changes.is_empty());
+}
+
+async fn tokens_of_foreign_issuers_do_not_come_back_with_the_member(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let ann = acme.member("ann@acme.example", "EDITOR").await;
+    acme.store.foreign_identity_link(ISSUER, "ann", ann).await.unwrap();
+    acme.store.member_remove(acme.org, ann).await.unwrap();
+    test.clock.advance_millis(60_000);
+    acme.member("ann@acme.example", "EDITOR").await;
+    assert_eq!(floor(&test, &acme, "ann").await, START.plus_seconds(6));
+    // Nor with a link that is made again.
+    acme.store.foreign_identity_unlink(ISSUER, "ann").await.unwrap();
+    acme.store.foreign_identity_link(ISSUER, "ann", ann).await.unwrap();
+    assert_eq!(floor(&test, &acme, "ann").await, START.plus_seconds(6));
 }
 
 async fn signing_keys_take_turns(test: TestStore) {

@@ -21,6 +21,7 @@ pub(crate) fn of(error: &Error, noun: &'static str) -> StoreError {
         | SqlState::PROGRAM_LIMIT_EXCEEDED => {
             StoreError::Invalid(format!("a value does not fit into the {noun}"))
         }
+        SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED => StoreError::Corrupt { what: noun },
         SqlState::INSUFFICIENT_PRIVILEGE | SqlState::RESTRICT_VIOLATION => {
             StoreError::Refused { why: "the row is another tenant's or immutable" }
         }

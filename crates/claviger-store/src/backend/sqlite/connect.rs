@@ -1,7 +1,8 @@
 //! Opens connections to the file, each with its walls.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -51,6 +52,28 @@ pub(crate) fn lock(path: &Path) -> Result<Lock, StoreError> {
     }
 }
 
+/// Takes every right on a file from its group and from others, if it is there.
+fn close_to_others(path: &Path) -> Result<(), StoreError> {
+    let closed = (|| {
+        let mode = match std::fs::metadata(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            found => found?.permissions().mode(),
+        };
+        if mode & 0o077 == 0 {
+            return Ok(());
+        }
+        tracing::warn!(file = %path.display(), "a file of the database was open to others than its owner");
+        std::fs::set_permissions(path, Permissions::from_mode(0o600))
+    })();
+    closed.map_err(|error: std::io::Error| {
+        let shown = path.display();
+        StoreError::Setup(format!(
+            "`{shown}` is open to others and cannot be closed ({}); `chmod 600` it",
+            error.kind()
+        ))
+    })
+}
+
 /// The connection that writes, migrated, without its walls yet.
 fn writable(path: &Path) -> Result<Connection, StoreError> {
     if rusqlite::version_number() < OLDEST_VERSION {
@@ -64,6 +87,11 @@ fn writable(path: &Path) -> Result<Connection, StoreError> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(|error| {
         StoreError::Setup(format!("cannot open the database file `{shown}`: {}", error.kind()))
     })?;
+    for ending in ["", "-wal", "-shm"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(ending);
+        close_to_others(Path::new(&file))?;
+    }
     let failed = |error: rusqlite::Error| {
         StoreError::Setup(format!(
             "cannot use the database file `{shown}`: {}",
