@@ -4,8 +4,9 @@
 //! stay for the keys made under them, older encryption keys for what they sealed; the newest is used for all
 //! that is made.
 
+use std::collections::HashSet;
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
@@ -84,6 +85,13 @@ fn fresh(random: &dyn Random) -> Secret {
     Secret::new(bytes)
 }
 
+/// A letter and one more than the highest number that follows it in these names. An older key may have left the
+/// keyring: what is stored under a name must never meet another key of that name.
+fn next_name<'a>(letter: char, names: impl Iterator<Item = &'a str>) -> String {
+    let numbers = names.filter_map(|name| name.strip_prefix(letter)?.parse::<u64>().ok());
+    format!("{letter}{}", numbers.max().unwrap_or(0).saturating_add(1))
+}
+
 impl Keyring {
     /// A fresh one, with one key of each kind.
     ///
@@ -101,14 +109,16 @@ impl Keyring {
     /// # Errors
     /// If there are so many that the next has no short name left.
     pub fn add_pepper(&mut self, random: &dyn Random) -> Result<(), StoreError> {
-        let id = format!("k{}", self.peppers.len() + 1).parse().map_err(StoreError::Setup)?;
+        let id = next_name('k', self.peppers.iter().map(|(id, _)| id.as_str()));
+        let id = id.parse().map_err(StoreError::Setup)?;
         self.peppers.push((id, fresh(random)));
         Ok(())
     }
 
     /// Adds an encryption key, which everything sealed from now on is sealed under.
     pub fn add_encryption_key(&mut self, random: &dyn Random) {
-        self.encryption.push((format!("e{}", self.encryption.len() + 1), fresh(random)));
+        let id = next_name('e', self.encryption.iter().map(|(id, _)| id.as_str()));
+        self.encryption.push((id, fresh(random)));
     }
 
     /// The names of the peppers, the newest last.
@@ -161,13 +171,24 @@ impl Keyring {
         let found =
             Self { peppers: peppers?, encryption: encryption?, derivation: secret(&document.derivation)? };
         let complete = document.version == 1 && !found.peppers.is_empty() && !found.encryption.is_empty();
-        complete.then_some(found)
+        let once = |ids: Vec<String>| ids.iter().collect::<HashSet<_>>().len() == ids.len();
+        let named_once = once(found.pepper_ids()) && once(found.encryption_key_ids());
+        (complete && named_once).then_some(found)
     }
 
-    /// Writes the file at `path`, readable by its owner alone, whole or not at all.
+    /// Whether every key of `other` is in this one under the same name.
+    fn holds(&self, other: &Self) -> bool {
+        other.peppers.iter().all(|key| self.peppers.contains(key))
+            && other.encryption.iter().all(|key| self.encryption.contains(key))
+            && other.derivation == self.derivation
+    }
+
+    /// Writes the file at `path`, readable by its owner alone, whole or not at all. A key that the file holds is never
+    /// lost: of two who add one at once the second is refused, and has to begin with the first one's file.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If it cannot be written, somebody else is writing in its folder, or the file there holds a key that this
+    /// keyring does not.
     pub fn save(&self, path: &Path) -> Result<(), StoreError> {
         let document = Document {
             version: 1,
@@ -182,6 +203,23 @@ impl Keyring {
         let text = toml::to_string(&document)
             .map(Zeroizing::new)
             .map_err(|_| StoreError::Setup("the keyring cannot be spelt as TOML".into()))?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        // Held until the file is in its place.
+        let folder = File::open(folder.unwrap_or(Path::new("."))).map_err(failed)?;
+        match folder.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::Setup(format!(
+                    "somebody else is writing in the folder of the keyring `{shown}`; try again"
+                )));
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        if path.try_exists().map_err(failed)? && !self.holds(&Self::load(path)?) {
+            return Err(StoreError::Setup(format!(
+                "the keyring `{shown}` has changed since it was read; read it again, and then add the key"
+            )));
+        }
         let mut beside = path.as_os_str().to_owned();
         beside.push(".new");
         let written = (|| {
@@ -194,8 +232,7 @@ impl Keyring {
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
             std::fs::rename(&beside, path)?;
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+            folder.sync_all()
         })();
         written.map_err(failed)
     }
@@ -366,6 +403,56 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
         let error = Keyring::load(&path).unwrap_err().to_string();
         assert!(error.contains("chmod 600"), "{error}");
+    }
+
+    #[test]
+    fn a_name_is_not_given_twice() {
+        let random = Counting::default();
+        let mut keyring = keyring(&random);
+        for _ in 0..2 {
+            keyring.add_pepper(&random).unwrap();
+            keyring.add_encryption_key(&random);
+        }
+        keyring.peppers.remove(0);
+        keyring.encryption.remove(1);
+        keyring.add_pepper(&random).unwrap();
+        keyring.add_encryption_key(&random);
+        assert_eq!(keyring.pepper_ids(), ["k2", "k3", "k4"]);
+        assert_eq!(keyring.encryption_key_ids(), ["e1", "e3", "e4"]);
+
+        let path = crate::testing::Folder::make();
+        let path = path.path().join("keyring.toml");
+        keyring.save(&path).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        for (id, other) in [("k4", "k3"), ("e4", "e3")] {
+            assert!(Keyring::parse(&text.replace(id, other)).is_none(), "{other} is there twice");
+        }
+    }
+
+    #[test]
+    fn of_two_who_add_a_key_at_once_none_loses_the_others() {
+        let random = Counting::default();
+        let folder = crate::testing::Folder::make();
+        let path = folder.path().join("keyring.toml");
+        keyring(&random).save(&path).unwrap();
+        let (mut first, mut second) = (Keyring::load(&path).unwrap(), Keyring::load(&path).unwrap());
+        first.add_pepper(&random).unwrap();
+        second.add_encryption_key(&random);
+        first.save(&path).unwrap();
+        let error = second.save(&path).unwrap_err().to_string();
+        assert!(error.contains("has changed since it was read"), "{error}");
+        assert_eq!(Keyring::load(&path).unwrap().pepper_ids(), ["k1", "k2"]);
+
+        let mut again = Keyring::load(&path).unwrap();
+        again.add_encryption_key(&random);
+        let held = File::open(folder.path()).unwrap();
+        held.lock().unwrap();
+        let error = again.save(&path).unwrap_err().to_string();
+        assert!(error.contains("try again"), "{error}");
+        drop(held);
+        again.save(&path).unwrap();
+        let all = Keyring::load(&path).unwrap();
+        assert_eq!((all.peppers.len(), all.encryption.len()), (2, 2));
     }
 
     #[test]

@@ -424,3 +424,36 @@ async fn another_timeline_of_the_server_is_another_origin() {
     assert!(!source.poll(Cursor(here)).await.unwrap().forget_all);
     assert!(source.poll(Cursor(there)).await.unwrap().forget_all);
 }
+
+#[tokio::test]
+async fn loads_that_hang_do_not_hold_up_the_feed() {
+    let test = TestStore::start(Engine::Postgres).await;
+    let acme = test.tenant("Acme").await;
+    let source = test.store.source();
+    let after = cursor(&source).await;
+    let (mut owner, connection) =
+        tokio_postgres::connect(test.owner_url.as_ref().unwrap(), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let held = owner.transaction().await.unwrap();
+    held.batch_execute("LOCK TABLE claviger.tenant").await.unwrap();
+    let loads: Vec<_> =
+        (0..32).map(|_| tokio::spawn(source.load(vec![Subject::Tenant(acme.tenant)]))).collect();
+    // Every connection but the feed's own waits.
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let all = i64::try_from(test.settings.connections).unwrap() - 1;
+    loop {
+        // A transaction sees the activity as it was when it first looked, unless it is told to look again.
+        held.batch_execute("SELECT pg_stat_clear_snapshot()").await.unwrap();
+        if held.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) >= all {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    source.poll(after).await.unwrap();
+    assert!(loads.iter().all(|load| !load.is_finished()));
+    held.rollback().await.unwrap();
+    for load in loads {
+        assert!(load.await.unwrap().unwrap()[0].found.is_some());
+    }
+}

@@ -14,7 +14,7 @@ use deadpool_postgres::{Object, Pool};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::{JoinSet, LocalSet};
 
-use super::{Engine, FollowerSlot, Job, Mode, Tx};
+use super::{Engine, FEED, FollowerSlot, Job, Mode, Tx};
 use crate::error::StoreError;
 use crate::follower::Follower;
 use crate::subject::Change;
@@ -22,6 +22,8 @@ use transaction::Transaction;
 
 /// Jobs that may wait for the runtime before callers wait for a place in the queue.
 const QUEUE: usize = 1024;
+/// Jobs that may be under way, most of them waiting for a connection. One more is refused.
+const UNDER_WAY: usize = 4096;
 /// How long a unit of work may take, the wait for a connection included.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// How often a unit is tried again that could not be put in an order with another one.
@@ -46,7 +48,10 @@ impl Postgres {
         connections: usize,
         follower: FollowerSlot,
     ) -> Result<Self, StoreError> {
-        let pool = connect::pool(url, ca_file, connections)?;
+        let pools = Pools {
+            others: connect::pool(url, ca_file, connections.saturating_sub(1))?,
+            feed: connect::pool(url, ca_file, 1)?,
+        };
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (alive, thread) = watch::channel(());
         let (checked, check) = oneshot::channel();
@@ -60,10 +65,10 @@ impl Postgres {
                 }
             };
             LocalSet::new().block_on(&runtime, async move {
-                let standing = check::walls(&pool).await;
+                let standing = check::walls(&pools.others).await;
                 let go_on = standing.is_ok();
                 if checked.send(standing).is_ok() && go_on {
-                    serve(queue, pool, follower).await;
+                    serve(queue, pools, follower).await;
                 }
             });
             drop(alive);
@@ -88,11 +93,24 @@ impl Postgres {
     }
 }
 
+/// The connections. One of them is the feed's alone, however many others are wanted.
+struct Pools {
+    others: Pool,
+    feed: Pool,
+}
+
 /// Runs jobs beside each other until nobody can send one any more, and those under way to their end.
-async fn serve(mut queue: mpsc::Receiver<Job>, pool: Pool, follower: FollowerSlot) {
+async fn serve(mut queue: mpsc::Receiver<Job>, pools: Pools, follower: FollowerSlot) {
     let mut under_way = JoinSet::new();
-    while let Some(job) = queue.recv().await {
-        let (pool, follower) = (pool.clone(), follower.clone());
+    while let Some(mut job) = queue.recv().await {
+        let is_feed = job.bound == FEED;
+        if under_way.len() >= UNDER_WAY && !is_feed {
+            job.work.answer(Err(StoreError::unavailable("too many wait for postgres")));
+            while under_way.try_join_next().is_some() {}
+            continue;
+        }
+        let pool = if is_feed { pools.feed.clone() } else { pools.others.clone() };
+        let follower = follower.clone();
         under_way.spawn_local(async move { serve_one(job, &pool, &follower).await });
         while under_way.try_join_next().is_some() {}
     }
