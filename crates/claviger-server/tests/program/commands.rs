@@ -59,6 +59,9 @@ fn every_command_prints_json_with_a_server_and_without() {
         assert!(json(&format!("member revoke-tokens {ada}"))["generation"].is_i64());
         let link = format!("member link {ada} --issuer https://i.example --subject {}", known.org);
         assert_eq!(json(&link)["issuer"], "https://i.example");
+        let unlink =
+            format!("member unlink --tenant TENANT --issuer https://i.example --subject {}", known.org);
+        assert_eq!(json(&unlink)["issuer"], "https://i.example");
         assert_eq!(json(&format!("member remove {ada}"))["state"], "removed");
 
         let listed = json(&format!("key list {in_org}"));

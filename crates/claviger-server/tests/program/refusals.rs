@@ -89,11 +89,9 @@ fn settings_that_cannot_be_served_name_their_place() {
             "keyring.file",
         ),
         (
-            settings(
-                "[store]\nurl = \"postgres://u:hunter2@127.0.0.1:1/x\"\n[keyring]\nfile = \"keyring.toml\"\n",
-            ),
-            "cannot connect to postgres",
-            "`postgres://u:***@127.0.0.1:1/x`",
+            settings("[store]\nurl = \"postgres://u:hunter2@127.0.0.1:1/x\"\n"),
+            "the keyring `data/keyring.toml` is missing",
+            "`claviger keyring create`",
         ),
         (
             settings(
@@ -186,14 +184,18 @@ fn the_environment_stands_in_place_of_the_store_and_is_not_shown() {
     assert!(shown.out.contains("url = \"postgres://rt:***@127.0.0.1:1/x\""), "{shown:?}");
     let shown = with("postgres://rt:hunter2@127.0.0.1:1/x", &["--json", "config"]).json();
     assert_eq!(shown["store"]["url"], "postgres://rt:***@127.0.0.1:1/x");
-    for (url, said) in [
-        ("postgres://rt:hunter2@127.0.0.1:1/x", "cannot connect to postgres"),
-        ("mysql://rt:hunter2@127.0.0.1:1/x", "the environment variable `CLAVIGER_STORE_URL` cannot be used"),
-    ] {
-        let outcome = with(url, &["serve"]);
-        assert!(outcome.error().0.contains(said), "{outcome:?}");
-        assert!(!outcome.err.contains("hunter2"), "{outcome:?}");
-    }
+    let (said, hint) = with("postgres://rt:hunter2@127.0.0.1:1/x", &["serve"]).error();
+    assert_eq!(said, "the keyring `data/keyring.toml` is missing");
+    assert!(hint.unwrap().contains("`claviger keyring create`"));
+    assert_eq!(run(&folder, &["keyring", "create"]).code, Some(0));
+    let unreachable = with("postgres://rt:hunter2@127.0.0.1:1/x", &["serve"]);
+    let (said, hint) = unreachable.error();
+    assert!(said.starts_with("cannot connect to postgres"), "{said}");
+    assert!(hint.unwrap().contains("`postgres://rt:***@127.0.0.1:1/x`"));
+    let unusable = with("mysql://rt:hunter2@127.0.0.1:1/x", &["serve"]);
+    let (said, _) = unusable.error();
+    assert!(said.starts_with("the environment variable `CLAVIGER_STORE_URL` cannot be used"), "{said}");
+    assert!(!unreachable.err.contains("hunter2") && !unusable.err.contains("hunter2"));
     assert_eq!(with("sqlite:elsewhere/claviger.db", &["tenant", "list", "--realm", "orders"]).code, Some(0));
     assert!(folder.path("elsewhere/claviger.db").exists());
     assert!(!folder.path("data/claviger.db").exists());
