@@ -68,7 +68,8 @@ async fn run(client: &Client, sql: &str) -> Result<(), StoreError> {
     })
 }
 
-/// The password goes as a parameter and is quoted by the server, never put into a text here.
+/// PostgreSQL takes a password in the text of a statement alone: the server quotes it, and one that logs its
+/// statements (`log_statement = ddl`) writes it into its log. SECURITY.md says so.
 async fn set_password(client: &Client, password: &[u8]) -> Result<(), StoreError> {
     let password = std::str::from_utf8(password)
         .map_err(|_| StoreError::Setup("the password in the store's url is not valid UTF-8".into()))?;
