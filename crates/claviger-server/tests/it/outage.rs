@@ -3,45 +3,16 @@
 use std::time::Duration;
 
 use claviger_server::testing::{On, TestServer, eventually};
-use tokio_postgres::NoTls;
 
 const LEADS: &str = "/api/v1/leads";
 
-/// Runs `sql` as the cluster's superuser, beside the test's own database.
-fn administer(server: &TestServer, sql: &str) {
-    let (front, options) = server.database().owner_url.split_once('?').unwrap();
-    let (server_part, _) = front.rsplit_once('/').unwrap();
-    let url = format!("{server_part}/postgres?{options}");
-    server.run(async {
-        let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
-        let connection = tokio::spawn(connection);
-        for statement in sql.split(';') {
-            client.batch_execute(statement).await.unwrap();
-        }
-        drop(client);
-        connection.await.unwrap().unwrap();
-    });
-}
-
-fn database(server: &TestServer) -> String {
-    let (front, _) = server.database().owner_url.split_once('?').unwrap();
-    front.rsplit_once('/').unwrap().1.to_owned()
-}
-
 /// Takes the database away.
 fn cut(server: &TestServer) {
-    let name = database(server);
-    administer(
-        server,
-        &format!(
-            "ALTER DATABASE {name} ALLOW_CONNECTIONS false;\
-             SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
-        ),
-    );
+    server.run(server.database().take_away()).unwrap();
 }
 
 fn mend(server: &TestServer) {
-    administer(server, &format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", database(server)));
+    server.run(server.database().give_back()).unwrap();
 }
 
 #[test]

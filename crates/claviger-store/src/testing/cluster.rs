@@ -25,6 +25,48 @@ pub struct Database {
     pub owner_url: String,
 }
 
+impl Database {
+    /// Takes the database away: nobody can connect, and who is connected is thrown out.
+    ///
+    /// # Errors
+    /// What the cluster says against it.
+    pub async fn take_away(&self) -> Result<(), String> {
+        let name = self.name()?;
+        self.administer(&[
+            format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"),
+            format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"),
+        ])
+        .await
+    }
+
+    /// Gives it back.
+    ///
+    /// # Errors
+    /// What the cluster says against it.
+    pub async fn give_back(&self) -> Result<(), String> {
+        self.administer(&[format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", self.name()?)]).await
+    }
+
+    fn name(&self) -> Result<&str, String> {
+        let front = self.owner_url.split_once('?').map_or(&*self.owner_url, |(front, _)| front);
+        front.rsplit_once('/').map(|(_, name)| name).ok_or_else(|| "the url names no database".to_owned())
+    }
+
+    /// Runs statements as the cluster's superuser, beside this database.
+    async fn administer(&self, statements: &[String]) -> Result<(), String> {
+        let beside = self.owner_url.replacen(&format!("/{}?", self.name()?), "/postgres?", 1);
+        let (client, connection) = tokio_postgres::connect(&beside, tokio_postgres::NoTls)
+            .await
+            .map_err(|error| error.to_string())?;
+        let connection = tokio::spawn(connection);
+        for statement in statements {
+            client.batch_execute(statement).await.map_err(|error| error.to_string())?;
+        }
+        drop(client);
+        connection.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+    }
+}
+
 /// A running server.
 #[derive(Debug)]
 struct Cluster {
