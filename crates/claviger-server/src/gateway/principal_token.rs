@@ -245,3 +245,53 @@ impl PrincipalTokens {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use claviger::key_set::Algorithm;
+    use claviger::testing::{TestDoor, TestRequest, Unsigned};
+
+    fn tokens() -> PrincipalTokens {
+        let document = SigningKey::generate(Algorithm::EdDsa).unwrap();
+        let key = SigningKey::from_pkcs8("pr_1", Algorithm::EdDsa, &document).unwrap();
+        PrincipalTokens::new(Arc::new(PrincipalSigner::new(key)))
+    }
+
+    #[test]
+    fn two_callers_with_one_jti_are_never_told_as_one() {
+        let test = TestDoor::new();
+        let permit = |role: &str, jti: &str| {
+            let someone = test.member(&test.tenant(&test.synq), role);
+            let mut claims = test.claims(&someone);
+            claims["jti"] = jti.into();
+            let token = Unsigned::new(&test.header(), &claims).signed(&test.signing_key);
+            TestRequest::get("/api/v1/orders").bearer(&token).decide(&test, &test.synq).unwrap()
+        };
+        let jti = "a3f8c120-4e72-4b91-9d63-1c5e7a09bf44";
+        let (first, second) = (permit("ADMIN", jti), permit("ADMIN", jti));
+        assert_eq!(first.principal().credential_id(), second.principal().credential_id());
+
+        let (tokens, now) = (tokens(), UnixMillis(1_700_000_000_000));
+        let token = |permit, version| tokens.token(&test.synq.name, "synq", permit, version, now).unwrap();
+        let told = token(&first, 1);
+        assert_eq!(told.ids().tenant, first.tenant().to_string());
+        assert_eq!(token(&second, 1).ids().tenant, second.tenant().to_string());
+        assert_eq!(token(&first, 1).ids().tenant, first.tenant().to_string());
+    }
+
+    #[test]
+    fn a_token_is_made_once_for_a_caller_and_a_state_of_the_directory() {
+        let test = TestDoor::new();
+        let someone = test.member(&test.tenant(&test.synq), "EDITOR");
+        let request = TestRequest::get("/api/v1/orders").bearer(&test.identity_token(&someone));
+        let permit = request.decide(&test, &test.synq).unwrap();
+        let tokens = tokens();
+        let token =
+            |version, now| tokens.token(&test.synq.name, "synq", &permit, version, UnixMillis(now)).unwrap();
+        let first = token(1, 1_000);
+        assert!(Arc::ptr_eq(&first, &token(1, 10_999)), "kept for ten seconds");
+        assert!(!Arc::ptr_eq(&first, &token(1, 11_000)), "and no longer");
+        assert!(!Arc::ptr_eq(&token(1, 1_000), &token(2, 1_000)), "nor after a change");
+    }
+}
