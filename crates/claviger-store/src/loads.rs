@@ -61,7 +61,7 @@ statements! { "record";
         "SELECT s.tenant_id, s.session_id, s.row_version, s.tenant_id, s.session_id, s.org_id, s.account_id, s.ended, s.expires_at,
              s.tenant_generation, s.org_generation, s.account_generation, s.member_generation
          FROM json_each($1) AS j JOIN session AS s ON s.tenant_id = j.value ->> 0 AND s.session_id = j.value ->> 1"
-        postgres "SELECT s.row_version, s.tenant_id, s.session_id, s.org_id, s.account_id, s.ended, s.expires_at,
+        postgres "SELECT s.tenant_id, s.session_id, s.row_version, s.tenant_id, s.session_id, s.org_id, s.account_id, s.ended, s.expires_at,
              s.tenant_generation, s.org_generation, s.account_generation, s.member_generation
          FROM jsonb_array_elements(CAST($1 AS jsonb)) AS j(value)
          JOIN session AS s ON s.tenant_id = CAST(j.value ->> 0 AS uuid) AND s.session_id = CAST(j.value ->> 1 AS uuid)";

@@ -72,3 +72,20 @@ fn what_was_withdrawn_during_the_outage_of_a_node_is_gone_after_it() {
     assert_eq!(ask(&far), 401);
     eventually("the feed goes on", Duration::from_secs(20), || ask(&near) == 401);
 }
+
+/// An embedded store has no feed that could fall silent: what is known goes on for as long as the store is away,
+/// and nobody else can change it meanwhile.
+#[test]
+fn an_embedded_store_that_cannot_answer_is_503_and_never_401() {
+    let server = TestServer::start(On::Sqlite);
+    let home = server.tenant_on("synaptiq", "Eastwind", "Enterprise");
+    let (known, unseen) = (server.key(&home, "read").text, server.key(&home, "read").text);
+    let leads = |key: &str| server.synaptiq().get(LEADS).bearer(key).status();
+    assert_eq!(leads(&known), 200);
+    server.app().management().store.cut();
+    assert_eq!((leads(&known), leads(&unseen), leads("nonsense")), (200, 503, 401));
+    server.app().management().store.mend();
+    assert_eq!((leads(&known), leads(&unseen)), (200, 200));
+    let never_was = "sk_live_k1_0000000000000000000000000000000000";
+    assert_eq!(leads(never_was), 401);
+}

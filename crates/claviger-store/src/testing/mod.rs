@@ -176,17 +176,17 @@ impl TestStore {
 
     /// From now on the store cannot answer: every call fails.
     pub fn cut(&self) {
-        self.store.inner.faults.0.send_replace(Fault::Cut);
+        self.store.cut();
     }
 
     /// From now on no call ends, until the store is mended or cut.
     pub fn stall(&self) {
-        self.store.inner.faults.0.send_replace(Fault::Stalled);
+        self.store.stall();
     }
 
     /// Ends the fault.
     pub fn mend(&self) {
-        self.store.inner.faults.0.send_replace(Fault::None);
+        self.store.mend();
     }
 }
 
@@ -241,6 +241,24 @@ impl Faults {
             }
             state.changed().await.map_err(|_| StoreError::unavailable("the store was closed"))?;
         }
+    }
+}
+
+/// Switches of an open store, for those who test what stands on it.
+impl crate::store::Store {
+    /// From now on the store answers nothing.
+    pub fn cut(&self) {
+        self.inner.faults.0.send_replace(Fault::Cut);
+    }
+
+    /// From now on the store takes questions and holds its answers back.
+    pub fn stall(&self) {
+        self.inner.faults.0.send_replace(Fault::Stalled);
+    }
+
+    /// From now on the store answers again.
+    pub fn mend(&self) {
+        self.inner.faults.0.send_replace(Fault::None);
     }
 }
 

@@ -132,7 +132,7 @@ async fn what_one_tenant_does_changes_nothing_of_another(test: TestStore) {
     store.session_end(own.session).await.unwrap();
     store.user_secret_regenerate(&api, rival.org, own.ann).await.unwrap();
     store.user_secret_revoke(&api, own.ann).await.unwrap();
-    store.foreign_identity_not_before("https://id.example", "ann", START).await.unwrap();
+    store.foreign_identity_not_before("https://id.example", "ann", START.plus_seconds(60)).await.unwrap();
     store.foreign_identity_unlink("https://id.example", "ann").await.unwrap();
     store.token_revoke(TokenId::generate(&SystemRandom), START.plus_seconds(60)).await.unwrap();
     store.member_update_role(rival.org, own.ann, &viewer).await.unwrap();
