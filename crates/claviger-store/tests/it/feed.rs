@@ -80,7 +80,9 @@ async fn each_change_is_in_the_feed_and_loads(test: TestStore) {
     assert_eq!(subjects(&seen).len(), subjects_made.len() + 2, "the owner and its membership beside them");
     assert!(changes(&source, &mut after).await.is_empty(), "nothing comes twice");
 
-    for loaded in source.load(subjects_made.to_vec()).await.unwrap() {
+    let answer = source.load(subjects_made.to_vec()).await.unwrap();
+    assert_eq!(answer.len(), subjects_made.len(), "a row that cannot be read is left out");
+    for loaded in answer {
         let (version, record) = loaded.found.unwrap_or_else(|| panic!("{} does not load", loaded.subject));
         let last =
             seen.iter().filter(|change| change.subject == loaded.subject).map(|change| change.version).max();
