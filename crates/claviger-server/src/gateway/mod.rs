@@ -117,14 +117,15 @@ impl RequestIds {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut text = Vec::with_capacity(32);
         for half in [self.process, number] {
-            text.extend((0..16).rev().map(|at| HEX_DIGITS[(half >> (4 * at) & 0xf) as usize % 16]));
+            text.extend((0..16).rev().map(|at| {
+                let digit = u8::try_from(half >> (4 * at) & 0xf).unwrap_or(0);
+                if digit < 10 { b'0' + digit } else { b'a' - 10 + digit }
+            }));
         }
         // Hexadecimal digits are always a header value.
         HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).unwrap_or(HeaderValue::from_static("0"))
     }
 }
-
-const HEX_DIGITS: [u8; 16] = *b"0123456789abcdef";
 
 /// The errors of requests that are for none of the APIs.
 fn no_api() -> Envelope {
