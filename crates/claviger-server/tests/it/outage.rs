@@ -89,3 +89,19 @@ fn an_embedded_store_that_cannot_answer_is_503_and_never_401() {
     let never_was = "sk_live_k1_0000000000000000000000000000000000";
     assert_eq!(leads(never_was), 401);
 }
+
+#[test]
+fn the_published_keys_are_read_once_a_second_whoever_asks() {
+    let server = TestServer::start(On::Sqlite);
+    let keys = || server.synq().get("/.well-known/jwks.json").send();
+    let published = keys().expect(200).text();
+    // What was read a moment ago needs no store; a second later it does.
+    server.app().management().store.cut();
+    assert_eq!(keys().expect(200).text(), published);
+    server.clock.advance_millis(1_001);
+    keys().expect(503);
+    server.app().management().store.mend();
+    assert_eq!(keys().status, 503, "that it could not be read is kept as long");
+    server.clock.advance_millis(1_001);
+    assert_eq!(keys().expect(200).text(), published);
+}

@@ -105,6 +105,13 @@ fn every_command_prints_json_with_a_server_and_without() {
     let written =
         run(&folder, &["--json", "keyring", "upstream-key", "--api", "orders", "--to", "up.key"]).json();
     assert_eq!(written["file"], "up.key");
+    // One keyring is made on purpose, and never a second over it.
+    let (said, hint) = run(&folder, &["keyring", "create"]).error();
+    assert_eq!(said, "the keyring `data/keyring.toml` is there already");
+    assert!(hint.unwrap().contains("add-pepper"));
+    std::fs::rename(folder.path("data/keyring.toml"), folder.path("kept.toml")).unwrap();
+    let made = run(&folder, &["--json", "keyring", "create"]).json();
+    assert_eq!(made["peppers"].as_array().unwrap().len(), 1);
 }
 
 fn drop_server(server: Option<crate::support::Server>) {
