@@ -1,29 +1,33 @@
 //! Builds everything from the settings, and takes it down again.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use claviger::Api;
 use claviger::clock::Clock;
 use claviger::id::RealmName;
+use claviger::network::Client;
+use claviger::protected::Protected;
 use claviger::random::Random;
-use claviger::{Api, Principal};
+use claviger::refusal::Who;
 use claviger_store::memory::Memory;
 use claviger_store::signing_keys::Line;
 use claviger_store::{Keyring, Store};
 use futures_util::future::BoxFuture;
 use tokio::runtime::Runtime;
 
-use crate::checks::{bind, check, check_serving, is_in_clear, server_tls, upstream};
-use crate::config::{Config, ServedApi, Source};
+use crate::checks::{bind, check, check_serving, is_in_clear, server_tls, upstream, warnings};
+use crate::config::{Config, ConfigError, ServedApi, Source};
 use crate::core::{Core, Holds, data_directory, operator};
 use crate::gateway::{
-    Binding, Gateway, KeySets, ListenerRules, PrincipalSigner, PrincipalTokens, RequestIds, SeenInClear,
-    Surface,
+    Binding, Gateway, KeySets, ListenerRules, PrincipalSigner, PrincipalTokens, Records, RequestIds,
+    SeenInClear, Surface,
 };
 use crate::identity_tokens;
 use crate::journal::Journal;
+use crate::key_files::KeyFiles;
 use crate::management::{Failure, Management, complaint};
 use crate::metrics::Metrics;
 use crate::ops::Ops;
@@ -50,6 +54,7 @@ pub struct App {
     addresses: Vec<SocketAddr>,
     ops_address: SocketAddr,
     gateway: Arc<Gateway>,
+    key_files: Arc<KeyFiles>,
     drain: Duration,
     socket: Option<crate::control::Listening>,
     runtime: Option<Runtime>,
@@ -63,6 +68,11 @@ impl App {
     pub fn start(config: &Config, source: &Source, world: &World) -> Result<Self, Failure> {
         let served = check(config, source)?;
         check_serving(config, source, &served, world.is_demo)?;
+        for warning in warnings(config, source, &served) {
+            let what = ConfigError { hint: None, ..warning.clone() }.to_string();
+            tracing::warn!(hint = warning.hint, "{what}");
+        }
+        let key_files = KeyFiles::new(served.iter().flat_map(|served| served.key_files.clone()));
         let io = |error: std::io::Error| {
             Failure::new(format!("the server cannot be started ({})", complaint(&error)))
         };
@@ -102,7 +112,7 @@ impl App {
             &management,
             &metrics,
             journal,
-            signer.clone(),
+            &signer,
             cores,
             world,
             &runtime,
@@ -122,6 +132,7 @@ impl App {
             None => None,
         };
         runtime.spawn(housekeeping(management.clone(), signer));
+        runtime.spawn(key_files.clone().watch());
         let drain = Duration::from_secs(config.server.drain_seconds);
         tracing::info!(?addresses, ops = %ops_address, "ready");
         Ok(Self {
@@ -132,6 +143,7 @@ impl App {
             addresses,
             ops_address,
             gateway,
+            key_files,
             drain,
             socket,
             runtime: Some(runtime),
@@ -158,9 +170,14 @@ impl App {
         &self.memory
     }
 
-    /// Opens the access log anew, for whoever has moved the file away.
-    pub fn reopen_access_log(&self) {
-        self.gateway.journal.reopen();
+    /// Opens the access log anew, for whoever has moved the file away, and reads the keys of other issuers again,
+    /// changed or not. Takes effect within a moment.
+    pub fn reopen_files(&self) {
+        self.gateway.records.journal.reopen();
+        let files = self.key_files.clone();
+        if let Some(runtime) = &self.runtime {
+            runtime.spawn_blocking(move || files.look(true));
+        }
     }
 
     /// Runs a future on the background runtime. Not to be called from within one.
@@ -211,7 +228,7 @@ async fn housekeeping(management: Management, signer: Arc<PrincipalSigner>) {
     interval.tick().await;
     loop {
         interval.tick().await;
-        management.door.limiter().sweep(management.door.clock().boot());
+        management.door.sweep();
         match identity_tokens::system(&management.store).signing_key_signer(&Line::Principal).await {
             Ok(key) => signer.replace(key),
             Err(error) => tracing::warn!(%error, "the key for principals could not be read again"),
@@ -261,7 +278,7 @@ fn gateway(
     management: &Management,
     metrics: &Arc<Metrics>,
     journal: Journal,
-    signer: Arc<PrincipalSigner>,
+    signer: &Arc<PrincipalSigner>,
     cores: usize,
     world: &World,
     runtime: &Runtime,
@@ -274,15 +291,19 @@ fn gateway(
         clock: management.door.clock().clone(),
         kept: Arc::default(),
     });
+    let apis: Vec<Arc<Api>> = served.iter().map(|served| served.api.clone()).collect();
     for served in served {
         if is_in_clear(&served.upstream) {
             tracing::warn!(api = %served.api.name, "the upstream is on another machine and not reached over TLS");
         }
         let upstream = upstream(&served, cores)?;
         let name = served.api.name.clone();
+        let protected = Protected::new(&served.api, apis.iter().map(|api| &**api));
         let surface = Arc::new(Surface {
             upstream,
-            keep_trailer: crate::gateway::trailer_filter(served.api.identity_headers.names.clone()),
+            keep_trailer: crate::gateway::trailer_filter(protected.clone()),
+            protected,
+            principals: PrincipalTokens::new(signer.clone()),
             binding: Binding::new(&binding_key(&management.store, &served.api)),
             metrics: metrics.of_api(Some(&name)),
             jwks: key_sets.clone(),
@@ -306,9 +327,7 @@ fn gateway(
         hosts,
         listeners,
         trusted_proxies: config.server.trusted_proxies.clone(),
-        principals: PrincipalTokens::new(signer),
-        journal,
-        unrouted: metrics.of_api(None),
+        records: Arc::new(Records { journal, unrouted: metrics.of_api(None) }),
         in_clear: Arc::new(TellOwner::new(management.clone(), runtime.handle().clone())),
         ids: RequestIds::new(&*world.random),
     })
@@ -394,7 +413,7 @@ pub(crate) async fn jwk_set(store: &Store, line: &Line) -> Option<String> {
 struct TellOwner {
     management: Management,
     runtime: tokio::runtime::Handle,
-    told: Arc<std::sync::Mutex<HashMap<String, i64>>>,
+    told: Arc<std::sync::Mutex<HashMap<Box<str>, i64>>>,
 }
 
 const TELL_EVERY_MILLIS: i64 = 3_600_000;
@@ -406,9 +425,10 @@ impl TellOwner {
 }
 
 impl SeenInClear for TellOwner {
-    fn report(&self, principal: &Principal, client: IpAddr) {
-        let (tenant, _) = principal.ids();
-        let credential = principal.credential_id();
+    fn report(&self, who: &Who, client: Client) {
+        let credential = who.credential.clone();
+        // Where nobody knows the client, the proxy before it is what is known.
+        let client = client.address().unwrap_or_else(|| client.block());
         let now = self.management.clock.now().0;
         {
             let mut told = self.told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -419,7 +439,7 @@ impl SeenInClear for TellOwner {
             told.insert(credential.clone(), now);
         }
         let told = self.told.clone();
-        let store = operator(&self.management.store).tenant(tenant);
+        let store = operator(&self.management.store).tenant(who.tenant);
         self.runtime.spawn(async move {
             if let Err(error) = store.credential_seen_in_clear(&credential, client).await {
                 tracing::error!(%error, "a credential that was seen in clear could not be written into the audit");

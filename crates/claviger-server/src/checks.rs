@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::config::{Config, ServedApi, Source, build_api};
+use crate::config::{Config, ConfigError, ServedApi, Source, build_api, doubts};
 use crate::management::{Failure, complaint};
 use crate::wire::{BindError, Listen, PemPair, Ports, ServerTls, Upstream, UpstreamSettings};
 
@@ -78,8 +78,47 @@ pub(crate) fn check_serving(
         upstream(served, 1).map_err(|failure| {
             Failure::from(source.error(&format!("api[{index}].upstream"), failure.what))
         })?;
+        let is_reached = config.listener.iter().any(|listener| match &listener.api {
+            Some(api) => *api == served.api.name,
+            None => !served.hosts.is_empty(),
+        });
+        if !is_reached {
+            let what = if served.hosts.is_empty() {
+                "it answers to no host, and no listener is for it alone, so no request would ever reach it"
+            } else {
+                "every listener is for one API alone, and none for this one, so no request would ever reach it"
+            };
+            let place = format!("api[{index}].hosts");
+            return Err(Failure::from(source.error(&place, what))
+                .hint("name its hosts, or say `api` in a `[[listener]]`"));
+        }
     }
     server_tls(config, is_demo).map(|_| ())
+}
+
+/// What can be served and is perhaps not meant so.
+pub(crate) fn warnings(config: &Config, source: &Source, served: &[ServedApi]) -> Vec<ConfigError> {
+    let of_apis = served.iter().enumerate().flat_map(|(at, served)| doubts(&served.api, at, source));
+    let mut warnings: Vec<ConfigError> = of_apis.collect();
+    let ops = config.ops.address.ip();
+    if ops.is_unspecified() || !is_internal(ops) {
+        let what = format!(
+            "figures and readiness at `{}` are open to whoever reaches this machine",
+            config.ops.address
+        );
+        let hint =
+            Some("name an address that only your own network reaches, such as `127.0.0.1:8099`".into());
+        warnings.push(ConfigError { hint, ..source.error("ops.address", what) });
+    }
+    warnings
+}
+
+/// Whether an address is no public one.
+fn is_internal(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
 }
 
 /// Whether every port of the settings is free.

@@ -6,14 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use claviger::Door;
-use claviger::authenticate::{Authenticator, VerifiedTokens};
+use claviger::credential::CredentialKind;
 use claviger::id::{ApiName, RealmName};
 use claviger::key_set::Algorithm;
-use claviger::limit::LocalLimiter;
-use claviger::lookups::Lookups;
 use claviger::random::Random;
-use claviger::refusal::CredentialKind;
+use claviger::{Door, DoorSettings};
 use claviger_store::memory::{Memory, MemorySettings};
 use claviger_store::signing_keys::Line;
 use claviger_store::{Keyring, Store};
@@ -85,21 +82,17 @@ impl Core {
         store.set_follower(memory.clone());
         memory.ready().await.map_err(|error| Failure::new(error.to_string()))?;
         prepare_realms(&store, &served).await?;
-        let authenticator = Authenticator::new(
-            memory.clone(),
-            memory.clock(),
-            keyring.peppers()?,
-            VerifiedTokens::new(config.server.verified_token_bytes),
-            Lookups::new(config.server.empty_lookups_per_minute),
-        );
-        let door = Arc::new(Door::new(authenticator, LocalLimiter::default()));
+        let settings = DoorSettings {
+            verified_token_bytes: config.server.verified_token_bytes,
+            empty_lookups_per_minute: config.server.empty_lookups_per_minute,
+        };
+        let door = Arc::new(Door::new(memory.clone(), memory.clock(), keyring.peppers()?, settings));
         let apis: HashMap<ApiName, ManagedApi> = served
             .iter()
             .map(|served| {
                 let managed = ManagedApi {
                     api: served.api.clone(),
                     hosts: served.hosts.clone(),
-                    plans: served.plans.clone(),
                     token_algorithm: served.token_algorithm,
                 };
                 (served.api.name.clone(), managed)
@@ -251,7 +244,7 @@ async fn prepare_realms(store: &Store, served: &[ServedApi]) -> Result<(), Failu
     let operator = operator(store);
     for served in served {
         operator.realm_ensure(&served.api.realm).await?;
-        for plan in &served.plans {
+        for plan in &served.api.plans {
             operator.plan_ensure(&served.api.realm, plan).await?;
         }
         if served.api.credentials.contain(CredentialKind::IdentityToken) {

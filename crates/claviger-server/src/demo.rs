@@ -516,7 +516,6 @@ async fn token(management: &Management, api: &str, home: &Home) -> Result<String
     let member = store.member_view(home.org, home.owner).await?;
     let session = store.session_create(home.org, home.owner, 24 * 3600).await?;
     let signer = identity_tokens::signer(&management.store, &api.api.realm).await?;
-    let rules = &api.api.identity_tokens;
     let now = management.clock.now();
-    Ok(identity_tokens::issue(&signer, rules, &session, &member.role, now, &*management.random)?.text)
+    Ok(identity_tokens::issue(&signer, &api.api, &session, &member.role, now, &*management.random)?.text)
 }

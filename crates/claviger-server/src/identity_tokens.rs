@@ -1,12 +1,13 @@
 //! Makes identity tokens.
 
-use claviger::api::TokenRules;
+use claviger::Api;
 use claviger::clock::UnixMillis;
 use claviger::directory::SessionRecord;
 use claviger::id::{RealmName, RoleName, TokenId};
 use claviger::jws;
-use claviger::key_set::{KeyError, SigningKey};
+use claviger::key_set::KeyError;
 use claviger::random::Random;
+use claviger::signing_key::SigningKey;
 use claviger_store::signing_keys::{Line, SigningKeyView};
 use claviger_store::system_store::SystemStore;
 use claviger_store::{Store, StoreError};
@@ -35,21 +36,23 @@ struct Claims<'a> {
     exp: i64,
     jti: String,
     sid: String,
+    client_id: &'a str,
 }
 
-/// Makes a token for a session.
+/// Makes a token for a session: an access token by RFC 9068, whose client is the API that it was made for.
 ///
 /// # Errors
 /// If it cannot be signed.
 pub fn issue(
     signer: &SigningKey,
-    rules: &TokenRules,
+    api: &Api,
     session: &SessionRecord,
     role: &RoleName,
     now: UnixMillis,
     random: &dyn Random,
 ) -> Result<IssuedToken, KeyError> {
     let id = TokenId::generate(random);
+    let rules = &api.identity_tokens;
     let claims = Claims {
         iss: &rules.issuer,
         aud: &rules.audience,
@@ -61,6 +64,7 @@ pub fn issue(
         exp: now.seconds() + rules.lifetime_seconds,
         jti: id.to_string(),
         sid: session.session.to_string(),
+        client_id: api.name.as_str(),
     };
     Ok(IssuedToken { text: jws::sign(signer, &rules.typ, &claims)?, id })
 }

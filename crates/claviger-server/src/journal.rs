@@ -5,7 +5,6 @@
 //! lines, counted, rather than slowing anybody down. Lines of different cores can change places within that tenth
 //! of a second; their request ids are in order.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -16,14 +15,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use claviger::Permit;
 use claviger::clock::UnixMillis;
 use claviger::id::ApiName;
-use claviger::refusal::Refusal;
-use http::{HeaderValue, Method, StatusCode};
+use claviger::refusal::Who;
+use http::StatusCode;
 use prometheus_client::metrics::counter::Counter;
 
 use crate::config::AccessLog;
+use crate::gateway::Refused;
+use crate::redact::redact;
+use crate::wire::Ended;
 
 /// How much a core may have unwritten before it loses lines.
 const MAX_BUFFER: usize = 4 << 20;
@@ -70,32 +71,49 @@ pub struct Line<'a> {
     /// When it came.
     pub at: UnixMillis,
     /// Its id.
-    pub request_id: &'a HeaderValue,
+    pub request_id: &'a str,
     /// The API; `None` if the request was for none.
     pub api: Option<&'a ApiName>,
     /// Its method.
-    pub method: &'a Method,
+    pub method: &'a str,
     /// Its path, without the query, which may hold what nobody should read.
     pub path: &'a str,
     /// Where it came from.
     pub client: &'a str,
-    /// What it was answered with.
+    /// What it was answered with; 499 if its end came before an answer.
     pub status: StatusCode,
     /// How long until the head of the answer, in microseconds.
     pub micros: u64,
-    /// The caller's ids as they were spelt for the upstream already, if the request got that far.
-    pub ids: Option<Ids<'a>>,
-    /// Whether it was let in or refused; `None` if it needed no credential, as a key set does not.
-    pub outcome: Option<Result<&'a Permit, &'a Refusal>>,
+    /// How long until its end, in microseconds.
+    pub total_micros: u64,
+    /// Whose credential it showed, as far as that is known.
+    pub whose: Option<Whose<'a>>,
+    /// Why it was not served, if it was not.
+    pub refused: Option<&'a Refused>,
+    /// The upstream, where it is to blame.
+    pub upstream: Option<&'a str>,
+    /// How it ended.
+    pub ended: Ended,
 }
 
-/// Who was let in, spelt.
+/// Whose credential a request showed.
+#[derive(Debug, Clone, Copy)]
+pub enum Whose<'a> {
+    /// As it was spelt for the upstream already.
+    Spelt(Ids<'a>),
+    /// As it was found.
+    Found(&'a Who),
+}
+
+/// Ids, spelt.
 #[derive(Debug, Clone, Copy)]
 pub struct Ids<'a> {
     /// The tenant's id.
     pub tenant: &'a str,
     /// The organization's id.
     pub org: &'a str,
+    /// Live or sandbox.
+    pub environment: &'a str,
     /// The credential's public id.
     pub credential: &'a str,
 }
@@ -240,46 +258,53 @@ impl Line<'_> {
         let millis = self.at.0.rem_euclid(1000);
         put(out, &["{\"at\":\"", spelt]);
         write!(out, ".{millis:03}Z")?;
-        put(out, &["\",\"request_id\":\"", self.request_id.to_str().unwrap_or_default(), "\""]);
+        put(out, &["\",\"request_id\":\"", self.request_id, "\""]);
         if let Some(api) = self.api {
             put(out, &[",\"api\":\"", api.as_str(), "\""]);
         }
-        // A method has no character that JSON would escape; everything else that was said or sent may have.
-        put(out, &[",\"method\":\"", self.method.as_str(), "\",\"path\":\""]);
-        let path = without_credentials(self.path);
-        let end = path.char_indices().nth(MAX_PATH).map_or(path.len(), |(end, _)| end);
-        Escaped(out).write_str(path.get(..end).unwrap_or_default())?;
+        put(out, &[",\"method\":\""]);
+        Escaped(out).write_str(&redact(shortened(self.method)))?;
+        put(out, &["\",\"path\":\""]);
+        Escaped(out).write_str(shortened(&redact(self.path)))?;
         put(out, &["\",\"client\":\"", self.client, "\",\"status\":", self.status.as_str()]);
-        write!(out, ",\"micros\":{}", self.micros)?;
-        match self.outcome {
+        write!(out, ",\"micros\":{},\"total_micros\":{}", self.micros, self.total_micros)?;
+        match self.whose {
             None => {}
-            Some(Ok(permit)) => {
-                let environment = permit.environment().as_str();
-                if let Some(ids) = self.ids {
-                    put(
-                        out,
-                        &[",\"tenant\":\"", ids.tenant, "\",\"org\":\"", ids.org, "\",\"environment\":\""],
-                    );
-                    put(out, &[environment, "\",\"credential\":\"", ids.credential, "\""]);
-                } else {
-                    let (tenant, org) = (permit.tenant(), permit.org());
-                    let credential = permit.principal().credential_id();
-                    write!(out, ",\"tenant\":\"{tenant}\",\"org\":\"{org}\"")?;
-                    write!(out, ",\"environment\":\"{environment}\",\"credential\":\"{credential}\"")?;
-                }
+            Some(Whose::Spelt(Ids { tenant, org, environment, credential })) => {
+                put(out, &[",\"tenant\":\"", tenant, "\",\"org\":\"", org, "\",\"environment\":\""]);
+                put(out, &[environment, "\",\"credential\":\"", credential, "\""]);
             }
-            Some(Err(refusal)) => {
-                if let Some(tenant) = refusal.tenant() {
-                    write!(out, ",\"tenant\":\"{tenant}\"")?;
-                }
-                write!(out, ",\"code\":\"{}\",\"reason\":\"", refusal.code().as_str())?;
-                write!(Escaped(out), "{refusal}")?;
-                out.push('"');
+            Some(Whose::Found(who)) => {
+                let environment = who.environment.as_str();
+                write!(out, ",\"tenant\":\"{}\",\"org\":\"{}\"", who.tenant, who.org)?;
+                put(
+                    out,
+                    &[",\"environment\":\"", environment, "\",\"credential\":\"", &who.credential, "\""],
+                );
             }
+        }
+        if let Some(upstream) = self.upstream {
+            put(out, &[",\"upstream\":\""]);
+            Escaped(out).write_str(upstream)?;
+            out.push('"');
+        }
+        if let Some(refused) = self.refused {
+            write!(out, ",\"code\":\"{}\",\"reason\":\"", refused.code().as_str())?;
+            write!(Escaped(out), "{refused}")?;
+            out.push('"');
+        }
+        if self.ended != Ended::Complete {
+            put(out, &[",\"end\":\"", self.ended.as_str(), "\""]);
         }
         out.push_str("}\n");
         Ok(())
     }
+}
+
+/// As much of a text as is written down.
+fn shortened(text: &str) -> &str {
+    let end = text.char_indices().nth(MAX_PATH).map_or(text.len(), |(end, _)| end);
+    text.get(..end).unwrap_or_default()
 }
 
 /// Appends the texts, without the machinery of formatting: this runs for every request.
@@ -288,26 +313,6 @@ fn put(out: &mut String, texts: &[&str]) {
         out.push_str(text);
     }
 }
-
-/// A path without the keys and tokens that somebody put there, where they do not belong.
-fn without_credentials(path: &str) -> Cow<'_, str> {
-    if !path.split('/').any(is_like_a_credential) {
-        return path.into();
-    }
-    let segments = path.split('/').map(|segment| if is_like_a_credential(segment) { "***" } else { segment });
-    segments.collect::<Vec<_>>().join("/").into()
-}
-
-/// Whether a segment has the shape of a key, or of a token of three parts.
-fn is_like_a_credential(segment: &str) -> bool {
-    segment.len() >= SHORTEST_CREDENTIAL
-        && (segment.contains("_live_")
-            || segment.contains("_test_")
-            || segment.starts_with("ey") && segment.bytes().filter(|byte| *byte == b'.').count() >= 2)
-}
-
-/// Nothing that opens a door is shorter, in bytes.
-const SHORTEST_CREDENTIAL: usize = 24;
 
 /// Writes text as the inside of a JSON string.
 struct Escaped<'a>(&'a mut String);
@@ -375,21 +380,5 @@ mod tests {
         assert!(sink.write("{\"lost\":1}\n").is_err());
         sink.write("{}\n").unwrap();
         assert_eq!(torn.0.lock().unwrap().1, b"{\"\n{}\n");
-    }
-
-    #[test]
-    fn a_credential_in_a_path_is_not_written() {
-        for (path, expected) in [
-            (
-                "/api/v1/leads/lead_01ARZ3NDEKTSV4RRFFQ69G5FAV",
-                "/api/v1/leads/lead_01ARZ3NDEKTSV4RRFFQ69G5FAV",
-            ),
-            ("/leads/sk_live_k1_0123456789abcdefghij/x", "/leads/***/x"),
-            ("/acme_test_k1_0123456789abcdefghij", "/***"),
-            ("/eyJhbGciOiJIUzI1NiIs.eyJzdWIiOiJ1.c2lnbmF0dXJl", "/***"),
-            ("/eye.of.the.tiger", "/eye.of.the.tiger"),
-        ] {
-            assert_eq!(without_credentials(path), expected);
-        }
     }
 }

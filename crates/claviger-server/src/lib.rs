@@ -15,9 +15,12 @@ pub mod demo;
 pub mod gateway;
 pub mod identity_tokens;
 pub mod journal;
+mod key_files;
+mod known;
 pub mod management;
 pub mod metrics;
 pub mod ops;
+mod redact;
 pub mod respond;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -102,8 +102,6 @@ pub struct ManagedApi {
     pub api: Arc<Api>,
     /// Its hosts.
     pub hosts: Vec<String>,
-    /// Its plans, the first being a new tenant's.
-    pub plans: Vec<claviger::id::PlanName>,
     /// What its realm's signing keys are of.
     pub token_algorithm: claviger::key_set::Algorithm,
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use claviger::code::Code;
 use claviger::id::ApiName;
-use claviger::refusal::Code;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -12,11 +12,21 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-/// Why a request ended: `admitted`, or the code it was refused with. No label is a client's to choose.
+use crate::wire::Ended;
+
+/// What became of a request: `admitted`, the code it was refused with, or `unanswered`. No label is a client's to
+/// choose.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
     api: String,
     outcome: &'static str,
+}
+
+/// How an exchange that did not come to a good end has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Cut {
+    api: String,
+    end: &'static str,
 }
 
 /// All figures of this process.
@@ -24,6 +34,7 @@ struct Outcome {
 pub struct Metrics {
     registry: Registry,
     requests: Family<Outcome, Counter>,
+    cut_short: Family<Cut, Counter>,
     decide: Histogram,
     lag: Gauge<f64, AtomicU64>,
     access_lines_lost: Counter,
@@ -34,6 +45,8 @@ pub struct Metrics {
 pub struct ApiMetrics {
     admitted: Counter,
     refused: Arc<[Counter]>,
+    unanswered: Counter,
+    cut_short: Arc<[Counter]>,
     decide: Histogram,
 }
 
@@ -42,6 +55,12 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("claviger");
         let requests = Family::<Outcome, Counter>::default();
         registry.register("requests", "Requests by API and outcome", requests.clone());
+        let cut_short = Family::<Cut, Counter>::default();
+        registry.register(
+            "exchanges_cut_short",
+            "Exchanges that ended before the last byte of their answer, by API and by how they ended",
+            cut_short.clone(),
+        );
         let buckets = [0.5e-6, 1e-6, 2e-6, 5e-6, 10e-6, 25e-6, 50e-6, 100e-6, 500e-6, 1e-3, 10e-3, 0.1, 1.0];
         let decide = Histogram::new(buckets);
         registry.register_with_unit(
@@ -63,7 +82,7 @@ impl Default for Metrics {
             "Lines of the access log that were dropped because it could not be written fast enough",
             access_lines_lost.clone(),
         );
-        Self { registry, requests, decide, lag, access_lines_lost }
+        Self { registry, requests, cut_short, decide, lag, access_lines_lost }
     }
 }
 
@@ -75,6 +94,12 @@ impl Metrics {
         ApiMetrics {
             admitted: counter("admitted"),
             refused: Code::ALL.iter().map(|code| counter(code.as_str())).collect(),
+            unanswered: counter("unanswered"),
+            cut_short: Ended::CUT
+                .iter()
+                .map(|end| Cut { api: api.clone(), end: end.as_str() })
+                .map(|cut| self.cut_short.get_or_create_owned(&cut))
+                .collect(),
             decide: self.decide.clone(),
         }
     }
@@ -108,6 +133,19 @@ impl ApiMetrics {
     pub fn refused(&self, code: Code) {
         let at = Code::ALL.iter().position(|other| *other == code);
         if let Some(counter) = at.and_then(|at| self.refused.get(at)) {
+            counter.inc();
+        }
+    }
+
+    /// The exchange was over before there was an answer to a request.
+    pub fn unanswered(&self) {
+        self.unanswered.inc();
+    }
+
+    /// An exchange ended before the last byte of its answer.
+    pub fn cut_short(&self, end: Ended) {
+        let at = Ended::CUT.iter().position(|other| *other == end);
+        if let Some(counter) = at.and_then(|at| self.cut_short.get(at)) {
             counter.inc();
         }
     }

@@ -40,6 +40,7 @@ impl Ops {
 
     fn metrics(&self) -> String {
         let figures = self.memory.figures();
+        let door = self.gateway.door.figures();
         let mut text = self.metrics.text(figures.revision_lag_millis.unwrap_or(0));
         // The figures below are kept by others as plain numbers; they are written in the same format.
         let end = text.trim_end().strip_suffix("# EOF").map(str::len);
@@ -55,6 +56,17 @@ impl Ops {
                 "Records that had changed without word from the feed",
                 figures.reread_differences,
             ),
+            (
+                "guesses_refused",
+                "Credentials refused as their client had shown too many that are nobody's",
+                door.lookups.refused,
+            ),
+            ("lookups_delayed", "Look-ups that had to wait for their client's turn", door.lookups.waited),
+            (
+                "unknown_peppers",
+                "Keys that named a pepper which this server does not have",
+                door.unknown_peppers,
+            ),
             ("directory_refusals", "Look-ups refused because too many were under way", figures.refused),
             ("directory_lost_commits", "Commits that were announced and never ended", figures.lost_commits),
             ("directory_forgotten", "Times that everything remembered was forgotten", figures.forgotten),
@@ -69,12 +81,22 @@ impl Ops {
         }
         for (name, help, value) in [
             ("directory_entries", "Records held in memory", figures.entries as u64),
-            ("limit_counters", "Limits that are being counted", self.gateway.door.limiter().len() as u64),
+            ("limit_counters", "Limits that are being counted", door.limit_counters as u64),
+            ("verified_tokens", "Tokens remembered as verified", door.verified_tokens as u64),
+            (
+                "verified_token_bytes",
+                "Memory taken up by tokens remembered as verified",
+                door.verified_token_bytes as u64,
+            ),
         ] {
             text.push_str(&format!(
                 "# HELP claviger_{name} {help}.\n# TYPE claviger_{name} gauge\nclaviger_{name} {value}\n"
             ));
         }
+        text.push_str(&format!(
+            "# HELP claviger_guess_table_fill How much of the table of guesses is in use, from 0 to 1.\n# TYPE claviger_guess_table_fill gauge\nclaviger_guess_table_fill {}\n",
+            door.lookups.fill
+        ));
         text.push_str("# EOF\n");
         text
     }

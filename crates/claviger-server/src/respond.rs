@@ -1,28 +1,36 @@
 //! From a refusal to the answer a client gets: one place writes the body and its headers.
 
 pub use claviger::answer::REQUEST_ID;
-use claviger::answer::refusal_response;
-use claviger::clock::Clock;
+use claviger::answer::{error_response, refusal_response};
+use claviger::clock::UnixMillis;
 use claviger::envelope::Envelope;
-use claviger::refusal::{Reason, Refusal};
 use http::{HeaderValue, Response, header};
 
-use crate::wire::Body;
+use crate::gateway::Refused;
 
 /// The answer to a refused request: the core's, never to be kept by a cache, and closing the connection where the
 /// rest of the request is not worth reading.
 pub fn refuse(
-    refusal: &Refusal,
+    refused: &Refused,
     envelope: &Envelope,
     request_id: &HeaderValue,
-    clock: &dyn Clock,
-) -> Response<Body> {
+    now: UnixMillis,
+) -> Response<String> {
     let id = request_id.to_str().unwrap_or_default();
-    let mut response = refusal_response(refusal, envelope, id, clock.now()).map(Body::full);
+    let mut response = match refused {
+        Refused::Decision(refusal) => refusal_response(refusal, envelope, id, now),
+        Refused::Fault(_) => error_response(refused.status(), refused.code(), None, envelope, id),
+    };
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if matches!(refusal.reason(), Reason::RequestTimeout | Reason::BodyTooLarge) {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    match refused {
+        Refused::Fault(fault) if fault.leaves_a_body() => {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        Refused::Fault(crate::gateway::Fault::KeysUnavailable) => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        Refused::Fault(_) | Refused::Decision(_) => {}
     }
     response
 }

@@ -1,6 +1,6 @@
 //! Who a foreign issuer's subject is here, within one tenant. Linked by issuer and subject, never by e-mail.
 
-use claviger::clock::{LEEWAY_SECONDS, UnixMillis};
+use claviger::clock::UnixMillis;
 use claviger::id::AccountId;
 use serde_json::json;
 
@@ -11,9 +11,11 @@ use crate::tenant_store::TenantStore;
 use crate::value::values;
 
 statements! { "foreign identity";
-    FOREIGN_LINK: Tenant [Uuid, Text, Text, Uuid, Int]
+    /// A subject that was somebody's before begins anew: what it was issued until now is nobody's.
+    FOREIGN_LINK: Tenant [Uuid, Text, Text, Uuid, Int, Int]
         "INSERT INTO foreign_identity (tenant_id, issuer, subject, account_id, created_at) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (tenant_id, issuer, subject) DO UPDATE SET account_id = excluded.account_id, linked = 1
+         ON CONFLICT (tenant_id, issuer, subject) DO UPDATE SET account_id = excluded.account_id, linked = 1,
+             not_before = CASE WHEN foreign_identity.not_before > $6 THEN foreign_identity.not_before ELSE $6 END
              WHERE foreign_identity.linked = 0
          RETURNING account_id";
     FOREIGN_UNLINK: Tenant [Uuid, Text, Text]
@@ -52,15 +54,16 @@ fn well_formed(issuer: &str, subject: &str) -> Result<(String, String), StoreErr
     ))
 }
 
-/// Where the time floor of a link goes if its tokens end `now`. A foreign issuer's tokens are made under no
-/// generation and name their time in whole seconds. One that an issuer's fast clock dated ahead counts already, up
-/// to the leeway and with it: the floor is the first second after that.
+/// Where the time floor of a link goes if its tokens end `now`: the first second after. A foreign issuer's tokens are
+/// made under no generation and name their time in whole seconds. By how much the issuer's clock may go ahead is for the
+/// door to add, as the API's settings say it.
 pub(crate) fn floor_after(now: UnixMillis) -> UnixMillis {
-    UnixMillis::from_seconds(now.plus_seconds(LEEWAY_SECONDS).seconds().saturating_add(1))
+    UnixMillis::from_seconds(now.seconds().saturating_add(1))
 }
 
 impl TenantStore {
-    /// Lets the issuer's subject stand for the account, which has to be a member somewhere in the tenant.
+    /// Lets the issuer's subject stand for the account, which has to be a member somewhere in the tenant. If the subject
+    /// stood for somebody before, only tokens that it is issued from now on count.
     ///
     /// # Errors
     /// If the subject is linked, or the account is no member.
@@ -77,7 +80,8 @@ impl TenantStore {
         self.write(async move |tx: &mut Tx<'_>| {
             let member = tx.run_one(&FOREIGN_MEMBER, values![tenant, account]).await?;
             member.ok_or(StoreError::NotFound { what: "membership" })?;
-            let row = tx.run_one(&FOREIGN_LINK, values![tenant, &issuer, &subject, account, now]).await?;
+            let link = values![tenant, &issuer, &subject, account, now, floor_after(now)];
+            let row = tx.run_one(&FOREIGN_LINK, link).await?;
             row.ok_or(StoreError::AlreadyExists { what: "foreign identity" })?;
             entry.write(tx).await
         })

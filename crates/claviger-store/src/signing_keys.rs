@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use claviger::clock::UnixMillis;
 use claviger::id::RealmName;
-use claviger::key_set::{Algorithm, SigningKey, VerifyingKey};
+use claviger::key_set::{Algorithm, VerifyingKey};
+use claviger::signing_key::SigningKey;
 use serde_json::json;
 
 use crate::backend::Tx;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use claviger::api_key::KeyDigest;
 use claviger::directory::{
-    AccountRecord, ForeignIdentityRecord, KeyRecord, MemberRecord, OrgRecord, SessionRecord, TenantRecord,
-    UserSecretRecord,
+    self, AccountRecord, ForeignIdentityRecord, KeyRecord, MemberRecord, OrgRecord, SessionRecord,
+    TenantRecord, UserSecretRecord,
 };
 use claviger::id::{AccountId, OrgId, RealmName, SessionId, TenantId, TokenId};
 use claviger::key_set::VerifyingKey;
@@ -37,6 +37,25 @@ pub enum Subject {
     IdentityKey(RealmName, Arc<str>),
     /// A revoked identity token.
     RevokedToken(TenantId, TokenId),
+}
+
+impl From<directory::Subject<'_>> for Subject {
+    fn from(subject: directory::Subject<'_>) -> Self {
+        match subject {
+            directory::Subject::Key(digest) => Self::Key(*digest),
+            directory::Subject::Tenant(tenant) => Self::Tenant(tenant),
+            directory::Subject::Org(tenant, org) => Self::Org(tenant, org),
+            directory::Subject::Account(account) => Self::Account(account),
+            directory::Subject::Member(tenant, org, account) => Self::Member(tenant, org, account),
+            directory::Subject::Session(tenant, session) => Self::Session(tenant, session),
+            directory::Subject::UserSecret(kid) => Self::UserSecret(kid.into()),
+            directory::Subject::ForeignIdentity(tenant, issuer, name) => {
+                Self::ForeignIdentity(tenant, issuer.into(), name.into())
+            }
+            directory::Subject::IdentityKey(realm, kid) => Self::IdentityKey(realm.clone(), kid.into()),
+            directory::Subject::RevokedToken(tenant, token) => Self::RevokedToken(tenant, token),
+        }
+    }
 }
 
 /// A record as read, or the certainty that there is none.

@@ -2,7 +2,10 @@
 //!
 //! ```text
 //! cargo run --release -p claviger --example decide
+//! cargo run --release -p claviger --example decide -- "key, one"
 //! ```
+//!
+//! The second measures only what has that in its name.
 //!
 //! The directory is a few hash maps that nothing changes, so what is measured is the door. Each figure is the
 //! median of eleven rounds, in time that this thread had a core (Linux tells), as others may want it too.
@@ -17,23 +20,23 @@ use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use claviger::api::Api;
+use claviger::api::{Api, ApiSettings};
 use claviger::api_key::{KeyDigest, NewKey, Peppers};
-use claviger::authenticate::{Authenticator, VerifiedTokens};
 use claviger::clock::{BootMillis, Clock, UnixMillis};
 use claviger::directory::{
-    AccountRecord, Answer, Directory, ForeignIdentityRecord, Freshness, Generations, KeyRecord, MemberRecord,
-    MemberState, OrgRecord, SessionRecord, State, TenantRecord, UserSecretRecord,
+    AccountRecord, Answer, Directory, ForeignIdentityRecord, Found, Freshness, Generations, KeyRecord,
+    MemberRecord, MemberState, OrgRecord, SessionRecord, State, Subject, TenantRecord, UserSecretRecord,
+    Version,
 };
 use claviger::id::{AccountId, Environment, KeyId, OrgId, RealmName, SessionId, TenantId, TokenId};
 use claviger::jws;
-use claviger::key_set::{Algorithm, SigningKey, VerifyingKey};
-use claviger::limit::{Amount, Form, LimitRule, LocalLimiter, Per, PerAccess};
-use claviger::lookups::Lookups;
+use claviger::key_set::{Algorithm, VerifyingKey};
+use claviger::limit_rule::{Amount, Form, LimitRule, Per, PerAccess};
 use claviger::secret::Secret;
+use claviger::signing_key::SigningKey;
 use claviger::target::Target;
-use claviger::testing::{Counting, FixedClock, TestRequest, keypair, now, synaptiq, syncello, synq};
-use claviger::{Door, Inbound};
+use claviger::testing::{Counting, FixedClock, TestRequest, api, keypair, now, synaptiq, syncello, synq};
+use claviger::{Door, DoorSettings, Inbound};
 use serde_json::json;
 
 const KEYS: usize = 100_000;
@@ -54,7 +57,9 @@ struct Frozen {
 }
 
 fn known<T>(found: Option<&Arc<T>>) -> Answer<T> {
-    found.map_or(Answer::Absent, |record| Answer::Known(record.clone()))
+    found.map_or(Answer::Absent, |record| {
+        Answer::Known(Found { record: record.clone(), version: Version::new(0, 1) })
+    })
 }
 
 impl Directory for Frozen {
@@ -64,6 +69,10 @@ impl Directory for Frozen {
 
     fn version(&self) -> u64 {
         1
+    }
+
+    fn version_of(&self, _: Subject<'_>) -> Option<Version> {
+        Some(Version::new(0, 1))
     }
 
     fn key(&self, digest: &KeyDigest) -> Answer<KeyRecord> {
@@ -118,7 +127,7 @@ struct Bench {
 }
 
 impl Frozen {
-    fn home(&mut self, api: &Api, random: &Counting) -> (TenantId, OrgId) {
+    fn home(&mut self, api: &ApiSettings, random: &Counting) -> (TenantId, OrgId) {
         let (tenant, org) = (TenantId::generate(random), OrgId::generate(random));
         let record = TenantRecord {
             tenant,
@@ -134,7 +143,12 @@ impl Frozen {
         (tenant, org)
     }
 
-    fn put_member(&mut self, api: &Api, (tenant, org): (TenantId, OrgId), random: &Counting) -> AccountId {
+    fn put_member(
+        &mut self,
+        api: &ApiSettings,
+        (tenant, org): (TenantId, OrgId),
+        random: &Counting,
+    ) -> AccountId {
         let account = AccountId::generate(random);
         let person = AccountRecord {
             account,
@@ -237,23 +251,19 @@ impl Bench {
         directory.user_secrets.insert(secret.kid.clone(), Arc::new(secret));
         let user = TestRequest::get("/v1/tools").bearer(&token);
 
-        let authenticator = Authenticator::new(
-            Arc::new(directory),
-            clock.clone(),
-            peppers,
-            VerifiedTokens::new(64 << 20),
-            Lookups::new(1_000_000_000),
-        );
-        let door = Door::new(authenticator, LocalLimiter::default());
+        let door = Door::new(Arc::new(directory), clock.clone(), peppers, DoorSettings::default());
         Self { clock, door, keys, seen, unseen, user }
     }
 
     /// Nanoseconds per decision, each of `requests` in turn until `times` were made.
-    fn measure(&self, what: &str, api: &Api, requests: &[&TestRequest], times: usize) {
+    fn measure(&self, what: &str, api: &Arc<Api>, requests: &[&TestRequest], times: usize) {
         self.measure_at(&self.door, what, api, requests, times);
     }
 
-    fn measure_at(&self, door: &Door, what: &str, api: &Api, requests: &[&TestRequest], times: usize) {
+    fn measure_at(&self, door: &Door, what: &str, api: &Arc<Api>, requests: &[&TestRequest], times: usize) {
+        if std::env::args().nth(1).is_some_and(|asked| !what.contains(&asked)) {
+            return;
+        }
         let target = Target::of(&requests[0].uri).unwrap();
         let need = api.routes.need(&requests[0].method, &target).unwrap();
         let inbounds: Vec<Inbound<'_>> =
@@ -267,7 +277,7 @@ impl Bench {
                         self.clock.advance_millis(1);
                     }
                     let inbound = &inbounds[n.wrapping_mul(7919) % inbounds.len()];
-                    assert!(black_box(now(door.decide(api, inbound, &need))).is_ok());
+                    assert!(black_box(now(door.decide_for(api, inbound, &need))).is_ok());
                 }
                 (cpu_nanos() - begin) / times as u64
             })
@@ -284,9 +294,8 @@ fn cpu_nanos() -> u64 {
 }
 
 /// Three limits that are never used up: of the credential, of the tenant, and at once.
-fn limits(api: &Api) -> Vec<LimitRule> {
+fn limits() -> Vec<LimitRule> {
     let rule = |name: &str, per, form| LimitRule {
-        api: api.name.clone(),
         name: name.into(),
         per,
         form,
@@ -305,7 +314,8 @@ fn main() {
     let all: Vec<&TestRequest> = bench.keys.iter().collect();
     let unseen: Vec<&TestRequest> = bench.unseen.iter().collect();
     for limited in [false, true] {
-        let of = |api: Api| Api { limits: if limited { limits(&api) } else { Vec::new() }, ..api };
+        let of =
+            |settings| api(ApiSettings { limits: if limited { limits() } else { Vec::new() }, ..settings });
         let (synaptiq, synq, syncello) = (of(synaptiq()), of(synq()), of(syncello()));
         println!("{}", if limited { "three limits" } else { "no limits" });
         bench.measure("  API key, one", &synaptiq, &all[..1], 200_000);
@@ -316,7 +326,7 @@ fn main() {
     bench.measure_at(
         &forgetful(&bench),
         "identity token, never seen (Ed25519), no limits",
-        &synq(),
+        &api(synq()),
         &unseen,
         TOKENS,
     );
@@ -325,12 +335,6 @@ fn main() {
 /// A door before the same directory that remembers no signature.
 fn forgetful(bench: &Bench) -> Door {
     let peppers = Peppers::new(("k1".parse().unwrap(), &Secret::new(vec![7; 32])), []);
-    let authenticator = Authenticator::new(
-        bench.door.directory().clone(),
-        bench.clock.clone(),
-        peppers,
-        VerifiedTokens::new(0),
-        Lookups::new(1_000_000_000),
-    );
-    Door::new(authenticator, LocalLimiter::default())
+    let forgetful = DoorSettings { verified_token_bytes: 0, ..DoorSettings::default() };
+    Door::new(bench.door.directory().clone(), bench.clock.clone(), peppers, forgetful)
 }

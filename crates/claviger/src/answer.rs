@@ -4,8 +4,9 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::clock::UnixMillis;
+use crate::code::Code;
 use crate::envelope::Envelope;
-use crate::limit::LimitState;
+use crate::limit_rule::LimitState;
 use crate::refusal::{Reason, Refusal};
 
 /// Names a request in answers, logs and upstream.
@@ -26,12 +27,29 @@ pub fn refusal_response(
     request_id: &str,
     now: UnixMillis,
 ) -> Response<String> {
-    let body = envelope.body(refusal, request_id);
+    let detail = match refusal.reason() {
+        Reason::MalformedRequest { why } => Some(*why),
+        _ => None,
+    };
+    let mut response = error_response(refusal.status(), refusal.code(), detail, envelope, request_id);
+    write_refusal_headers(refusal, now, response.headers_mut());
+    response
+}
+
+/// An error answer: the status, and the code in the API's own form, with what a client is told besides. What a server
+/// before an API has to say besides a decision's refusals looks like them.
+pub fn error_response(
+    status: StatusCode,
+    code: Code,
+    detail: Option<&str>,
+    envelope: &Envelope,
+    request_id: &str,
+) -> Response<String> {
+    let body = envelope.body(status, code, detail, request_id);
     let mut response = Response::new(body.text);
-    *response.status_mut() = refusal.status();
+    *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(body.content_type));
-    write_refusal_headers(refusal, now, headers);
     write_request_id(request_id, headers);
     response
 }
@@ -124,7 +142,7 @@ mod tests {
         assert_eq!(header(&response, "retry-after"), None);
         let response = answer(Reason::MethodNotAllowed { allow: "GET, HEAD".into() });
         assert_eq!((response.status().as_u16(), header(&response, "allow")), (405, Some("GET, HEAD")));
-        let response = answer(Reason::Unavailable { why: "draining" });
+        let response = answer(crate::directory::DirectoryError::Overloaded.into());
         assert_eq!((response.status().as_u16(), header(&response, "retry-after")), (503, Some("1")));
         assert_eq!(header(&response, "x-ratelimit-retryafter"), None);
     }

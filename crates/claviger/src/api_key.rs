@@ -6,11 +6,12 @@
 //! what was mistyped or made up without a look-up; it is no protection and not meant to be one.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 use aws_lc_rs::hmac;
-use zeroize::Zeroizing;
 
+use crate::credential::Text;
 use crate::id::Environment;
 use crate::random::Random;
 use crate::secret::Secret;
@@ -30,6 +31,13 @@ impl KeyPrefix {
     /// The prefix as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl Default for KeyPrefix {
+    /// `sk`.
+    fn default() -> Self {
+        Self("sk".into())
     }
 }
 
@@ -54,6 +62,10 @@ impl FromStr for KeyPrefix {
 pub struct PepperId(Box<str>);
 
 impl PepperId {
+    fn is_name(text: &str) -> bool {
+        (1..=8).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -70,57 +82,41 @@ impl FromStr for PepperId {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let good = (1..=8).contains(&text.len())
-            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        good.then(|| Self(text.into())).ok_or_else(|| {
+        Self::is_name(text).then(|| Self(text.into())).ok_or_else(|| {
             format!("`{text}` cannot name a pepper; use at most 8 lower-case letters and digits")
         })
     }
 }
 
 /// A key as somebody showed it: well formed, its checksum right, and not yet known to anybody.
-pub struct PresentedKey {
-    text: Zeroizing<String>,
+pub struct PresentedKey<'a> {
+    text: Text<'a>,
     environment: Environment,
-    pepper: PepperId,
+    /// Where in the text the pepper's name stands.
+    pepper: Range<usize>,
 }
 
-impl fmt::Debug for PresentedKey {
+impl fmt::Debug for PresentedKey<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PresentedKey(..)")
     }
 }
 
-impl PresentedKey {
-    /// Whether `text` has the shape of a key with `prefix`, well formed or not.
-    pub fn looks_like_one(text: &str, prefix: &KeyPrefix) -> bool {
-        Self::split_environment(text, prefix).is_some()
-    }
-
+impl<'a> PresentedKey<'a> {
     /// Reads a whole key. `None` if any part of it is not as it must be, down to the last character.
-    pub fn parse(text: &str, prefix: &KeyPrefix) -> Option<Self> {
-        if text.len() > MAX_CHARACTERS {
-            return None;
-        }
-        let (environment, rest) = Self::split_environment(text, prefix)?;
-        let (pepper, random) = rest.split_once('_')?;
-        let well_formed = random.len() >= RANDOM_CHARACTERS + CHECKSUM_CHARACTERS
-            && random.bytes().all(|b| b.is_ascii_alphanumeric());
-        if !well_formed {
-            return None;
-        }
-        let (body, sum) = text.split_at_checked(text.len() - CHECKSUM_CHARACTERS)?;
-        if checksum(body) != sum.as_bytes() {
-            return None;
-        }
-        let pepper = pepper.parse().ok()?;
-        Some(Self { text: Zeroizing::new(text.to_owned()), environment, pepper })
+    pub fn parse(text: &'a str, prefix: &KeyPrefix) -> Option<Self> {
+        Self::read(Text::Sent(text), prefix).ok().flatten()
     }
 
-    fn split_environment<'a>(text: &'a str, prefix: &KeyPrefix) -> Option<(Environment, &'a str)> {
-        let rest = text.strip_prefix(prefix.as_str())?.strip_prefix('_')?;
-        let (environment, rest) = rest.split_once('_')?;
-        Some((environment.parse().ok()?, rest))
+    /// The same of a text that may be none: it comes back if it does not even look like one.
+    pub(crate) fn read(text: Text<'a>, prefix: &KeyPrefix) -> Result<Option<Self>, Text<'a>> {
+        let Some((environment, rest)) = split_environment(text.as_str(), prefix) else { return Err(text) };
+        let begin = text.as_str().len() - rest.len();
+        Ok(pepper_of(text.as_str(), rest).map(|length| Self {
+            text,
+            environment,
+            pepper: begin..begin + length,
+        }))
     }
 
     /// Live or sandbox, as the key itself says.
@@ -129,9 +125,29 @@ impl PresentedKey {
     }
 
     /// The pepper that the key names.
-    pub fn pepper(&self) -> &PepperId {
-        &self.pepper
+    pub fn pepper(&self) -> &str {
+        self.text.as_str().get(self.pepper.clone()).unwrap_or_default()
     }
+}
+
+fn split_environment<'t>(text: &'t str, prefix: &KeyPrefix) -> Option<(Environment, &'t str)> {
+    let rest = text.strip_prefix(prefix.as_str())?.strip_prefix('_')?;
+    let (environment, rest) = rest.split_once('_')?;
+    Some((environment.parse().ok()?, rest))
+}
+
+/// How long the pepper's name is with which `rest`, the last part of the key `text`, begins; `None` if it is no whole
+/// key.
+fn pepper_of(text: &str, rest: &str) -> Option<usize> {
+    if text.len() > MAX_CHARACTERS {
+        return None;
+    }
+    let (pepper, random) = rest.split_once('_')?;
+    let well_formed = PepperId::is_name(pepper)
+        && random.len() >= RANDOM_CHARACTERS + CHECKSUM_CHARACTERS
+        && random.bytes().all(|b| b.is_ascii_alphanumeric());
+    let (body, sum) = text.split_at_checked(text.len().checked_sub(CHECKSUM_CHARACTERS)?)?;
+    (well_formed && checksum(body) == sum.as_bytes()).then_some(pepper.len())
 }
 
 /// A new key, to be shown once.
@@ -230,6 +246,18 @@ impl fmt::Debug for KeyDigest {
 pub struct Peppers {
     older: Vec<Pepper>,
     newest: Pepper,
+    /// For keys that name a pepper nobody has: they are looked up like any other, and never found.
+    decoy: hmac::Key,
+}
+
+/// What a presented key is looked up by.
+#[derive(Debug, Clone, Copy)]
+pub struct Digested {
+    /// The digest.
+    pub digest: KeyDigest,
+    /// Whether the pepper that the key names is one of this server's. Anybody can make a name up, so this is for a
+    /// figure and never for an answer.
+    pub pepper_is_known: bool,
 }
 
 #[derive(Clone)]
@@ -250,21 +278,31 @@ impl Pepper {
     }
 
     fn digest(&self, text: &str) -> KeyDigest {
-        let tag = hmac::sign(&self.key, text.as_bytes());
-        let mut bytes = [0; 32];
-        for (to, from) in bytes.iter_mut().zip(tag.as_ref()) {
-            *to = *from;
-        }
-        KeyDigest(bytes)
+        digest(&self.key, text)
     }
+}
+
+fn digest(key: &hmac::Key, text: &str) -> KeyDigest {
+    let tag = hmac::sign(key, text.as_bytes());
+    let mut bytes = [0; 32];
+    for (to, from) in bytes.iter_mut().zip(tag.as_ref()) {
+        *to = *from;
+    }
+    KeyDigest(bytes)
 }
 
 impl Peppers {
     /// From the newest pepper and the older ones that live keys still use.
+    ///
+    /// # Panics
+    /// If the system's random generator does not answer.
+    #[expect(clippy::expect_used, reason = "without random bytes every key made afterwards could be guessed")]
     pub fn new(newest: (PepperId, &Secret), older: impl IntoIterator<Item = (PepperId, Secret)>) -> Self {
         Self {
             newest: Pepper::new(newest.0, newest.1),
             older: older.into_iter().map(|(id, secret)| Pepper::new(id, &secret)).collect(),
+            decoy: hmac::Key::generate(hmac::HMAC_SHA256, &aws_lc_rs::rand::SystemRandom::new())
+                .expect("the system's random generator answers"),
         }
     }
 
@@ -272,12 +310,12 @@ impl Peppers {
         &self.newest
     }
 
-    /// The digest of a presented key; `None` if its pepper is not one of these.
-    pub fn digest(&self, key: &PresentedKey) -> Option<KeyDigest> {
-        std::iter::once(&self.newest)
-            .chain(&self.older)
-            .find(|pepper| pepper.id == key.pepper)
-            .map(|pepper| pepper.digest(&key.text))
+    /// What a presented key is looked up by, whatever pepper it names.
+    pub fn digest(&self, key: &PresentedKey<'_>) -> Digested {
+        let named = key.pepper();
+        let pepper = std::iter::once(&self.newest).chain(&self.older).find(|pepper| &*pepper.id.0 == named);
+        let digest = digest(pepper.map_or(&self.decoy, |pepper| &pepper.key), key.text.as_str());
+        Digested { digest, pepper_is_known: pepper.is_some() }
     }
 }
 
@@ -305,7 +343,7 @@ mod tests {
         let text = key.secret.expose_text().unwrap();
         let shown = PresentedKey::parse(text, &prefix()).unwrap();
         assert_eq!(shown.environment(), Environment::Test);
-        assert_eq!(peppers().digest(&shown), Some(key.digest));
+        assert_eq!(peppers().digest(&shown).digest, key.digest);
         assert!(text.starts_with("sk_test_k1_") && text.ends_with(&key.last_four));
         assert_eq!(text.len(), "sk_test_k1_".len() + 33);
     }
@@ -349,12 +387,27 @@ mod tests {
     }
 
     #[test]
-    fn another_pepper_gives_another_digest_and_an_unknown_one_none() {
-        let shown = PresentedKey::parse(&fresh(), &prefix()).unwrap();
-        let other = Peppers::new(("k1".parse().unwrap(), &Secret::new(vec![8; 32])), []);
-        assert_ne!(peppers().digest(&shown), other.digest(&shown));
-        let renamed = Peppers::new(("k2".parse().unwrap(), &Secret::new(vec![7; 32])), []);
-        assert_eq!(renamed.digest(&shown), None);
+    fn another_pepper_gives_another_digest_and_an_unknown_one_a_digest_that_nobody_has() {
+        let key = fresh();
+        let shown = PresentedKey::parse(&key, &prefix()).unwrap();
+        let of = |peppers: &Peppers| {
+            let digested = peppers.digest(&shown);
+            (digested.digest, digested.pepper_is_known)
+        };
+        let (own, other) = (peppers(), Peppers::new(("k1".parse().unwrap(), &Secret::new(vec![8; 32])), []));
+        assert!(of(&own).1 && of(&other).1);
+        assert_ne!(of(&own).0, of(&other).0);
+        let rolled = Peppers::new(
+            ("k2".parse().unwrap(), &Secret::new(vec![9; 32])),
+            [("k1".parse().unwrap(), Secret::new(vec![7; 32]))],
+        );
+        assert_eq!(of(&rolled), of(&own), "an older pepper still finds its keys");
+        let renamed = || Peppers::new(("k2".parse().unwrap(), &Secret::new(vec![7; 32])), []);
+        let (first, second) = (renamed(), renamed());
+        assert!(!of(&first).1);
+        assert_eq!(of(&first), of(&first), "the same each time, so that it can be known to be absent");
+        assert_ne!(of(&first).0, of(&own).0);
+        assert_ne!(of(&first).0, of(&second).0, "and nothing that somebody outside could compute");
     }
 
     #[test]

@@ -25,9 +25,13 @@ pub trait Directory: fmt::Debug + Send + Sync {
     /// Whether what is remembered may still be believed at `now`.
     fn freshness(&self, now: BootMillis) -> Freshness;
 
-    /// A number that grows with every change applied: what was derived from the directory under another number
-    /// may be out of date.
+    /// A number that grows with every change applied, whatever it is about: while it stays the same, nothing has
+    /// changed at all.
     fn version(&self) -> u64;
+
+    /// The version of one subject as far as it is known without asking; `None` if it is not, so that whoever
+    /// derived something from it has to ask again.
+    fn version_of(&self, subject: Subject<'_>) -> Option<Version>;
 
     /// The key and secret that `digest` is of.
     fn key(&self, digest: &KeyDigest) -> Answer<KeyRecord>;
@@ -61,7 +65,8 @@ pub trait Directory: fmt::Debug + Send + Sync {
     /// The realm's key that verifies identity tokens and bears `kid`.
     fn identity_key(&self, realm: &RealmName, kid: &str) -> Answer<VerifyingKey>;
 
-    /// Whether this one token was revoked. Revoked tokens are held in full, so this never has to ask.
+    /// Whether this one token was revoked: one of our own by its `jti`, another issuer's by the name that
+    /// [`TokenId::foreign`] makes of issuer and `jti`. Revoked tokens are held in full, so this never has to ask.
     fn token_is_revoked(&self, tenant: TenantId, token: TokenId) -> bool;
 }
 
@@ -83,13 +88,69 @@ impl fmt::Debug for Freshness {
     }
 }
 
+/// One state of one subject. Two that are equal stand for the same record, or the same absence; nothing else can be
+/// read from them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Version(u64);
+
+impl Version {
+    /// The state of what does not exist.
+    pub const ABSENT: Self = Self(0);
+
+    /// The state that a record reached in one life of a directory: what everything remembered is forgotten at the end
+    /// of. `row` grows with each change of the record.
+    pub fn new(life: u16, row: u64) -> Self {
+        // A row's version never comes near 2⁴⁷, and one more keeps it apart from what does not exist.
+        Self(u64::from(life) << 48 | ((row & ((1 << 47) - 1)) + 1))
+    }
+}
+
+/// What a decision depends on, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each is the method of `Directory` that looks it up")]
+pub enum Subject<'a> {
+    Key(&'a KeyDigest),
+    Tenant(TenantId),
+    Org(TenantId, OrgId),
+    Account(AccountId),
+    Member(TenantId, OrgId, AccountId),
+    Session(TenantId, SessionId),
+    UserSecret(&'a str),
+    ForeignIdentity(TenantId, &'a str, &'a str),
+    IdentityKey(&'a RealmName, &'a str),
+    RevokedToken(TenantId, TokenId),
+}
+
+/// A record, and the state of its subject that it is.
+#[derive(Debug)]
+pub struct Found<T> {
+    /// The record.
+    pub record: Arc<T>,
+    /// The state.
+    pub version: Version,
+}
+
+impl<T> Clone for Found<T> {
+    fn clone(&self) -> Self {
+        Self { record: Arc::clone(&self.record), version: self.version }
+    }
+}
+
+impl<T> std::ops::Deref for Found<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.record
+    }
+}
+
 /// The outcome of looking something up that is not in memory.
-pub type Asked<T> = Result<Option<Arc<T>>, DirectoryError>;
+pub type Asked<T> = Result<Option<Found<T>>, DirectoryError>;
 
 /// What the directory says of one thing.
 pub enum Answer<T> {
     /// Here it is.
-    Known(Arc<T>),
+    Known(Found<T>),
     /// There is no such thing.
     Absent,
     /// Not in memory: the future finds out.
@@ -122,6 +183,7 @@ impl<T> fmt::Debug for Answer<T> {
 
 /// The directory could not say. Never a statement about a credential.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DirectoryError {
     /// The store did not answer, or what it answered could not be trusted.
     #[error("the directory could not be asked: {0}")]
@@ -300,6 +362,6 @@ pub struct ForeignIdentityRecord {
     pub tenant: TenantId,
     /// The account it stands for.
     pub account: AccountId,
-    /// Tokens issued before are refused.
+    /// Tokens that their issuer dated before this, or within its leeway after, are refused.
     pub not_before: UnixMillis,
 }

@@ -1,19 +1,30 @@
-//! The door: four steps, in the only order that compiles.
+//! The door: the one way in. Four steps, in the only order that compiles.
+//!
+//! ```text
+//! Arrival ─ identify ─▶ Shown ─ authenticate ─▶ Caller ─ authorize ─▶ Grant ─ limit ─▶ Permit
+//! ```
+//!
+//! Each step takes what the step before made and can only be made there: that a request came by a transport its API
+//! takes ([`Arrival`]), and that the directory was fresh ([`Fresh`]), are values too.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::api::Api;
-use crate::authenticate::{Authenticator, Principal};
-use crate::authorize::{self, Grant};
+use crate::api_key::Peppers;
+use crate::arrival::Arrival;
+use crate::authenticate::{Authenticator, Caller, Gate, VerifiedTokens};
+use crate::authorize::{self, Denied, Grant};
 use crate::clock::Clock;
 use crate::directory::{Directory, Freshness};
 use crate::explain::{Explanation, Step};
-use crate::identify;
+use crate::freshness::Fresh;
+use crate::identify::identify;
 use crate::inbound::Inbound;
-use crate::limit::{LocalLimiter, Permit};
-use crate::refusal::{Reason, Refusal};
-use crate::route::Need;
+use crate::limit::{LocalLimiter, Permit, PublicPermit};
+use crate::limit_rule::LimitState;
+use crate::lookups::{LookupFigures, Lookups};
+use crate::need::Need;
+use crate::refusal::{Reason, Refusal, Who};
 
 /// Decides who comes in. One serves all APIs of a process.
 #[derive(Debug)]
@@ -22,15 +33,87 @@ pub struct Door {
     limiter: LocalLimiter,
 }
 
-impl Door {
-    /// From who proves credentials and who counts.
-    pub fn new(authenticator: Authenticator, limiter: LocalLimiter) -> Self {
-        Self { authenticator, limiter }
+/// What a door is made with besides what it asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DoorSettings {
+    /// How much memory the signatures that were found good may take, in bytes. 0 remembers none.
+    pub verified_token_bytes: usize,
+    /// How many credentials that are nobody's a client may show in a minute before it has to take turns.
+    pub empty_lookups_per_minute: u32,
+}
+
+impl Default for DoorSettings {
+    /// 32 MiB, and 300.
+    fn default() -> Self {
+        Self { verified_token_bytes: 32 << 20, empty_lookups_per_minute: 300 }
+    }
+}
+
+/// A request that is let in.
+#[derive(Debug)]
+pub enum Admitted {
+    /// Of a known caller.
+    Known(Permit),
+    /// By a route that asks for nobody.
+    Public(PublicPermit),
+}
+
+impl Admitted {
+    /// The limit that is nearest to its end; `None` if nothing limits the request.
+    pub fn limit(&self) -> Option<&LimitState> {
+        match self {
+            Self::Known(permit) => permit.limit(),
+            Self::Public(permit) => permit.limit(),
+        }
     }
 
-    /// The counters.
-    pub fn limiter(&self) -> &LocalLimiter {
-        &self.limiter
+    /// What the request needed.
+    pub fn need(&self) -> &Arc<Need> {
+        match self {
+            Self::Known(permit) => permit.need(),
+            Self::Public(permit) => permit.need(),
+        }
+    }
+
+    /// The permit of a known caller.
+    pub fn known(&self) -> Option<&Permit> {
+        match self {
+            Self::Known(permit) => Some(permit),
+            Self::Public(_) => None,
+        }
+    }
+}
+
+/// What a door has to tell of its work.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Figures {
+    /// Guesses that were counted, refused and made to wait.
+    pub lookups: LookupFigures,
+    /// How many tokens are remembered as verified.
+    pub verified_tokens: usize,
+    /// How many bytes they take up.
+    pub verified_token_bytes: usize,
+    /// Keys that named a pepper which this server does not have: mistyped, made up, or made with another keyring.
+    pub unknown_peppers: u64,
+    /// Limits that are being counted.
+    pub limit_counters: usize,
+}
+
+impl Door {
+    /// A door before what `directory` knows, by the time of `clock`, for keys made under `peppers`.
+    pub fn new(
+        directory: Arc<dyn Directory>,
+        clock: Arc<dyn Clock>,
+        peppers: Peppers,
+        settings: DoorSettings,
+    ) -> Self {
+        let verified = VerifiedTokens::new(settings.verified_token_bytes);
+        let lookups = Lookups::new(settings.empty_lookups_per_minute);
+        Self {
+            authenticator: Authenticator::new(directory, clock, peppers, verified, lookups),
+            limiter: LocalLimiter::default(),
+        }
     }
 
     /// The clock it goes by.
@@ -43,88 +126,141 @@ impl Door {
         &self.authenticator.directory
     }
 
-    /// Lets a request in, or says why not.
+    /// Lets a request in by the routes of its API, or says why not.
     ///
     /// # Errors
     /// A [`Refusal`], which knows its status and code.
-    pub async fn decide(&self, api: &Api, inbound: &Inbound<'_>, need: &Need) -> Result<Permit, Refusal> {
-        api.check_transport(inbound.secure)?;
-        let credential = identify::identify(api, inbound)?;
-        self.trust_the_directory().await?;
-        let principal = self.authenticator.authenticate(api, inbound, credential).await?;
-        let tenant = principal.ids().0;
-        let now = self.clock().boot();
-        let grant = authorize::authorize(api, inbound, principal, need).map_err(|denied| {
-            // Nothing is counted, but a known credential is told where it stands on every answer.
-            let standing = self.limiter.standing(&denied.principal, &api.limits, now);
-            Refusal::new(denied.reason).of_tenant(tenant).at_limit(standing)
-        })?;
-        self.limiter.admit(grant, &api.limits, now).map_err(|reason| Refusal::new(reason).of_tenant(tenant))
+    pub async fn decide(&self, api: &Arc<Api>, inbound: &Inbound<'_>) -> Result<Admitted, Refusal> {
+        let arrival = Arrival::of(api, inbound)?;
+        let need = api.routes.need(inbound.method, &inbound.target)?;
+        if need.is_public() {
+            return Ok(Admitted::Public(self.limiter.admit_public(
+                api,
+                inbound.client,
+                &need,
+                self.clock().boot(),
+            )?));
+        }
+        self.admit(arrival, &need).await.map(Admitted::Known)
     }
 
-    /// Proves the credential of a request that is refused for another reason, so that its owner can be told.
+    /// Lets a request in for a need that the embedder's own router found, or says why not. A need is never public here.
+    ///
+    /// # Errors
+    /// As [`decide`](Self::decide).
+    pub async fn decide_for(
+        &self,
+        api: &Arc<Api>,
+        inbound: &Inbound<'_>,
+        need: &Arc<Need>,
+    ) -> Result<Permit, Refusal> {
+        if need.is_public() {
+            return Err(Reason::Internal { why: "a need that asks for nothing stands for no route" }.into());
+        }
+        self.admit(Arrival::of(api, inbound)?, need).await
+    }
+
+    async fn admit(&self, arrival: Arrival<'_>, need: &Arc<Need>) -> Result<Permit, Refusal> {
+        let gate = Gate::Counted(arrival.inbound().client);
+        let caller = self.caller(arrival, gate).await?;
+        let now = self.clock().boot();
+        let grant = authorize::authorize(caller, need).map_err(|denied| {
+            // Nothing is counted, but a known credential is told where it stands on every answer.
+            let Denied { reason, principal } = *denied;
+            let standing = self.limiter.standing(&principal, now);
+            Refusal::new(reason).of(|| principal.who()).at_limit(standing)
+        })?;
+        self.limiter.admit(grant, now).map_err(|refused| {
+            let (reason, grant) = *refused;
+            Refusal::new(reason).of(|| grant.principal().who())
+        })
+    }
+
+    async fn caller<'a>(&self, arrival: Arrival<'a>, gate: Gate) -> Result<Caller<'a>, Refusal> {
+        let shown = identify(arrival)?;
+        let fresh = self.fresh().await?;
+        self.authenticator.authenticate(shown, fresh, gate).await
+    }
+
+    async fn fresh(&self) -> Result<Fresh, Refusal> {
+        Ok(Fresh::of(&**self.directory(), &**self.clock()).await?)
+    }
+
+    /// Whose credential a request shows that is refused because it came in clear, so that its owner can be told. Lets
+    /// nobody in.
     ///
     /// # Errors
     /// As [`decide`](Self::decide), if the credential is not good.
-    pub async fn who(&self, api: &Api, inbound: &Inbound<'_>) -> Result<Principal, Refusal> {
-        let credential = identify::identify(api, inbound)?;
-        self.trust_the_directory().await?;
-        Ok(self.authenticator.authenticate(api, inbound, credential).await?)
+    pub async fn whose(&self, api: &Arc<Api>, inbound: &Inbound<'_>) -> Result<Who, Refusal> {
+        let caller = self.caller(Arrival::in_clear(api, inbound), Gate::Counted(inbound.client)).await?;
+        Ok(caller.into_parts().1.who())
     }
 
-    /// Whether a principal that was let in before still stands: asked again and again of streams that stay open.
+    /// Whether what was let in before would still be: asked again and again of streams that stay open. It is the second
+    /// half of [`decide`](Self::decide): all that can change, and nothing that was found out once.
     ///
     /// # Errors
     /// As [`decide`](Self::decide), for what has changed since; limits are left out, as what is open was counted.
-    pub async fn still_stands(
-        &self,
-        api: &Api,
-        client: IpAddr,
-        principal: &Principal,
-        need: &Need,
-    ) -> Result<(), Refusal> {
-        self.trust_the_directory().await?;
-        let now = self.authenticator.still_stands(api, principal).await?;
-        Ok(authorize::still_may(api, client, &now, need)?)
+    pub async fn still_stands(&self, permit: &Permit) -> Result<(), Refusal> {
+        let fresh = self.fresh().await?;
+        let then = permit.principal();
+        let proof = then.proof_again();
+        let now = self.authenticator.stand(then.api(), then.client(), proof, fresh, Gate::Free).await?;
+        authorize::still_may(&now, permit.need()).map_err(|reason| Refusal::new(reason).of(|| now.who()))
+    }
+
+    /// Whether nothing has changed of what a permit hangs on, as far as that is known without asking. While it is so,
+    /// [`still_stands`](Self::still_stands) would only tell of an expiry.
+    pub fn is_unchanged(&self, permit: &Permit) -> bool {
+        matches!(self.directory().freshness(self.clock().boot()), Freshness::Fresh)
+            && permit.principal().is_unchanged(&**self.directory())
     }
 
     /// The same steps as [`decide`](Self::decide), each told, and nothing counted.
-    pub async fn explain(&self, api: &Api, inbound: &Inbound<'_>, need: &Need) -> Explanation {
+    pub async fn explain(&self, api: &Arc<Api>, inbound: &Inbound<'_>) -> Explanation {
         let mut told = Explanation::default();
-        let shown = api.check_transport(inbound.secure).and_then(|()| identify::identify(api, inbound));
-        let credential = match told.step(Step::Identify, shown) {
-            Some(credential) => credential,
-            None => return told,
-        };
-        if told.step(Step::Freshness, self.trust_the_directory().await).is_none() {
+        let Some(arrival) = told.step(Step::Transport, Arrival::of(api, inbound)) else { return told };
+        let need = api.routes.need(inbound.method, &inbound.target);
+        let Some(need) = told.step(Step::Route, need) else { return told };
+        told.need(api.name.as_str(), &need);
+        if need.is_public() {
             return told;
         }
-        let proven = self.authenticator.authenticate(api, inbound, credential).await;
-        let Some(principal) = told.step(Step::Authenticate, proven) else { return told };
-        told.principal(&principal);
-        let granted = authorize::authorize(api, inbound, principal, need).map_err(|denied| denied.reason);
+        let Some(shown) = told.step(Step::Identify, identify(arrival)) else { return told };
+        let Some(fresh) = told.step(Step::Freshness, self.fresh().await) else { return told };
+        let proven = self.authenticator.authenticate(shown, fresh, Gate::Free).await;
+        let Some(caller) = told.step(Step::Authenticate, proven) else { return told };
+        told.caller(&caller);
+        let granted = authorize::authorize(caller, &need).map_err(|denied| denied.reason);
         let Some(grant) = told.step(Step::Authorize, granted) else { return told };
-        told.limits(self.peek(api, &grant));
+        told.limits(self.peek(&grant));
         told
     }
 
-    fn peek(&self, api: &Api, grant: &Grant) -> Result<Vec<crate::limit::LimitState>, Reason> {
-        let states = self.limiter.peek(grant, &api.limits, self.clock().boot());
-        match states
-            .iter()
-            .filter(|state| state.retry_after_seconds > 0)
-            .max_by_key(|state| state.retry_after_seconds)
-        {
+    fn peek(&self, grant: &Grant) -> Result<Vec<LimitState>, Reason> {
+        let states = self.limiter.peek(grant, self.clock().boot());
+        let refused = states.iter().filter(|state| state.retry_after_seconds > 0);
+        match refused.max_by_key(|state| state.retry_after_seconds) {
             Some(refused) => Err(Reason::TooMany(refused.clone())),
             None => Ok(states),
         }
     }
 
-    /// A directory whose feed has been silent for too long is asked to catch up, or is not believed.
-    async fn trust_the_directory(&self) -> Result<(), Reason> {
-        match self.directory().freshness(self.clock().boot()) {
-            Freshness::Fresh => Ok(()),
-            Freshness::Stale(catch_up) => Ok(catch_up.await?),
+    /// Forgets counters that count nothing any more, and verified tokens that have expired. To be called now and then.
+    pub fn sweep(&self) {
+        self.limiter.sweep(self.clock().boot());
+        self.authenticator.verified.sweep(self.clock().now());
+    }
+
+    /// What there is to tell of its work.
+    pub fn figures(&self) -> Figures {
+        let (verified_tokens, verified_token_bytes) = self.authenticator.verified.size();
+        Figures {
+            lookups: self.authenticator.lookups.figures(self.clock().boot()),
+            verified_tokens,
+            verified_token_bytes,
+            unknown_peppers: self.authenticator.unknown_peppers(),
+            limit_counters: self.limiter.len(),
         }
     }
 }

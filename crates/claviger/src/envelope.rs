@@ -1,11 +1,14 @@
 //! The forms in which an API answers an error.
 
+use std::borrow::Cow;
+
 use http::StatusCode;
 
-use crate::refusal::{Code, Refusal};
+use crate::code::Code;
 
 /// How an error body is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[non_exhaustive]
 pub enum Layout {
     /// RFC 9457: `{"type","title","status","code","request_id"}`, `application/problem+json`.
     #[serde(rename = "problem+json")]
@@ -45,19 +48,18 @@ impl Envelope {
         Self { layout, doc_url: doc_url.map(Into::into), messages }
     }
 
-    /// What a client is told about `code`.
-    pub fn message(&self, code: Code) -> &str {
-        self.messages.iter().find(|(own, _)| *own == code).map_or(code.message(), |(_, text)| text)
+    /// What a client is told about `code`: the API's own words if it has any, or else the built-in ones and `detail`.
+    pub fn message(&self, code: Code, detail: Option<&str>) -> Cow<'_, str> {
+        match (self.messages.iter().find(|(own, _)| *own == code), detail) {
+            (Some((_, text)), _) => (&**text).into(),
+            (None, None) => code.message().into(),
+            (None, Some(detail)) => format!("{}: {detail}", code.message()).into(),
+        }
     }
 
-    /// The body for a refusal.
-    pub fn body(&self, refusal: &Refusal, request_id: &str) -> ErrorBody {
-        self.body_for(refusal.status(), refusal.code(), request_id)
-    }
-
-    /// The body for a status and code.
-    pub fn body_for(&self, status: StatusCode, code: Code, request_id: &str) -> ErrorBody {
-        let message = self.message(code);
+    /// The body for a status and code, and what a client is told besides.
+    pub fn body(&self, status: StatusCode, code: Code, detail: Option<&str>, request_id: &str) -> ErrorBody {
+        let message = &*self.message(code, detail);
         let doc_url = self.doc_url.as_deref();
         let text = match self.layout {
             Layout::Problem => json(&Problem {
@@ -116,11 +118,9 @@ fn json(value: &impl serde::Serialize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::refusal::Reason;
 
     #[test]
     fn each_layout_says_the_code_and_message_in_its_own_form() {
-        let refusal = Refusal::new(Reason::NoCredential);
         let own = vec![(Code::Unauthorized, "Missing or invalid Authorization header".to_owned())];
         let doc = Some("https://example.com/docs".to_owned());
         for (layout, expected) in [
@@ -138,7 +138,20 @@ mod tests {
                 r#"{"type":"https://example.com/docs","title":"Missing or invalid Authorization header","status":401,"code":"unauthorized","request_id":"r1"}"#,
             ),
         ] {
-            assert_eq!(Envelope::new(layout, doc.clone(), own.clone()).body(&refusal, "r1").text, expected);
+            let envelope = Envelope::new(layout, doc.clone(), own.clone());
+            let body = envelope.body(StatusCode::UNAUTHORIZED, Code::Unauthorized, None, "r1");
+            assert_eq!(body.text, expected);
         }
+    }
+
+    #[test]
+    fn a_detail_follows_the_built_in_words_and_no_others() {
+        let own = vec![(Code::BadRequest, "No.".to_owned())];
+        let said = |messages, code, detail| {
+            Envelope::new(Layout::ErrorText, None, messages).message(code, detail).into_owned()
+        };
+        assert_eq!(said(vec![], Code::BadRequest, Some("a dot")), "The request is malformed: a dot");
+        assert_eq!(said(own, Code::BadRequest, Some("a dot")), "No.");
+        assert_eq!(said(vec![], Code::BadRequest, None), "The request is malformed");
     }
 }

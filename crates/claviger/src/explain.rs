@@ -2,14 +2,18 @@
 
 use std::fmt;
 
-use crate::authenticate::Principal;
-use crate::limit::LimitState;
+use crate::authenticate::Caller;
+use crate::limit_rule::LimitState;
+use crate::need::Need;
 use crate::refusal::{Reason, Refusal};
 
 /// A step of the decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Step {
-    /// Host, method and path to a need.
+    /// Whether the request came by a transport that the API takes.
+    Transport,
+    /// Method and path to a need.
     Route,
     /// Headers to a credential.
     Identify,
@@ -24,9 +28,10 @@ pub enum Step {
 }
 
 impl Step {
-    /// The step's name, a verb.
+    /// The step's name, a verb where it is not its object.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Transport => "transport",
             Self::Route => "route",
             Self::Identify => "identify",
             Self::Freshness => "trust the directory",
@@ -51,6 +56,13 @@ pub struct Explanation {
 }
 
 impl Explanation {
+    /// Of a request that is refused before the door is asked, as its target cannot be read.
+    pub fn of_target(reason: Reason) -> Self {
+        let mut told = Self::default();
+        let _ = told.step(Step::Route, Err::<(), _>(reason));
+        told
+    }
+
     /// The steps taken, in order, with what each found.
     pub fn steps(&self) -> &[(Step, String)] {
         &self.steps
@@ -62,33 +74,54 @@ impl Explanation {
     }
 
     /// Notes the outcome of a step and hands its value on.
-    pub fn step<T>(&mut self, step: Step, outcome: Result<T, Reason>) -> Option<T> {
+    pub(crate) fn step<T>(&mut self, step: Step, outcome: Result<T, impl Into<Refusal>>) -> Option<T> {
         match outcome {
             Ok(value) => {
                 self.steps.push((step, "ok".into()));
                 Some(value)
             }
-            Err(reason) => {
-                self.steps.push((step, reason.to_string()));
-                self.refusal = Some(reason.into());
+            Err(refusal) => {
+                let refusal = refusal.into();
+                self.steps.push((step, refusal.to_string()));
+                self.refusal = Some(refusal);
                 None
             }
         }
     }
 
     /// Adds words to the last step.
-    pub fn add(&mut self, words: &str) {
+    fn add(&mut self, words: &str) {
         if let Some((_, said)) = self.steps.last_mut() {
             said.push_str(": ");
             said.push_str(words);
         }
     }
 
-    pub(crate) fn principal(&mut self, principal: &Principal) {
+    pub(crate) fn need(&mut self, api: &str, need: &Need) {
+        let demands: Vec<String> = need
+            .demands()
+            .iter()
+            .map(|demand| {
+                let on = demand.resource.as_ref().map_or("everything", |resource| resource.as_str());
+                format!("{} on {on}", demand.access)
+            })
+            .collect();
+        let demands =
+            if need.is_public() { "nothing: it is public".to_owned() } else { demands.join(" and ") };
+        self.add(&format!("API `{api}`, needs {demands}"));
+    }
+
+    pub(crate) fn caller(&mut self, caller: &Caller<'_>) {
+        let principal = caller.principal();
         let (tenant, org) = principal.ids();
         let grants = principal.grants().map_or_else(|| "nothing (unknown role)".into(), ToString::to_string);
+        let alone = if principal.can_be_revoked_alone() {
+            ""
+        } else {
+            "; has no `jti`, so it cannot be revoked alone"
+        };
         self.add(&format!(
-            "{} of tenant {tenant}, organization {org}, {}, allows {grants}",
+            "{} of tenant {tenant}, organization {org}, {}, allows {grants}{alone}",
             principal.kind().as_str(),
             principal.environment(),
         ));

@@ -20,12 +20,16 @@ pub struct IdError {
 /// A version 4 UUID in its canonical lower-case, hyphenated spelling (RFC 9562, section 4); upper case is
 /// accepted on the way in.
 fn parse_uuid_v4(text: &str) -> Option<[u8; 16]> {
+    parse_uuid(text, &[4])
+}
+
+fn parse_uuid(text: &str, versions: &[usize]) -> Option<[u8; 16]> {
     if text.len() != 36 {
         return None;
     }
     let uuid = uuid::Uuid::try_parse(text).ok()?;
-    let is_v4 = uuid.get_version_num() == 4 && uuid.get_variant() == uuid::Variant::RFC4122;
-    is_v4.then(|| uuid.into_bytes())
+    let is_one = versions.contains(&uuid.get_version_num()) && uuid.get_variant() == uuid::Variant::RFC4122;
+    is_one.then(|| uuid.into_bytes())
 }
 
 fn random_uuid_v4(random: &dyn Random) -> [u8; 16] {
@@ -94,11 +98,62 @@ uuid_id!(
     SessionId,
     "a session id"
 );
-uuid_id!(
-    /// One identity token, named in its `jti` (RFC 7519, section 4.1.7).
-    TokenId,
-    "a token id"
-);
+/// One identity token: one of our own by its `jti` (RFC 7519, section 4.1.7), a version 4 UUID; another issuer's by a
+/// version 8 UUID (RFC 9562, section 5.8) that stands for its issuer and its `jti`, which may be any text.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TokenId([u8; 16]);
+
+impl TokenId {
+    /// A fresh one, for a token of our own.
+    pub fn generate(random: &dyn Random) -> Self {
+        Self(random_uuid_v4(random))
+    }
+
+    /// The one that stands for another issuer's token: the first bits of SHA-256 over issuer and `jti`.
+    pub fn foreign(issuer: &str, jti: &str) -> Self {
+        let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+        // The length keeps two pairs apart that run together to the same text.
+        context.update(&(issuer.len() as u64).to_be_bytes());
+        context.update(issuer.as_bytes());
+        context.update(jti.as_bytes());
+        let mut bytes = [0; 16];
+        for (to, from) in bytes.iter_mut().zip(context.finish().as_ref()) {
+            *to = *from;
+        }
+        Self(uuid::Builder::from_custom_bytes(bytes).into_uuid().into_bytes())
+    }
+
+    /// The sixteen bytes, most significant first.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// Whether it is one of our own.
+    pub fn is_own(&self) -> bool {
+        uuid::Uuid::from_bytes(self.0).get_version_num() == 4
+    }
+}
+
+impl fmt::Display for TokenId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        uuid::Uuid::from_bytes(self.0).as_hyphenated().fmt(f)
+    }
+}
+
+impl fmt::Debug for TokenId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for TokenId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let error = IdError { what: "a token id", form: "a version 4 or 8 UUID" };
+        parse_uuid(text, &[4, 8]).map(Self).ok_or(error)
+    }
+}
 
 /// An API key's stable id. It outlives its secrets: limits, usage and audit hang on it. Spelt `key_` and 32
 /// hexadecimal digits.
@@ -298,6 +353,20 @@ mod tests {
         ] {
             assert!(bad.parse::<TenantId>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_foreign_token_is_named_by_issuer_and_jti_together() {
+        let id = TokenId::foreign("https://a.example", "AT.1");
+        assert_eq!(id, TokenId::foreign("https://a.example", "AT.1"));
+        assert_ne!(id, TokenId::foreign("https://b.example", "AT.1"));
+        assert_ne!(id, TokenId::foreign("https://a.exampleA", "T.1"));
+        assert_ne!(id, TokenId::foreign("https://a.example", "at.1"));
+        assert_eq!(id.to_string().parse::<TokenId>().unwrap(), id);
+        assert!(!id.is_own(), "no jti of another issuer's passes for one of ours");
+        assert!(TokenId::generate(&crate::testing::Counting::default()).is_own());
+        assert!(id.to_string().parse::<TenantId>().is_err());
+        assert!("a3f8c120-4e72-1b91-9d63-1c5e7a09bf44".parse::<TokenId>().is_err());
     }
 
     #[test]

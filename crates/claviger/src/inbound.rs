@@ -1,9 +1,8 @@
 //! The request head: all that a decision may look at.
 
-use std::net::IpAddr;
-
 use http::{HeaderMap, Method};
 
+use crate::network::Client;
 use crate::target::Target;
 
 /// What is known of a request before anybody believes any of it.
@@ -16,7 +15,7 @@ pub struct Inbound<'a> {
     /// The headers as they came.
     pub headers: &'a HeaderMap,
     /// Where the request came from, trusted proxies looked through.
-    pub client: IpAddr,
+    pub client: Client,
     /// Whether it came over TLS, or a trusted proxy says so.
     pub secure: bool,
 }

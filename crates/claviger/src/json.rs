@@ -72,6 +72,16 @@ impl Json {
         }
     }
 
+    /// How deep it is nested: 1 for an object or array without another in it, 0 for anything else.
+    pub fn depth(&self) -> u8 {
+        let deepest = match self {
+            Self::Array(items) => items.iter().map(Self::depth).max(),
+            Self::Object(members) => members.iter().map(|(_, value)| value.depth()).max(),
+            _ => return 0,
+        };
+        deepest.unwrap_or(0).saturating_add(1)
+    }
+
     /// The number, if this is a whole one.
     pub fn as_int(&self) -> Option<i64> {
         match self {
@@ -180,7 +190,9 @@ mod tests {
             assert!(Json::parse(bad.as_bytes(), 4).is_err(), "{bad}");
         }
         assert!(Json::parse(b"{\"a\":\"\xff\"}", 4).is_err());
-        assert!(Json::parse(br#"{"a":[[[1]]]}"#, 4).is_ok());
+        assert_eq!(Json::parse(br#"{"a":[[[1]]]}"#, 4).unwrap().depth(), 4);
+        assert_eq!(Json::parse(br#"{"a":1,"b":{},"c":[2]}"#, 4).unwrap().depth(), 2);
+        assert_eq!(Json::parse(b"1", 1).unwrap().depth(), 0);
     }
 
     #[test]

@@ -1,53 +1,75 @@
-//! Keys that sign and verify compact JWS (RFC 7515), each bound to one algorithm.
+//! Public keys that verify compact JWS (RFC 7515), each bound to one algorithm, and the sets they come in.
 
 use std::fmt;
 
-use aws_lc_rs::encoding::{AsBigEndian, AsDer, Pkcs8V1Der};
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{
-    self, ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair,
-    KeyPair, ParsedPublicKey,
-};
+use aws_lc_rs::digest;
+use aws_lc_rs::signature::{self, ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RsaPublicKeyComponents};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::json::Json;
-use crate::secret::Secret;
+use crate::jws::is_key_name;
 
 /// What a key signs with. The key says it; a token's header can only agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Algorithm {
-    /// Ed25519 (RFC 8037).
+    /// Ed25519 (RFC 8037), which RFC 9864 calls by that name too.
     EdDsa,
     /// ECDSA over P-256 with SHA-256 (RFC 7518, section 3.4).
     Es256,
+    /// ECDSA over P-384 with SHA-384.
+    Es384,
+    /// ECDSA over P-521 with SHA-512.
+    Es512,
+    /// RSA by PKCS #1 version 1.5 with SHA-256 (RFC 7518, section 3.3).
+    Rs256,
+    /// RSA by PSS with SHA-256 (RFC 7518, section 3.5).
+    Ps256,
 }
 
 impl Algorithm {
+    /// All of them.
+    pub const ALL: &'static [Self] =
+        &[Self::EdDsa, Self::Es256, Self::Es384, Self::Es512, Self::Rs256, Self::Ps256];
+
     /// The `alg` value (RFC 7518, section 3.1).
     pub fn as_str(self) -> &'static str {
         match self {
             Self::EdDsa => "EdDSA",
             Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::Es512 => "ES512",
+            Self::Rs256 => "RS256",
+            Self::Ps256 => "PS256",
         }
     }
 
-    /// Reads an `alg` value, to the letter.
+    /// Reads an `alg` value, to the letter; `Ed25519` is what RFC 9864, section 2.2, calls the first.
     pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "EdDSA" => Some(Self::EdDsa),
-            "ES256" => Some(Self::Es256),
-            _ => None,
+        let name = if name == "Ed25519" { "EdDSA" } else { name };
+        Self::ALL.iter().copied().find(|algorithm| algorithm.as_str() == name)
+    }
+
+    fn verification(self) -> &'static dyn signature::VerificationAlgorithm {
+        match self {
+            Self::EdDsa => &ED25519,
+            Self::Es256 => &ECDSA_P256_SHA256_FIXED,
+            Self::Es384 => &signature::ECDSA_P384_SHA384_FIXED,
+            Self::Es512 => &signature::ECDSA_P521_SHA512_FIXED,
+            Self::Rs256 => &signature::RSA_PKCS1_2048_8192_SHA256,
+            Self::Ps256 => &signature::RSA_PSS_2048_8192_SHA256,
         }
     }
 }
 
-/// Why a key was refused.
+/// Why a key or a key set was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum KeyError {
-    /// The JSON is not a JWK set, or a key in it is not usable.
+    /// The text is not a JWK set.
     #[error("{0}")]
-    Malformed(String),
+    NoSet(&'static str),
     /// The crypto library would not take or make the key.
     #[error("the key material was refused")]
     Refused,
@@ -58,8 +80,10 @@ pub struct VerifyingKey {
     kid: Box<str>,
     algorithm: Algorithm,
     key: ParsedPublicKey,
-    /// The raw public key: 32 bytes of Ed25519, or the 65 bytes of an uncompressed P-256 point.
     raw: Box<[u8]>,
+    /// Of an RSA key.
+    exponent: Box<[u8]>,
+    thumbprint: [u8; 32],
 }
 
 impl fmt::Debug for VerifyingKey {
@@ -68,47 +92,91 @@ impl fmt::Debug for VerifyingKey {
     }
 }
 
-/// Ed25519 public keys of small order: signatures under them say nothing about the message.
-const SMALL_ORDER: [&str; 8] = [
-    "0000000000000000000000000000000000000000000000000000000000000000",
-    "0100000000000000000000000000000000000000000000000000000000000000",
-    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
-    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
-    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
-];
+/// The `y` coordinates of Ed25519's points of small order, as they can be spelt: signatures under them say nothing
+/// about the message. The sign bit, the last byte's highest, makes no difference.
+#[expect(clippy::indexing_slicing, reason = "worked out by the compiler, which would find a place outside")]
+const SMALL_ORDER: [[u8; 32]; 7] = {
+    const fn hex(text: &[u8; 64]) -> [u8; 32] {
+        const fn digit(byte: u8) -> u8 {
+            if byte <= b'9' { byte - b'0' } else { byte - b'a' + 10 }
+        }
+        let mut bytes = [0; 32];
+        let mut at = 0;
+        while at < 32 {
+            bytes[at] = digit(text[2 * at]) << 4 | digit(text[2 * at + 1]);
+            at += 1;
+        }
+        bytes
+    }
+    [
+        hex(b"0000000000000000000000000000000000000000000000000000000000000000"),
+        hex(b"0100000000000000000000000000000000000000000000000000000000000000"),
+        hex(b"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
+        hex(b"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
+        hex(b"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
+        hex(b"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
+        hex(b"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
+    ]
+};
+
+fn has_small_order(raw: &[u8; 32]) -> bool {
+    let mut unsigned = *raw;
+    unsigned[31] &= 0x7f;
+    SMALL_ORDER.contains(&unsigned)
+}
 
 impl VerifyingKey {
-    /// From raw bytes: 32 of Ed25519, or the 65 of an uncompressed P-256 point.
+    /// From raw bytes: 32 of Ed25519, or an uncompressed point of the algorithm's curve.
     ///
     /// # Errors
-    /// If the bytes are no such key, or a key under which anything verifies.
+    /// If the bytes are no such key, or a key under which anything verifies; an RSA key has no such form.
     pub fn new(kid: &str, algorithm: Algorithm, raw: &[u8]) -> Result<Self, KeyError> {
-        let key = match algorithm {
+        match algorithm {
             Algorithm::EdDsa => {
-                let hex: String = raw.iter().map(|b| format!("{b:02x}")).collect();
-                // The sign bit does not change the order of these points.
-                let unsigned = |text: &str| {
-                    let mut text = text.to_owned();
-                    if let Some(last) = raw.last() {
-                        text.replace_range(62.., &format!("{:02x}", last & 0x7f));
-                    }
-                    text
-                };
-                if raw.len() != 32
-                    || SMALL_ORDER.contains(&hex.as_str())
-                    || SMALL_ORDER.contains(&&*unsigned(&hex))
-                {
+                let point = raw.try_into().map_err(|_| KeyError::Refused)?;
+                if has_small_order(point) {
                     return Err(KeyError::Refused);
                 }
-                ParsedPublicKey::new(&ED25519, raw)
             }
-            Algorithm::Es256 => ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, raw),
+            Algorithm::Es256 | Algorithm::Es384 | Algorithm::Es512 => {}
+            Algorithm::Rs256 | Algorithm::Ps256 => return Err(KeyError::Refused),
+        }
+        let key = ParsedPublicKey::new(algorithm.verification(), raw).map_err(|_| KeyError::Refused)?;
+        let thumbprint = thumbprint(algorithm, raw, &[]);
+        Ok(Self { kid: kid.into(), algorithm, key, raw: raw.into(), exponent: Box::default(), thumbprint })
+    }
+
+    /// From an RSA key's modulus and exponent, most significant byte first. 2048 to 8192 bits.
+    ///
+    /// # Errors
+    /// If they are no such key, or `algorithm` is none of RSA's.
+    pub fn rsa(kid: &str, algorithm: Algorithm, modulus: &[u8], exponent: &[u8]) -> Result<Self, KeyError> {
+        if !matches!(algorithm, Algorithm::Rs256 | Algorithm::Ps256) {
+            return Err(KeyError::Refused);
+        }
+        // Written with as few bytes as they need (RFC 7518, section 6.3.1.1), so that one key has one spelling.
+        let trimmed = |number: &[u8]| {
+            let start = number.iter().position(|byte| *byte != 0).unwrap_or(number.len());
+            number.get(start..).unwrap_or_default().to_vec()
         };
-        let key = key.map_err(|_| KeyError::Refused)?;
-        Ok(Self { kid: kid.into(), algorithm, key, raw: raw.into() })
+        let (modulus, exponent) = (trimmed(modulus), trimmed(exponent));
+        // Whatever the library makes of them: under 1 a message signs itself, and an even one is no exponent.
+        let is_odd = exponent.last().is_some_and(|byte| byte & 1 == 1);
+        if !is_odd || exponent == [1] || exponent.len() > 5 || !(256..=1024).contains(&modulus.len()) {
+            return Err(KeyError::Refused);
+        }
+        let key = RsaPublicKeyComponents { n: &modulus, e: &exponent }
+            .to_parsed_public_key(rsa_verification(algorithm))
+            .map_err(|_| KeyError::Refused)?;
+        let thumbprint = thumbprint(algorithm, &modulus, &exponent);
+        Ok(Self {
+            kid: kid.into(),
+            algorithm,
+            key,
+            raw: modulus.into(),
+            exponent: exponent.into(),
+            thumbprint,
+        })
     }
 
     /// The key's name, a token's `kid`.
@@ -121,9 +189,14 @@ impl VerifyingKey {
         self.algorithm
     }
 
-    /// The raw public key.
+    /// The raw public key: 32 bytes of Ed25519, an uncompressed point, or an RSA modulus.
     pub fn raw(&self) -> &[u8] {
         &self.raw
+    }
+
+    /// SHA-256 over the algorithm and the whole key: two keys of one name are told apart by it.
+    pub(crate) fn thumbprint(&self) -> &[u8; 32] {
+        &self.thumbprint
     }
 
     /// Whether `signature` is this key's over `message`.
@@ -134,210 +207,212 @@ impl VerifyingKey {
     /// The key as a JWK (RFC 7517; RFC 8037 for Ed25519).
     pub fn to_jwk(&self) -> serde_json::Value {
         let b64 = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-        match self.algorithm {
-            Algorithm::EdDsa => serde_json::json!({
-                "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": &*self.kid, "x": b64(&self.raw),
-            }),
-            Algorithm::Es256 => {
-                let point = self.raw.get(1..).unwrap_or_default();
-                let (x, y) = point.split_at(point.len() / 2);
-                serde_json::json!({
-                    "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": &*self.kid, "x": b64(x), "y": b64(y),
-                })
-            }
-        }
-    }
-}
-
-/// Reads a JWK set (RFC 7517, section 5). Keys of other kinds are passed over, as the RFC asks; a key of a kind
-/// we know that cannot be used is an error, because somebody meant it to be.
-///
-/// # Errors
-/// If the text is not a JWK set, or a key in it is unusable, has no `kid`, or shares its `kid`.
-pub fn parse_jwk_set(text: &[u8]) -> Result<Vec<VerifyingKey>, KeyError> {
-    let malformed = |what: &str| KeyError::Malformed(what.to_owned());
-    let set = Json::parse(text, 6).map_err(|_| malformed("the key set is not valid JSON"))?;
-    let keys =
-        set.get("keys").and_then(Json::as_array).ok_or_else(|| malformed("the key set has no `keys`"))?;
-    let mut found: Vec<VerifyingKey> = Vec::new();
-    for key in keys {
-        let text = |name: &str| key.get(name).and_then(Json::as_str);
-        let bytes = |name: &str| text(name).and_then(|value| URL_SAFE_NO_PAD.decode(value).ok());
-        let (algorithm, raw) = match (text("kty"), text("crv")) {
-            (Some("OKP"), Some("Ed25519")) => (Algorithm::EdDsa, bytes("x")),
-            (Some("EC"), Some("P-256")) => {
-                let point = bytes("x").zip(bytes("y")).map(|(x, y)| [&[4u8][..], &x, &y].concat());
-                (Algorithm::Es256, point)
-            }
-            _ => continue,
-        };
-        if text("use").is_some_and(|usage| usage != "sig") {
-            continue;
-        }
-        let kid = text("kid").ok_or_else(|| malformed("a key in the set has no `kid`"))?;
-        if text("alg").is_some_and(|alg| alg != algorithm.as_str()) {
-            return Err(KeyError::Malformed(format!(
-                "key `{kid}` names an algorithm that its kind cannot do"
-            )));
-        }
-        if found.iter().any(|other| other.kid() == kid) {
-            return Err(KeyError::Malformed(format!("two keys in the set are called `{kid}`")));
-        }
-        let raw =
-            raw.ok_or_else(|| KeyError::Malformed(format!("key `{kid}` has no readable coordinates")))?;
-        let key = VerifyingKey::new(kid, algorithm, &raw)
-            .map_err(|_| KeyError::Malformed(format!("key `{kid}` is not a usable public key")))?;
-        found.push(key);
-    }
-    Ok(found)
-}
-
-/// A private key, its name and its algorithm.
-pub struct SigningKey {
-    kid: Box<str>,
-    pair: Pair,
-}
-
-enum Pair {
-    EdDsa(Ed25519KeyPair),
-    Es256(EcdsaKeyPair),
-}
-
-impl fmt::Debug for SigningKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SigningKey({}, ..)", self.kid)
-    }
-}
-
-impl SigningKey {
-    /// Makes a new key pair and gives its private key as PKCS #8 (RFC 5958), to be kept encrypted.
-    ///
-    /// # Errors
-    /// If the crypto library cannot make one.
-    pub fn generate(algorithm: Algorithm) -> Result<Secret, KeyError> {
-        let document = match algorithm {
+        let mut jwk = serde_json::json!({ "alg": self.algorithm.as_str(), "use": "sig", "kid": &*self.kid });
+        let point = self.raw.get(1..).unwrap_or_default();
+        let (x, y) = point.split_at(point.len() / 2);
+        let members = match self.algorithm {
             Algorithm::EdDsa => {
-                let pair = Ed25519KeyPair::generate().map_err(|_| KeyError::Refused)?;
-                let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| KeyError::Refused)?;
-                der.as_ref().to_vec()
+                [("kty", "OKP".into()), ("crv", "Ed25519".into()), ("x", b64(&self.raw))].to_vec()
             }
-            Algorithm::Es256 => {
-                let random = SystemRandom::new();
-                EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random)
-                    .map_err(|_| KeyError::Refused)?
-                    .as_ref()
-                    .to_vec()
+            Algorithm::Es256 | Algorithm::Es384 | Algorithm::Es512 => {
+                let curve = curve_of(self.algorithm);
+                [("kty", "EC".into()), ("crv", curve.into()), ("x", b64(x)), ("y", b64(y))].to_vec()
+            }
+            Algorithm::Rs256 | Algorithm::Ps256 => {
+                [("kty", "RSA".into()), ("n", b64(&self.raw)), ("e", b64(&self.exponent))].to_vec()
             }
         };
-        Ok(Secret::new(document))
-    }
-
-    /// Reads a private key from PKCS #8.
-    ///
-    /// # Errors
-    /// If it is not a private key of `algorithm`.
-    pub fn from_pkcs8(kid: &str, algorithm: Algorithm, document: &Secret) -> Result<Self, KeyError> {
-        let pair = match algorithm {
-            Algorithm::EdDsa => Pair::EdDsa(
-                Ed25519KeyPair::from_pkcs8_maybe_unchecked(document.expose())
-                    .map_err(|_| KeyError::Refused)?,
-            ),
-            Algorithm::Es256 => Pair::Es256(
-                EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.expose())
-                    .map_err(|_| KeyError::Refused)?,
-            ),
-        };
-        Ok(Self { kid: kid.into(), pair })
-    }
-
-    /// The key's name.
-    pub fn kid(&self) -> &str {
-        &self.kid
-    }
-
-    /// What it signs with.
-    pub fn algorithm(&self) -> Algorithm {
-        match self.pair {
-            Pair::EdDsa(_) => Algorithm::EdDsa,
-            Pair::Es256(_) => Algorithm::Es256,
+        if let Some(jwk) = jwk.as_object_mut() {
+            jwk.extend(members.into_iter().map(|(name, value)| (name.to_owned(), value.into())));
         }
-    }
-
-    /// The public half.
-    ///
-    /// # Errors
-    /// If the crypto library would not take it back.
-    pub fn verifying_key(&self) -> Result<VerifyingKey, KeyError> {
-        let raw = match &self.pair {
-            Pair::EdDsa(pair) => pair.public_key().as_ref().to_vec(),
-            Pair::Es256(pair) => {
-                let point: signature::EcdsaPublicKey = pair.public_key().clone();
-                let bytes: aws_lc_rs::encoding::EcPublicKeyUncompressedBin<'_> =
-                    point.as_be_bytes().map_err(|_| KeyError::Refused)?;
-                bytes.as_ref().to_vec()
-            }
-        };
-        VerifyingKey::new(&self.kid, self.algorithm(), &raw)
-    }
-
-    /// Signs `message`.
-    ///
-    /// # Errors
-    /// If the crypto library fails.
-    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
-        match &self.pair {
-            Pair::EdDsa(pair) => Ok(pair.sign(message).as_ref().to_vec()),
-            Pair::Es256(pair) => pair
-                .sign(&SystemRandom::new(), message)
-                .map(|signature| signature.as_ref().to_vec())
-                .map_err(|_| KeyError::Refused),
-        }
+        jwk
     }
 }
+
+fn thumbprint(algorithm: Algorithm, raw: &[u8], exponent: &[u8]) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(algorithm.as_str().as_bytes());
+    context.update(&(raw.len() as u64).to_be_bytes());
+    context.update(raw);
+    context.update(exponent);
+    let mut bytes = [0; 32];
+    for (to, from) in bytes.iter_mut().zip(context.finish().as_ref()) {
+        *to = *from;
+    }
+    bytes
+}
+
+fn rsa_verification(algorithm: Algorithm) -> &'static signature::RsaParameters {
+    if algorithm == Algorithm::Ps256 {
+        &signature::RSA_PSS_2048_8192_SHA256
+    } else {
+        &signature::RSA_PKCS1_2048_8192_SHA256
+    }
+}
+
+fn curve_of(algorithm: Algorithm) -> &'static str {
+    match algorithm {
+        Algorithm::Es384 => "P-384",
+        Algorithm::Es512 => "P-521",
+        _ => "P-256",
+    }
+}
+
+/// The public keys of an issuer, and those of its set that are of no use here.
+#[derive(Debug, Default)]
+pub struct KeySet {
+    keys: Vec<VerifyingKey>,
+    passed_over: Vec<PassedOver>,
+}
+
+/// A key of a set that is of no use here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassedOver {
+    /// Its `kid`, or its place in the set if it has none, for people: printable whatever was in it.
+    pub name: String,
+    /// Why.
+    pub why: &'static str,
+}
+
+impl fmt::Display for PassedOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.why)
+    }
+}
+
+impl KeySet {
+    /// Reads a JWK set (RFC 7517, section 5). Keys that cannot be used are passed over and named, as the RFC asks; with
+    /// `algorithms`, so are those of any other. An RSA key that names no algorithm is for RS256, and for PS256 where
+    /// that is the one of the two that `algorithms` names.
+    ///
+    /// # Errors
+    /// If the text is not a JWK set.
+    pub fn parse(text: &[u8], algorithms: Option<&[Algorithm]>) -> Result<Self, KeyError> {
+        let set = Json::parse(text, 16)
+            .map_err(|_| KeyError::NoSet("it is not valid JSON, or has two members of one name"))?;
+        let keys = set.get("keys").and_then(Json::as_array);
+        let keys = keys.ok_or(KeyError::NoSet("it is no JWK set: it has no list called `keys`"))?;
+        let mut found = Self::default();
+        for (at, jwk) in keys.iter().enumerate() {
+            let kid = jwk.get("kid").and_then(Json::as_str);
+            let passed = match read(jwk, kid, algorithms) {
+                Ok(key) if found.find(key.kid()).is_some() => Err("has the name of a key before it"),
+                Ok(key) => {
+                    found.keys.push(key);
+                    Ok(())
+                }
+                Err(why) => Err(why),
+            };
+            if let Err(why) = passed {
+                let name = match kid {
+                    Some(kid) => format!("`{}`", shown(kid)),
+                    None => format!("key {} of the set", at + 1),
+                };
+                found.passed_over.push(PassedOver { name, why });
+            }
+        }
+        Ok(found)
+    }
+
+    /// The keys that can be used, each of a name of its own.
+    pub fn keys(&self) -> &[VerifyingKey] {
+        &self.keys
+    }
+
+    /// The others.
+    pub fn passed_over(&self) -> &[PassedOver] {
+        &self.passed_over
+    }
+
+    /// The key called `kid`, to the letter.
+    pub fn find(&self, kid: &str) -> Option<&VerifyingKey> {
+        self.keys.iter().find(|key| key.kid() == kid)
+    }
+
+    /// Why there is no key called `kid`, if the set has one that is of no use.
+    pub(crate) fn why_not(&self, kid: &str) -> Option<&PassedOver> {
+        let name = format!("`{}`", shown(kid));
+        self.passed_over.iter().find(|passed| passed.name == name)
+    }
+}
+
+/// A name as it can be printed anywhere: somebody else chose it.
+fn shown(name: &str) -> String {
+    let end = name.char_indices().nth(64).map_or(name.len(), |(end, _)| end);
+    let cut = if end < name.len() { "…" } else { "" };
+    format!("{}{cut}", name.get(..end).unwrap_or_default().escape_debug())
+}
+
+/// The `kid`s of user secrets begin like this; those of no other key do.
+pub(crate) const USER_SECRET_PREFIX: &str = "us_";
+
+fn read(
+    jwk: &Json,
+    kid: Option<&str>,
+    algorithms: Option<&[Algorithm]>,
+) -> Result<VerifyingKey, &'static str> {
+    let text = |name: &str| jwk.get(name).and_then(Json::as_str);
+    let bytes = |name: &str| text(name).and_then(|value| URL_SAFE_NO_PAD.decode(value).ok());
+    jwk.as_object().ok_or("is no object")?;
+    let kid = kid.filter(|kid| is_key_name(kid)).ok_or("has no `kid` of 1 to 256 bytes")?;
+    if kid.starts_with(USER_SECRET_PREFIX) {
+        return Err("has a name that only user secrets have");
+    }
+    if jwk.get("use").is_some_and(|usage| usage.as_str() != Some("sig")) {
+        return Err("is not for signatures (`use`)");
+    }
+    let verifies = |operations: &Json| {
+        operations.as_array().is_some_and(|all| all.iter().any(|one| one.as_str() == Some("verify")))
+    };
+    if jwk.get("key_ops").is_some_and(|operations| !verifies(operations)) {
+        return Err("is not for verifying (`key_ops`)");
+    }
+    if jwk.get("d").is_some() || jwk.get("k").is_some() {
+        return Err("is a secret or private key, which has no place in a published set");
+    }
+    let said = match jwk.get("alg") {
+        None => None,
+        Some(alg) => {
+            Some(alg.as_str().and_then(Algorithm::from_name).ok_or("is for another algorithm (`alg`)")?)
+        }
+    };
+    let allowed = |algorithm: Algorithm| algorithms.is_none_or(|named| named.contains(&algorithm));
+    let able: &[Algorithm] = match (text("kty"), text("crv")) {
+        (Some("OKP"), Some("Ed25519")) => &[Algorithm::EdDsa],
+        (Some("EC"), Some("P-256")) => &[Algorithm::Es256],
+        (Some("EC"), Some("P-384")) => &[Algorithm::Es384],
+        (Some("EC"), Some("P-521")) => &[Algorithm::Es512],
+        (Some("RSA"), None) => &[Algorithm::Rs256, Algorithm::Ps256],
+        _ => return Err("is of a kind or curve that is not known here (`kty`, `crv`)"),
+    };
+    let algorithm = match said {
+        Some(said) if !able.contains(&said) => {
+            return Err("names an algorithm that its kind cannot do (`alg`)");
+        }
+        Some(said) => said,
+        // Of what it could do, the first that is asked for by name, or else the first.
+        None => {
+            able.iter().copied().find(|one| allowed(*one)).or(able.first().copied()).ok_or("is of no use")?
+        }
+    };
+    if !allowed(algorithm) {
+        return Err("is for an algorithm that the settings leave out");
+    }
+    let key = match algorithm {
+        Algorithm::EdDsa => VerifyingKey::new(kid, algorithm, &bytes("x").ok_or(NO_NUMBERS)?),
+        Algorithm::Es256 | Algorithm::Es384 | Algorithm::Es512 => {
+            let (x, y) = bytes("x").zip(bytes("y")).ok_or(NO_NUMBERS)?;
+            VerifyingKey::new(kid, algorithm, &[&[4], &*x, &*y].concat())
+        }
+        Algorithm::Rs256 | Algorithm::Ps256 => {
+            let (n, e) = bytes("n").zip(bytes("e")).ok_or(NO_NUMBERS)?;
+            VerifyingKey::rsa(kid, algorithm, &n, &e)
+        }
+    };
+    key.map_err(|_| "is not a usable public key: its numbers are wrong, too short or too long")
+}
+
+const NO_NUMBERS: &str = "has no numbers that can be read";
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_algorithms_sign_verify_and_survive_the_jwk_form() {
-        for algorithm in [Algorithm::EdDsa, Algorithm::Es256] {
-            let document = SigningKey::generate(algorithm).unwrap();
-            let key = SigningKey::from_pkcs8("a", algorithm, &document).unwrap();
-            let signature = key.sign(b"message").unwrap();
-            let set = serde_json::json!({ "keys": [key.verifying_key().unwrap().to_jwk()] }).to_string();
-            let read = parse_jwk_set(set.as_bytes()).unwrap();
-            assert!(read[0].verifies(b"message", &signature), "{algorithm:?}");
-            assert!(!read[0].verifies(b"massage", &signature));
-        }
-    }
-
-    #[test]
-    fn keys_under_which_anything_verifies_are_refused() {
-        for hex in SMALL_ORDER {
-            let bytes: Vec<u8> =
-                (0..32).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap()).collect();
-            assert!(VerifyingKey::new("a", Algorithm::EdDsa, &bytes).is_err(), "{hex}");
-            let mut signed = bytes.clone();
-            signed[31] |= 0x80;
-            assert!(VerifyingKey::new("a", Algorithm::EdDsa, &signed).is_err(), "{hex} with the sign bit");
-        }
-    }
-
-    #[test]
-    fn a_key_set_with_a_doubled_or_nameless_key_is_refused() {
-        let document = SigningKey::generate(Algorithm::EdDsa).unwrap();
-        let key = SigningKey::from_pkcs8("a", Algorithm::EdDsa, &document)
-            .unwrap()
-            .verifying_key()
-            .unwrap()
-            .to_jwk();
-        let twice = serde_json::json!({ "keys": [key.clone(), key.clone()] }).to_string();
-        assert!(parse_jwk_set(twice.as_bytes()).is_err());
-        let mut nameless = key;
-        nameless.as_object_mut().unwrap().remove("kid");
-        let nameless = serde_json::json!({ "keys": [nameless] }).to_string();
-        assert!(parse_jwk_set(nameless.as_bytes()).is_err());
-        assert!(parse_jwk_set(br#"{"keys":[{"kty":"RSA","kid":"r"}]}"#).unwrap().is_empty());
-    }
-}
+mod tests;

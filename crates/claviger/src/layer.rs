@@ -5,90 +5,41 @@
 //! request was let in, an `Arc<Permit>`, in the request's extensions; the caller's credential, and every header
 //! that only Claviger may write, is gone by then.
 //!
-//! ```
-//! use std::convert::Infallible;
-//! use std::sync::Arc;
-//! use std::task::{Context, Poll};
+//! A preflight of a page that may call is answered from the API's routes, before anybody is asked who they are. A
+//! request to a public route finds an `Arc<PublicPermit>` in its place.
 //!
-//! use claviger::layer::{ClavigerLayer, ClientAddress};
-//! use claviger::testing::{TestDoor, now};
-//! use claviger::{Permit, random::SystemRandom};
-//! use http::{Request, Response};
-//! use tower_layer::Layer;
-//! use tower_service::Service;
-//!
-//! /// Says which tenant it serves. It can only be called by who was let in.
-//! #[derive(Clone)]
-//! struct WhoAmI;
-//!
-//! impl Service<Request<String>> for WhoAmI {
-//!     type Response = Response<String>;
-//!     type Error = Infallible;
-//!     type Future = std::future::Ready<Result<Response<String>, Infallible>>;
-//!
-//!     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-//!         Poll::Ready(Ok(()))
-//!     }
-//!
-//!     fn call(&mut self, request: Request<String>) -> Self::Future {
-//!         let permit = request.extensions().get::<Arc<Permit>>().unwrap();
-//!         std::future::ready(Ok(Response::new(permit.tenant().to_string())))
-//!     }
-//! }
-//!
-//! // A real `Door`, with a directory that holds what the test puts into it.
-//! let test = TestDoor::new();
-//! let home = test.tenant(&test.synq);
-//! let editor = test.member(&home, "EDITOR");
-//! let token = test.identity_token(&editor);
-//!
-//! let layer = ClavigerLayer::new(test.door.clone(), test.synq.clone(), Arc::new(SystemRandom));
-//! let mut service = layer.layer(WhoAmI);
-//!
-//! let mut request = Request::get("/api/v1/orders").body(String::new()).unwrap();
-//! request.extensions_mut().insert(ClientAddress { ip: "192.0.2.1".parse().unwrap(), secure: true });
-//! let refused = now(service.call(request)).unwrap();
-//! assert_eq!(refused.status(), 401);
-//!
-//! let mut request = Request::get("/api/v1/orders")
-//!     .header("authorization", format!("Bearer {token}"))
-//!     .body(String::new())
-//!     .unwrap();
-//! request.extensions_mut().insert(ClientAddress { ip: "192.0.2.1".parse().unwrap(), secure: true });
-//! let answer = now(service.call(request)).unwrap();
-//! assert_eq!(answer.body(), &home.tenant.to_string());
-//! ```
+//! `examples/layer` is a whole service behind it: `cargo run -p claviger-example-layer`.
 
 use std::fmt;
 use std::future::Future;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::header::UPGRADE;
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Extensions, Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::answer;
 use crate::api::Api;
-use crate::door::Door;
+use crate::cors;
+use crate::door::{Admitted, Door};
 use crate::inbound::Inbound;
-use crate::limit::Permit;
-use crate::protected::remove_protected;
+use crate::limit_rule::LimitState;
+use crate::network::Client;
+use crate::protected::Protected;
 use crate::random::Random;
 use crate::refusal::{Reason, Refusal};
-use crate::route::Need;
 use crate::target::Target;
 
 /// Where a request came from: a request extension that whatever accepts connections inserts. Without it a
 /// request is refused with 500, because an address that is made up would pass for a client's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddress {
-    /// The address, trusted proxies looked through: see [`client_address`](crate::network::client_address).
-    pub ip: IpAddr,
+    /// The client, trusted proxies looked through: see [`client_address`](crate::network::client_address).
+    pub client: Client,
     /// Whether the request came over TLS, or a trusted proxy says so.
     pub secure: bool,
 }
@@ -105,6 +56,7 @@ pub struct ClavigerLayer(Arc<Shared>);
 struct Shared {
     door: Arc<Door>,
     api: Arc<Api>,
+    protected: Protected,
     random: Arc<dyn Random>,
 }
 
@@ -117,7 +69,8 @@ impl fmt::Debug for ClavigerLayer {
 impl ClavigerLayer {
     /// Before a service that is `api`. `random` names the requests that have no [`RequestId`] yet.
     pub fn new(door: Arc<Door>, api: Arc<Api>, random: Arc<dyn Random>) -> Self {
-        Self(Arc::new(Shared { door, api, random }))
+        let protected = Protected::new(&api, []);
+        Self(Arc::new(Shared { door, api, protected, random }))
     }
 }
 
@@ -169,42 +122,96 @@ where
         Box::pin(async move {
             let (mut parts, body) = request.into_parts();
             let request_id = shared.name(&parts);
-            let (permit, need) = match shared.decide(&parts).await {
-                Ok((permit, need)) => (Arc::new(permit), need),
-                Err(refusal) => return Ok(shared.refuse(refusal, &request_id).map(R::from)),
+            let origin = cors::allowed_origin(&shared.api, &parts.headers);
+            let mut response = match shared.decide(&parts, &request_id).await {
+                Ok(Decision::Preflight(response)) => return Ok(response.map(R::from)),
+                Err(refusal) => shared.refuse(refusal, &request_id).map(R::from),
+                Ok(Decision::Admitted(admitted)) => {
+                    match shared.prepare(&mut parts, &request_id, &admitted) {
+                        Err(reason) => shared.refuse(reason.into(), &request_id).map(R::from),
+                        Ok(()) => {
+                            let response = inner.call(Request::from_parts(parts, body)).await?;
+                            shared.sign_off(&admitted, &request_id, response)
+                        }
+                    }
+                }
             };
-            if !need.websocket() {
-                // Without it nothing behind us leaves HTTP, on a route that did not ask for that.
-                parts.headers.remove(UPGRADE);
-            }
-            remove_protected(&mut parts.headers, &shared.api.identity_headers.names);
-            answer::write_request_id(&request_id.0, &mut parts.headers);
-            parts.extensions.insert(request_id.clone());
-            parts.extensions.insert(permit.clone());
-            let mut response = inner.call(Request::from_parts(parts, body)).await?;
-            shared.sign_off(permit, &request_id, &mut response);
+            cors::mark(&shared.api, origin, response.headers_mut());
             Ok(response)
         })
     }
 }
 
+/// What becomes of a request.
+enum Decision {
+    /// It asked whether a page may ask, and is answered.
+    Preflight(Response<String>),
+    Admitted(Kept),
+}
+
+/// What a request was let in on, as it is handed on.
+enum Kept {
+    Known(Arc<crate::Permit>),
+    Public(Arc<crate::PublicPermit>),
+}
+
+impl Kept {
+    fn insert_into(&self, extensions: &mut Extensions) {
+        match self {
+            Self::Known(permit) => extensions.insert(permit.clone()).map(drop),
+            Self::Public(permit) => extensions.insert(permit.clone()).map(drop),
+        };
+    }
+
+    fn may_upgrade(&self) -> bool {
+        match self {
+            Self::Known(permit) => permit.need().websocket(),
+            Self::Public(permit) => permit.need().websocket(),
+        }
+    }
+
+    fn limit(&self) -> Option<&LimitState> {
+        match self {
+            Self::Known(permit) => permit.limit(),
+            Self::Public(permit) => permit.limit(),
+        }
+    }
+}
+
 impl Shared {
-    async fn decide(&self, parts: &Parts) -> Result<(Permit, Need), Refusal> {
+    async fn decide(&self, parts: &Parts, request_id: &RequestId) -> Result<Decision, Refusal> {
         let missing = Reason::Internal { why: "the request has no `ClientAddress` among its extensions" };
         let from = parts.extensions.get::<ClientAddress>().ok_or(missing)?;
         // Before the path is looked at, so that the answer to what came in clear is one and the same.
-        self.api.check_transport(from.secure)?;
-        let target = Target::of(&parts.uri)?;
-        let need = self.api.routes.need(&parts.method, &target)?;
+        if self.api.requires_https && !from.secure {
+            return Err(Reason::HttpsRequired.into());
+        }
         let inbound = Inbound {
             method: &parts.method,
-            target,
+            target: Target::of(&parts.uri)?,
             headers: &parts.headers,
-            client: from.ip,
+            client: from.client,
             secure: from.secure,
         };
-        let permit = self.door.decide(&self.api, &inbound, &need).await?;
-        Ok((permit, need))
+        if let Some(answer) = cors::preflight(&self.api, &inbound, &request_id.0) {
+            return answer.map(Decision::Preflight);
+        }
+        Ok(Decision::Admitted(match self.door.decide(&self.api, &inbound).await? {
+            Admitted::Known(permit) => Kept::Known(Arc::new(permit)),
+            Admitted::Public(permit) => Kept::Public(Arc::new(permit)),
+        }))
+    }
+
+    fn prepare(&self, parts: &mut Parts, request_id: &RequestId, admitted: &Kept) -> Result<(), Reason> {
+        if !admitted.may_upgrade() {
+            // Without it nothing behind us leaves HTTP, on a route that did not ask for that.
+            parts.headers.remove(UPGRADE);
+        }
+        self.protected.remove_from(&parts.method, &mut parts.headers)?;
+        answer::write_request_id(&request_id.0, &mut parts.headers);
+        parts.extensions.insert(request_id.clone());
+        admitted.insert_into(&mut parts.extensions);
+        Ok(())
     }
 
     fn name(&self, parts: &Parts) -> RequestId {
@@ -222,11 +229,12 @@ impl Shared {
         response
     }
 
-    fn sign_off<R>(&self, permit: Arc<Permit>, request_id: &RequestId, response: &mut Response<R>) {
-        if let Some(state) = permit.limit() {
+    fn sign_off<R>(&self, admitted: &Kept, request_id: &RequestId, mut response: Response<R>) -> Response<R> {
+        if let Some(state) = admitted.limit() {
             answer::write_limit_headers(state, self.door.clock().now(), response.headers_mut());
         }
         answer::write_request_id(&request_id.0, response.headers_mut());
-        response.extensions_mut().insert(permit);
+        admitted.insert_into(response.extensions_mut());
+        response
     }
 }

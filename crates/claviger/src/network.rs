@@ -65,28 +65,80 @@ impl fmt::Display for Network {
     }
 }
 
+/// Where a request came from, trusted proxies looked through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Client {
+    /// This address.
+    At(IpAddr),
+    /// A trusted proxy, which named it in a way that is no address: not to be taken for the proxy itself.
+    UnknownBehind(IpAddr),
+}
+
+impl Client {
+    /// The address, where it is known.
+    pub fn address(self) -> Option<IpAddr> {
+        match self {
+            Self::At(address) => Some(address),
+            Self::UnknownBehind(_) => None,
+        }
+    }
+
+    /// What is counted together with it: its [block](client_block), or that of the proxy it is behind.
+    pub fn block(self) -> IpAddr {
+        match self {
+            Self::At(address) | Self::UnknownBehind(address) => client_block(address),
+        }
+    }
+}
+
+impl From<IpAddr> for Client {
+    fn from(address: IpAddr) -> Self {
+        Self::At(address)
+    }
+}
+
+/// The address, or `unknown` (RFC 7239, section 6.2).
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(address) => address.fmt(f),
+            Self::UnknownBehind(_) => f.write_str("unknown"),
+        }
+    }
+}
+
 /// The address a request is from: the peer's, or, where the peer is a trusted proxy, the right-most address in
 /// `X-Forwarded-For` that is not a trusted proxy's too.
 ///
 /// `forwarded` is the header's values in the order they came. Read from the right, because everything left of
-/// the last trusted proxy's entry is the client's own claim. An entry that is no address ends the walk: the
-/// last trusted address stands.
+/// the last trusted proxy's entry is the client's own claim. An entry that is no address ends the walk: the client
+/// is unknown, and not the proxy that wrote it.
 pub fn client_address<'a>(
     peer: IpAddr,
     forwarded: impl DoubleEndedIterator<Item = &'a str>,
     trusted: &Networks,
-) -> IpAddr {
+) -> Client {
     let mut client = peer.to_canonical();
-    for entry in forwarded.rev().flat_map(|value| value.rsplit(',')) {
+    let entries = forwarded.rev().flat_map(|value| value.rsplit(',')).map(str::trim);
+    // A list may have empty elements, which say nothing (RFC 9110, section 5.6.1.2).
+    for entry in entries.filter(|entry| !entry.is_empty()) {
         if !trusted.contain(client) {
             break;
         }
-        match entry.trim().parse::<IpAddr>() {
-            Ok(address) => client = address.to_canonical(),
-            Err(_) => break,
+        match forwarded_address(entry) {
+            Some(address) => client = address.to_canonical(),
+            None => return Client::UnknownBehind(client),
         }
     }
-    client
+    Client::At(client)
+}
+
+/// An entry of `X-Forwarded-For`: an address, IPv6 perhaps in brackets, and perhaps a port behind it, as some
+/// gateways write it.
+fn forwarded_address(entry: &str) -> Option<IpAddr> {
+    let bare = || entry.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
+    let with_port = || entry.parse::<std::net::SocketAddr>().ok().map(|socket| socket.ip());
+    entry.parse().ok().or_else(with_port).or_else(bare)
 }
 
 /// What counts as one client: an IPv4 address, or an IPv6 /64, which one customer of a provider gets whole.
@@ -129,17 +181,58 @@ mod tests {
     #[test]
     fn trap_left_most_xff_trusted() {
         let trusted = networks(&["10.0.0.0/8"]);
-        let client =
-            |peer, lines: &[&'static str]| client_address(address(peer), lines.iter().copied(), &trusted);
+        let client = |peer, lines: &[&'static str]| {
+            client_address(address(peer), lines.iter().copied(), &trusted).address()
+        };
+        let address = |text| Some(address(text));
         // The client wrote 1.1.1.1 itself; the proxy at 10.0.0.1 added 203.0.113.9.
         assert_eq!(client("10.0.0.1", &["1.1.1.1, 203.0.113.9"]), address("203.0.113.9"));
         assert_eq!(client("10.0.0.1", &["1.1.1.1", "203.0.113.9, 10.0.0.2"]), address("203.0.113.9"));
         // Nobody we know: the header is the peer's own claim.
         assert_eq!(client("198.51.100.1", &["10.0.0.9"]), address("198.51.100.1"));
-        // Something unreadable hides who is behind it.
-        assert_eq!(client("10.0.0.1", &["203.0.113.9, unknown"]), address("10.0.0.1"));
         assert_eq!(client("10.0.0.1", &[]), address("10.0.0.1"));
         assert_eq!(client("::ffff:10.0.0.1", &["203.0.113.9"]), address("203.0.113.9"));
+    }
+
+    #[test]
+    fn core_06_x01_an_entry_with_a_port_is_read_and_one_that_is_no_address_is_nobodys() {
+        let trusted = networks(&["10.0.0.0/8", "2001:db8:f::/48"]);
+        let client = |line: &'static str| client_address(address("10.0.0.1"), [line].into_iter(), &trusted);
+        for (line, expected) in [
+            ("203.0.113.9:51234", "203.0.113.9"),
+            ("1.1.1.1:80, 203.0.113.9:51234", "203.0.113.9"),
+            ("203.0.113.9:51234, 10.0.0.2:443", "203.0.113.9"),
+            ("[2001:db8::1]:51234", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("2001:db8::1, [2001:db8:f::2]:1", "2001:db8::1"),
+            ("::ffff:203.0.113.9", "203.0.113.9"),
+            ("[::ffff:203.0.113.9]:80", "203.0.113.9"),
+            ("203.0.113.9, , ", "203.0.113.9"),
+            ("", "10.0.0.1"),
+        ] {
+            assert_eq!(client(line), Client::At(address(expected)), "{line}");
+        }
+        for line in [
+            "unknown",
+            "203.0.113.9, unknown",
+            "_hidden",
+            "203.0.113.9:",
+            "203.0.113.9:port",
+            "203.0.113.9:99999",
+            "203.0.113.009",
+            "[203.0.113.9]",
+            "2001:db8::1]",
+            "203.0.113.9/32",
+            "\"203.0.113.9\"",
+        ] {
+            assert_eq!(client(line), Client::UnknownBehind(address("10.0.0.1")), "{line}");
+        }
+        let behind_two = client("unknown, 10.0.0.2:443");
+        assert_eq!((behind_two.address(), behind_two.block()), (None, address("10.0.0.2")));
+        assert_eq!(behind_two.to_string(), "unknown");
+        let client_of_its_own =
+            |line: &'static str| client_address(address("198.51.100.1"), [line].into_iter(), &trusted);
+        assert_eq!(client_of_its_own("unknown"), Client::At(address("198.51.100.1")));
     }
 
     #[test]

@@ -1,52 +1,54 @@
-//! Why a request is not let in: the only place where a reason becomes a status and a code.
+//! Why a decision does not let a request in: the only place where a reason becomes a status and a code.
 //!
 //! A refusal has two audiences. The client gets [`Refusal::status`], [`Refusal::code`] and a message that says
-//! no more than its code. The log gets [`Display`](fmt::Display), which says what was found.
+//! no more than its code. The log gets [`Display`](fmt::Display), which says what was found, and [`Refusal::who`].
 
+use std::borrow::Cow;
 use std::fmt;
-use std::net::IpAddr;
 
 use http::StatusCode;
 
+use crate::code::Code;
+use crate::credential::CredentialKind;
 use crate::directory::DirectoryError;
 use crate::grants::Access;
-use crate::id::{Resource, TenantId};
-use crate::limit::LimitState;
+use crate::id::{AccountId, Environment, KeyId, OrgId, Resource, TenantId};
+use crate::limit_rule::LimitState;
+use crate::network::Client;
 
 /// A request that is not let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     reason: Reason,
-    /// The tenant the credential proved to be of, where the request got that far.
-    tenant: Option<TenantId>,
-    /// Where the credential's limits stand, where the request got that far.
+    who: Option<Box<Who>>,
     limit: Option<Box<LimitState>>,
 }
 
-/// Which credential shape a request showed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum CredentialKind {
-    /// An opaque, scoped key.
-    ApiKey,
-    /// A signed token with tenant, organization and role.
-    IdentityToken,
-    /// A token signed with its user's own secret.
-    UserToken,
-}
-
-impl CredentialKind {
-    /// `api-key`, `identity-token` or `user-token`, as settings and principals spell it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ApiKey => "api-key",
-            Self::IdentityToken => "identity-token",
-            Self::UserToken => "user-token",
-        }
-    }
-}
-
-/// Everything a request is refused for.
+/// Whose credential it was, as far as it showed: ids to be written down. No proof of anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Who {
+    /// The kind of credential.
+    pub kind: CredentialKind,
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The organization.
+    pub org: OrgId,
+    /// Live or sandbox.
+    pub environment: Environment,
+    /// The credential's public name, which may stand in logs as it is: visible ASCII without quotes or backslashes.
+    pub credential: Box<str>,
+    /// The key, if it is one.
+    pub key: Option<KeyId>,
+    /// The account, if it is a person's token and the account is known.
+    pub account: Option<AccountId>,
+}
+
+/// What was found, for the log and for `explain` alone.
+pub type Why = Cow<'static, str>;
+
+/// Everything a decision refuses a request for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Reason {
     /// The request line or a header is not what HTTP allows, or could be read in two ways.
     MalformedRequest {
@@ -70,7 +72,7 @@ pub enum Reason {
     /// It is not, or is no longer, good.
     BadCredential {
         /// What was found, for the log alone.
-        why: &'static str,
+        why: Why,
     },
     /// The request came in clear.
     HttpsRequired,
@@ -112,7 +114,7 @@ pub enum Reason {
     /// The key may not be used from there.
     NetworkNotAllowed {
         /// Where the request came from.
-        from: IpAddr,
+        from: Client,
     },
     /// There is no such path.
     NoSuchRoute,
@@ -121,45 +123,17 @@ pub enum Reason {
         /// The methods it has, as in the `Allow` header (RFC 9110, section 10.2.1).
         allow: Box<str>,
     },
-    /// The client was too slow in sending its request.
-    RequestTimeout,
-    /// The body is larger than this API takes.
-    BodyTooLarge,
     /// The target is longer than this server takes.
     TargetTooLong,
-    /// The host is not one of ours, or not the one that TLS was set up for.
-    Misdirected {
-        /// What does not fit.
-        why: &'static str,
-    },
-    /// The headers are larger than this server takes.
-    HeadTooLarge,
     /// A limit is used up.
     TooMany(LimitState),
-    /// This address has looked up too much that does not exist.
+    /// This address has shown too much that does not exist.
     TooManyLookups {
         /// When it may try again.
         retry_after_seconds: u64,
     },
     /// The directory could not say.
     Directory(DirectoryError),
-    /// The key names a pepper this server does not have: its keyring is not the one the key was made with.
-    PepperUnknown,
-    /// The server is shutting down or has too much to do.
-    Unavailable {
-        /// Which.
-        why: &'static str,
-    },
-    /// The upstream could not be reached, or what it sent cannot be passed on.
-    UpstreamFailed {
-        /// What happened, for the log alone.
-        why: &'static str,
-    },
-    /// The upstream did not answer in time.
-    UpstreamTimeout {
-        /// In which phase, for the log alone.
-        phase: &'static str,
-    },
     /// Something is wrong with this server.
     Internal {
         /// What, for the log alone.
@@ -168,6 +142,11 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// A credential that is not good, and what was found.
+    pub(crate) fn bad(why: impl Into<Why>) -> Self {
+        Self::BadCredential { why: why.into() }
+    }
+
     /// The status a client sees.
     pub fn status(&self) -> StatusCode {
         match self {
@@ -193,17 +172,9 @@ impl Reason {
             | Self::NetworkNotAllowed { .. } => StatusCode::FORBIDDEN,
             Self::NoSuchRoute => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
-            Self::Misdirected { .. } => StatusCode::MISDIRECTED_REQUEST,
-            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::TooMany(_) | Self::TooManyLookups { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Directory(_) | Self::PepperUnknown | Self::Unavailable { .. } => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            Self::UpstreamFailed { .. } => StatusCode::BAD_GATEWAY,
-            Self::UpstreamTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::Directory(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -231,15 +202,9 @@ impl Reason {
             Self::NetworkNotAllowed { .. } => Code::NetworkNotAllowed,
             Self::NoSuchRoute => Code::NotFound,
             Self::MethodNotAllowed { .. } => Code::MethodNotAllowed,
-            Self::RequestTimeout => Code::RequestTimeout,
-            Self::BodyTooLarge => Code::PayloadTooLarge,
             Self::TargetTooLong => Code::UriTooLong,
-            Self::Misdirected { .. } => Code::MisdirectedRequest,
-            Self::HeadTooLarge => Code::HeadersTooLarge,
             Self::TooMany(_) | Self::TooManyLookups { .. } => Code::RateLimited,
-            Self::Directory(_) | Self::PepperUnknown | Self::Unavailable { .. } => Code::Unavailable,
-            Self::UpstreamFailed { .. } => Code::BadGateway,
-            Self::UpstreamTimeout { .. } => Code::GatewayTimeout,
+            Self::Directory(_) => Code::Unavailable,
             Self::Internal { .. } => Code::Internal,
         }
     }
@@ -276,18 +241,10 @@ impl fmt::Display for Reason {
             Self::NetworkNotAllowed { from } => write!(f, "the key may not be used from {from}"),
             Self::NoSuchRoute => f.write_str("no such route"),
             Self::MethodNotAllowed { allow } => write!(f, "the route has only {allow}"),
-            Self::RequestTimeout => f.write_str("the request did not arrive in time"),
-            Self::BodyTooLarge => f.write_str("the body is too large"),
             Self::TargetTooLong => f.write_str("the target is too long"),
-            Self::Misdirected { why } => write!(f, "misdirected: {why}"),
-            Self::HeadTooLarge => f.write_str("the headers are too large"),
             Self::TooMany(state) => write!(f, "limit `{}` is used up", state.name),
-            Self::TooManyLookups { .. } => f.write_str("too many look-ups from this address found nothing"),
+            Self::TooManyLookups { .. } => f.write_str("this address has shown too much that does not exist"),
             Self::Directory(error) => write!(f, "{error}"),
-            Self::PepperUnknown => f.write_str("the key's pepper is not in this server's keyring"),
-            Self::Unavailable { why } => write!(f, "unavailable: {why}"),
-            Self::UpstreamFailed { why } => write!(f, "upstream failed: {why}"),
-            Self::UpstreamTimeout { phase } => write!(f, "upstream timed out: {phase}"),
             Self::Internal { why } => write!(f, "internal: {why}"),
         }
     }
@@ -299,131 +256,22 @@ impl From<DirectoryError> for Reason {
     }
 }
 
-/// What programs compare: one short word per kind of refusal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "each is its own name, and `message` says it in words")]
-pub enum Code {
-    BadRequest,
-    Unauthorized,
-    HttpsRequired,
-    IdentityMissing,
-    IdentityMismatch,
-    NotActive,
-    Forbidden,
-    NetworkNotAllowed,
-    NotFound,
-    MethodNotAllowed,
-    RequestTimeout,
-    PayloadTooLarge,
-    UriTooLong,
-    MisdirectedRequest,
-    HeadersTooLarge,
-    RateLimited,
-    Unavailable,
-    BadGateway,
-    GatewayTimeout,
-    Internal,
-}
-
-impl Code {
-    /// All of them, in the order of their statuses.
-    pub const ALL: [Code; 20] = [
-        Self::BadRequest,
-        Self::Unauthorized,
-        Self::HttpsRequired,
-        Self::IdentityMissing,
-        Self::IdentityMismatch,
-        Self::NotActive,
-        Self::Forbidden,
-        Self::NetworkNotAllowed,
-        Self::NotFound,
-        Self::MethodNotAllowed,
-        Self::RequestTimeout,
-        Self::PayloadTooLarge,
-        Self::UriTooLong,
-        Self::MisdirectedRequest,
-        Self::RateLimited,
-        Self::HeadersTooLarge,
-        Self::Internal,
-        Self::BadGateway,
-        Self::Unavailable,
-        Self::GatewayTimeout,
-    ];
-
-    /// The code as it stands in answers: lower case with underscores.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::BadRequest => "bad_request",
-            Self::Unauthorized => "unauthorized",
-            Self::HttpsRequired => "https_required",
-            Self::IdentityMissing => "identity_missing",
-            Self::IdentityMismatch => "identity_mismatch",
-            Self::NotActive => "not_active",
-            Self::Forbidden => "forbidden",
-            Self::NetworkNotAllowed => "network_not_allowed",
-            Self::NotFound => "not_found",
-            Self::MethodNotAllowed => "method_not_allowed",
-            Self::RequestTimeout => "request_timeout",
-            Self::PayloadTooLarge => "payload_too_large",
-            Self::UriTooLong => "uri_too_long",
-            Self::MisdirectedRequest => "misdirected_request",
-            Self::HeadersTooLarge => "headers_too_large",
-            Self::RateLimited => "rate_limited",
-            Self::Unavailable => "unavailable",
-            Self::BadGateway => "bad_gateway",
-            Self::GatewayTimeout => "gateway_timeout",
-            Self::Internal => "internal",
-        }
-    }
-
-    /// Reads what [`as_str`](Self::as_str) writes.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|code| code.as_str() == name)
-    }
-
-    /// What a client is told unless the API's configuration says it in its own words.
-    pub fn message(self) -> &'static str {
-        match self {
-            Self::BadRequest => "The request is malformed",
-            Self::Unauthorized => "Missing or invalid credentials",
-            Self::HttpsRequired => "This API is served over HTTPS only",
-            Self::IdentityMissing => "Missing or invalid tenant/org identity",
-            Self::IdentityMismatch => "The request names another tenant or organization than its credential",
-            Self::NotActive => "The account, organization or tenant is not active",
-            Self::Forbidden => "The credential does not allow this",
-            Self::NetworkNotAllowed => "The credential may not be used from this network",
-            Self::NotFound => "There is nothing at this path",
-            Self::MethodNotAllowed => "This path does not have that method",
-            Self::RequestTimeout => "The request took too long to arrive",
-            Self::PayloadTooLarge => "The request body is too large",
-            Self::UriTooLong => "The request target is too long",
-            Self::MisdirectedRequest => "This host is not served here",
-            Self::HeadersTooLarge => "The request headers are too large",
-            Self::RateLimited => "Too many requests; try again later",
-            Self::Unavailable => "The service cannot answer right now; try again later",
-            Self::BadGateway => "The service behind this API failed",
-            Self::GatewayTimeout => "The service behind this API did not answer in time",
-            Self::Internal => "Something is wrong on our side",
-        }
-    }
-}
-
 impl Refusal {
     /// A refusal for `reason`.
     pub fn new(reason: Reason) -> Self {
-        Self { reason, tenant: None, limit: None }
+        Self { reason, who: None, limit: None }
     }
 
-    /// The same, of a request whose credential proved to be of `tenant`.
+    /// The same, of a request whose credential is `who`'s. What is known already stays.
     #[must_use]
-    pub fn of_tenant(mut self, tenant: TenantId) -> Self {
-        self.tenant = Some(tenant);
+    pub(crate) fn of(mut self, who: impl FnOnce() -> Who) -> Self {
+        self.who.get_or_insert_with(|| Box::new(who()));
         self
     }
 
     /// The same, of a request whose credential's limits stand like this.
     #[must_use]
-    pub fn at_limit(mut self, state: Option<LimitState>) -> Self {
+    pub(crate) fn at_limit(mut self, state: Option<LimitState>) -> Self {
         self.limit = state.map(Box::new);
         self
     }
@@ -441,9 +289,9 @@ impl Refusal {
         &self.reason
     }
 
-    /// Whose request it was, where that was proven before the refusal.
-    pub fn tenant(&self) -> Option<TenantId> {
-        self.tenant
+    /// Whose credential it was, where it got far enough for that.
+    pub fn who(&self) -> Option<&Who> {
+        self.who.as_deref()
     }
 
     /// The status a client sees.
@@ -461,13 +309,13 @@ impl Refusal {
         match &self.reason {
             Reason::TooMany(state) => Some(state.retry_after_seconds),
             Reason::TooManyLookups { retry_after_seconds } => Some(*retry_after_seconds),
-            Reason::Directory(_) | Reason::Unavailable { .. } => Some(1),
+            Reason::Directory(_) => Some(1),
             _ => None,
         }
     }
 
     /// The challenge of a 401 or of a 403 for want of scope (RFC 6750, section 3). Says the same of every
-    /// credential that was refused.
+    /// credential that was refused, and never asks for a scheme that a browser would answer by itself.
     pub fn challenge(&self) -> Option<&'static str> {
         match &self.reason {
             Reason::NoCredential => Some("Bearer"),
@@ -481,6 +329,12 @@ impl Refusal {
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
         Self::new(reason)
+    }
+}
+
+impl From<DirectoryError> for Refusal {
+    fn from(error: DirectoryError) -> Self {
+        Self::new(error.into())
     }
 }
 
@@ -500,7 +354,7 @@ mod tests {
     fn a_broken_directory_is_503_and_never_401() {
         let refusal = Refusal::new(DirectoryError::Unavailable("disk".into()).into());
         assert_eq!((refusal.status().as_u16(), refusal.code().as_str()), (503, "unavailable"));
-        assert_eq!(refusal.challenge(), None);
+        assert_eq!((refusal.challenge(), refusal.retry_after_seconds()), (None, Some(1)));
     }
 
     #[test]
@@ -509,18 +363,23 @@ mod tests {
             Reason::AmbiguousCredential,
             Reason::MalformedCredential { why: "a" },
             Reason::CredentialNotAccepted { kind: CredentialKind::ApiKey },
-            Reason::BadCredential { why: "b" },
+            Reason::bad("b"),
         ] {
             let refusal = Refusal::new(reason);
-            assert_eq!(refusal.code(), Code::Unauthorized);
+            assert_eq!((refusal.status().as_u16(), refusal.code()), (401, Code::Unauthorized));
             assert_eq!(refusal.challenge(), Some("Bearer error=\"invalid_token\""));
+            assert_eq!(refusal.retry_after_seconds(), None);
         }
     }
 
     #[test]
-    fn every_code_reads_back() {
-        for code in Code::ALL {
-            assert_eq!(Code::from_name(code.as_str()), Some(code));
+    fn a_403_for_want_of_scope_says_so_and_every_other_has_no_challenge() {
+        let challenge = |reason| Refusal::new(reason).challenge();
+        let missing = Reason::AccessMissing { resource: None, needed: Access::Write };
+        assert_eq!(challenge(missing), Some("Bearer error=\"insufficient_scope\""));
+        assert_eq!(challenge(Reason::NoCredential), Some("Bearer"));
+        for reason in [Reason::RoleUnknown, Reason::OtherTenant, Reason::NoSuchRoute] {
+            assert_eq!(challenge(reason), None);
         }
     }
 }

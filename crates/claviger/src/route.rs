@@ -1,15 +1,21 @@
-//! What a request needs, by method and path.
+//! The paths that an API lists, and what each asks for: by method and path to a [`Need`].
+//!
+//! A server behind us may mind case and a slash at the end of a path, or not; it may decode a path and cut things off
+//! it ([`readings`]). Whatever routes a path may be read as, all of them have to be satisfied.
 
 use std::fmt;
 use std::sync::Arc;
 
 use http::Method;
 
-use crate::api::Kinds;
+use crate::credential::Kinds;
 use crate::grants::Access;
 use crate::id::Resource;
+use crate::need::{Demand, Need};
+use crate::pattern;
+use crate::readings::{self, Reading};
 use crate::refusal::Reason;
-use crate::target::Target;
+use crate::target::{Oddities, Target};
 
 /// A path an API lists, as configured.
 #[derive(Debug, Clone)]
@@ -20,28 +26,60 @@ pub struct Route {
     pub resource: Resource,
     /// The methods it has. `GET` brings `HEAD` and `OPTIONS` with it.
     pub methods: Vec<Method>,
-    /// The access every method needs; `None` leaves it to the ladder.
-    pub access: Option<Access>,
+    /// The access its methods need.
+    pub access: RouteAccess,
     /// The kinds of credential it takes, where that is fewer than the API's.
     pub credentials: Option<Kinds>,
-    /// Whether a WebSocket may be opened here.
+    /// Whether a WebSocket may be opened here. One that does not say its access needs `admin`: nobody knows what is
+    /// said in it.
     pub websocket: bool,
     /// How much of a limit one request takes.
     pub cost: u32,
+    /// What it takes in its path beyond what the API takes everywhere.
+    pub oddities: Oddities,
 }
 
-/// The ladder of methods: the access that a method needs where nothing else is said. A method that is not on it
-/// needs the least there is, because it is answered with 405 once the caller is known.
-pub fn ladder(method: &Method) -> Access {
-    match *method {
-        Method::POST | Method::PATCH => Access::Write,
-        Method::DELETE => Access::Admin,
-        _ => Access::Read,
+impl Route {
+    /// A route with everything left to its default: the ladder's access, and nothing special.
+    pub fn new(path: impl Into<String>, resource: Resource, methods: Vec<Method>) -> Self {
+        Self {
+            path: path.into(),
+            resource,
+            methods,
+            access: RouteAccess::Ladder,
+            credentials: None,
+            websocket: false,
+            cost: 1,
+            oddities: Oddities::default(),
+        }
     }
+}
+
+/// What a method of a route asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Level {
+    /// Nothing: nobody has to say who they are, and whoever does is not heard.
+    Public,
+    /// This access to the route's resource.
+    Needs(Access),
+}
+
+/// The access that a route's methods need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RouteAccess {
+    /// What the ladder says.
+    Ladder,
+    /// The same for every method.
+    Every(Level),
+    /// By method; a method that is left out needs what the ladder says.
+    PerMethod(Vec<(Method, Level)>),
 }
 
 /// What becomes of a path that no route lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[non_exhaustive]
 pub enum Unlisted {
     /// It needs what the ladder says, on every resource.
     #[serde(rename = "ladder")]
@@ -54,95 +92,91 @@ pub enum Unlisted {
 /// How patterns and paths are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Paths {
     /// To the letter.
     Exact,
-    /// Without regard to ASCII case or one trailing slash, as many upstreams do; of several readings of a path
-    /// the strictest holds.
+    /// With and without regard to case, and to one slash at the end: a server behind us may do either, and what each
+    /// reading asks for holds.
     Lenient,
 }
 
-/// Access to one resource.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Demand {
-    /// On what; `None` for a path that no route lists, which takes a bundle.
-    pub resource: Option<Resource>,
-    /// How far.
-    pub access: Access,
-}
-
-/// What a request needs to be let in.
-#[derive(Debug, Clone)]
-pub struct Need {
-    demand: Demand,
-    /// What other readings of the same path would need, each about a resource of its own.
-    other_readings: Vec<Demand>,
-    credentials: Option<Kinds>,
-    /// The methods the path has, if the request's is not among them.
-    not_among: Option<Arc<str>>,
-    websocket: bool,
-    cost: u32,
-}
-
-impl Need {
-    /// Everything that must be granted.
-    pub fn demands(&self) -> impl Iterator<Item = &Demand> {
-        std::iter::once(&self.demand).chain(&self.other_readings)
-    }
-
-    /// The kinds of credential the route takes, where that is fewer than the API's.
-    pub fn credentials(&self) -> Option<Kinds> {
-        self.credentials
-    }
-
-    /// The `Allow` list, if the path does not have the request's method: 405 once the caller is let in.
-    pub fn not_among(&self) -> Option<&str> {
-        self.not_among.as_deref()
-    }
-
-    /// Whether a WebSocket may be opened.
-    pub fn websocket(&self) -> bool {
-        self.websocket
-    }
-
-    /// How much of a limit the request takes.
-    pub fn cost(&self) -> u32 {
-        self.cost
-    }
-
-    /// A need for one thing, without a route behind it: what embedders hand to the door.
-    pub fn of(resource: Resource, access: Access) -> Self {
-        Self {
-            demand: Demand { resource: Some(resource), access },
-            other_readings: Vec::new(),
-            credentials: None,
-            not_among: None,
-            websocket: false,
-            cost: 1,
-        }
+/// The access that a method which a route lists needs where nothing else is said. `None` for a method that nobody knows
+/// the meaning of.
+fn listed(method: &Method) -> Option<Access> {
+    match *method {
+        Method::PUT => Some(Access::Write),
+        _ => ladder(method),
     }
 }
+
+/// The ladder of methods. `None` for one that is not on it.
+fn ladder(method: &Method) -> Option<Access> {
+    match *method {
+        Method::GET | Method::HEAD | Method::OPTIONS => Some(Access::Read),
+        Method::POST | Method::PATCH => Some(Access::Write),
+        Method::DELETE => Some(Access::Admin),
+        _ => None,
+    }
+}
+
+/// One of four, by what the ladder says of a method; the last for one that is not on it.
+fn by_ladder<'a>([read, write, admin, unknown]: &'a [Arc<Need>; 4], method: &Method) -> &'a Arc<Need> {
+    match ladder(method) {
+        Some(Access::Read) => read,
+        Some(Access::Write) => write,
+        Some(Access::Admin) => admin,
+        None => unknown,
+    }
+}
+
+const LADDER_METHODS: &str = "GET, HEAD, OPTIONS, POST, PATCH, DELETE";
 
 /// Why a table of routes could not be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("route `{path}`: {why}")]
 pub struct RouteError {
-    path: String,
-    why: String,
+    /// The route's place in the list.
+    pub at: usize,
+    /// Its path as it was given.
+    pub path: String,
+    /// What is wrong, and what to write instead.
+    pub why: String,
 }
 
 /// The paths of an API.
 pub struct RouteTable {
     routes: Vec<Compiled>,
-    exact: matchit::Router<usize>,
-    /// The same patterns in lower case and without a trailing slash; `None` where paths are exact.
-    folded: Option<matchit::Router<Vec<usize>>>,
+    /// The patterns as they are.
+    exact: Router,
+    /// What else a server behind us may compare; `None` where paths are exact.
+    lenient: Option<Lenient>,
     unlisted: Unlisted,
+    oddities: Oddities,
+    /// The needs of paths that no route lists, by what the ladder says of the method.
+    off_list: [Arc<Need>; 4],
 }
 
+type Router = matchit::Router<Vec<usize>>;
+
+/// The patterns as they are compared by whoever does not mind the slash, the case, or either.
+struct Lenient {
+    slashless: Router,
+    folded: Router,
+    folded_slashless: Router,
+    /// Whether any pattern is changed by folding, or by losing its slash. Where none is, a path that is not either
+    /// needs no second look.
+    has_case: bool,
+    has_slash: bool,
+}
+
+/// A route with everything that is the same for each request worked out.
 struct Compiled {
     route: Route,
-    allow: Arc<str>,
+    /// The needs of the methods it has.
+    declared: Vec<(Method, Arc<Need>)>,
+    /// The needs of those it does not have, by what the ladder says of them; last for those it does not have either.
+    undeclared: [Arc<Need>; 4],
 }
 
 impl fmt::Debug for RouteTable {
@@ -152,48 +186,59 @@ impl fmt::Debug for RouteTable {
 }
 
 impl RouteTable {
-    /// Compiles `routes`.
+    /// Compiles `routes`. `unlisted` is what becomes of other paths; where it is not said, they are 404 as soon as
+    /// there is any route. `oddities` are taken in every path.
     ///
     /// # Errors
-    /// If a pattern is malformed, or two of them take the same paths.
-    pub fn new(routes: Vec<Route>, paths: Paths, unlisted: Unlisted) -> Result<Self, RouteError> {
-        let mut table = Self { routes: Vec::new(), exact: matchit::Router::new(), folded: None, unlisted };
-        let mut folded: Vec<(String, Vec<usize>)> = Vec::new();
-        let mut above: Vec<(String, Vec<usize>)> = Vec::new();
+    /// If a pattern is malformed, two of them take the same paths, or a method's access is not known.
+    pub fn new(
+        routes: Vec<Route>,
+        paths: Paths,
+        unlisted: Option<Unlisted>,
+        oddities: Oddities,
+    ) -> Result<Self, RouteError> {
+        let default = if routes.is_empty() { Unlisted::Ladder } else { Unlisted::NotFound };
+        let mut compiled = Vec::with_capacity(routes.len());
         for (at, route) in routes.into_iter().enumerate() {
-            let error = |why: String| RouteError { path: route.path.clone(), why };
-            check_pattern(&route.path).map_err(|why| error(why.into()))?;
-            if route.methods.is_empty() {
-                return Err(error("it has no methods, so nothing could reach it".into()));
-            }
-            table.exact.insert(&route.path, at).map_err(|e| error(e.to_string()))?;
-            gather(&mut folded, fold_pattern(&route.path), at);
-            if let Some(parent) = above_catch_all(&route.path) {
-                gather(&mut above, fold_pattern(parent), at);
-            }
-            let allow = allow_list(&route.methods).into();
-            table.routes.push(Compiled { route, allow });
+            let path = route.path.clone();
+            compiled.push(Compiled::new(route).map_err(|why| RouteError { at, path, why })?);
         }
-        // What takes everything below a path takes the path itself, unless that is listed: otherwise
-        // `/manage/` would need less than `/manage/{*rest}`.
-        for (at, compiled) in table.routes.iter().enumerate() {
-            if let Some(parent) = above_catch_all(&compiled.route.path) {
-                // The one error there can be is that it is listed.
-                let _ = table.exact.insert(parent, at);
-            }
-        }
-        above.retain(|(pattern, _)| folded.iter().all(|(other, _)| other != pattern));
-        folded.append(&mut above);
-        if paths == Paths::Lenient {
-            let mut router = matchit::Router::new();
-            for (pattern, routes) in folded {
-                router
-                    .insert(&pattern, routes)
-                    .map_err(|e| RouteError { path: pattern.clone(), why: e.to_string() })?;
-            }
-            table.folded = Some(router);
-        }
-        Ok(table)
+        let lenient = paths == Paths::Lenient;
+        let patterns = |change: &dyn Fn(&str) -> String| Patterns::of(&compiled, lenient, change);
+        let exact = patterns(&|path| pattern::with_literals(path, str::to_owned))
+            .apart(&compiled)?
+            .router(&compiled)?;
+        let lenient = if lenient {
+            let fold = |path: &str| pattern::with_literals(path, |text| pattern::fold(text).into_owned());
+            let slashless = |path: String| pattern::without_slash(&path).to_owned();
+            Some(Lenient {
+                slashless: patterns(&|path| slashless(pattern::with_literals(path, str::to_owned)))
+                    .router(&compiled)?,
+                folded: patterns(&fold).router(&compiled)?,
+                folded_slashless: patterns(&|path| slashless(fold(path))).router(&compiled)?,
+                has_case: compiled.iter().any(|compiled| pattern::has_case(&compiled.route.path)),
+                has_slash: compiled
+                    .iter()
+                    .any(|compiled| pattern::without_slash(&compiled.route.path) != compiled.route.path),
+            })
+        } else {
+            None
+        };
+        let off_list = |access| Arc::new(Need::for_demand(None, access));
+        let unknown = Need { not_among: Some(LADDER_METHODS.into()), ..Need::for_demand(None, Access::Read) };
+        Ok(Self {
+            routes: compiled,
+            exact,
+            lenient,
+            unlisted: unlisted.unwrap_or(default),
+            oddities,
+            off_list: [
+                off_list(Access::Read),
+                off_list(Access::Write),
+                off_list(Access::Admin),
+                Arc::new(unknown),
+            ],
+        })
     }
 
     /// The configured routes.
@@ -201,339 +246,260 @@ impl RouteTable {
         self.routes.iter().map(|compiled| &compiled.route)
     }
 
+    /// What becomes of paths that no route lists.
+    pub fn unlisted(&self) -> Unlisted {
+        self.unlisted
+    }
+
     /// What a request with this method and target needs.
     ///
     /// # Errors
-    /// 404 for a path that is not listed where the API says so, 405 for `CONNECT` and `TRACE`.
-    pub fn need(&self, method: &Method, target: &Target<'_>) -> Result<Need, Reason> {
+    /// 404 for a path that is not listed where the API says so, 405 for `CONNECT` and `TRACE`, 400 for something odd
+    /// in the path that was not asked for.
+    pub fn need(&self, method: &Method, target: &Target<'_>) -> Result<Arc<Need>, Reason> {
         if matches!(*method, Method::CONNECT | Method::TRACE) {
-            return Err(Reason::MethodNotAllowed { allow: "GET, HEAD, OPTIONS, POST, PATCH, DELETE".into() });
+            return Err(Reason::MethodNotAllowed { allow: LADDER_METHODS.into() });
         }
-        let mut readings = Vec::with_capacity(1);
-        self.read(target.path(), &mut readings);
-        if let Some(decoded) = target.decoded_path() {
-            self.read(&decoded, &mut readings);
-        }
-        let mut needs =
-            readings.into_iter().filter_map(|at| self.routes.get(at)).map(|found| found.need(method));
-        match (needs.next(), self.unlisted) {
-            (Some(first), _) => Ok(needs.fold(first, Need::strictest)),
-            (None, Unlisted::Ladder) => Ok(Need {
-                demand: Demand { resource: None, access: ladder(method) },
-                other_readings: Vec::new(),
-                credentials: None,
-                not_among: (!on_ladder(method)).then(|| LADDER_METHODS.into()),
-                websocket: false,
-                cost: 1,
-            }),
-            (None, Unlisted::NotFound) => Err(Reason::NoSuchRoute),
-        }
+        let mut found = Matches::default();
+        readings::each(target, self.lenient.is_some(), |reading| self.read(&reading, &mut found));
+        self.check_oddities(target.oddities(), &found)?;
+        let unlisted = match (found.is_listed, self.unlisted) {
+            (true, _) => None,
+            (false, Unlisted::Ladder) => Some(self.off_list(method)),
+            (false, Unlisted::NotFound) => return Err(Reason::NoSuchRoute),
+        };
+        let routes = found.routes.iter().filter_map(|at| self.routes.get(*at));
+        let mut needs = unlisted.into_iter().chain(routes.map(|compiled| compiled.need(method)));
+        let Some(first) = needs.next() else { return Err(Reason::NoSuchRoute) };
+        Ok(match needs.next() {
+            None => first.clone(),
+            Some(second) => {
+                Arc::new(needs.fold(Need::clone(first).strictest(second), |all, one| all.strictest(one)))
+            }
+        })
     }
 
-    /// Adds the routes that `path` may be read as to `readings`, each once.
-    fn read(&self, path: &str, readings: &mut Vec<usize>) {
-        let mut add = |at: usize| {
-            if !readings.contains(&at) {
-                readings.push(at);
-            }
-        };
-        if let Ok(found) = self.exact.at(path) {
-            add(*found.value);
+    fn off_list(&self, method: &Method) -> &Arc<Need> {
+        by_ladder(&self.off_list, method)
+    }
+
+    /// What is odd in a path has to be asked for by the API, or by each route that the path may be read as.
+    fn check_oddities(&self, odd: Oddities, found: &Matches) -> Result<(), Reason> {
+        if odd == Oddities::default() {
+            return Ok(());
         }
-        if let Some(folded) = &self.folded
-            && let Ok(found) = folded.at(&fold_path(path))
-        {
-            found.value.iter().copied().for_each(add);
+        let routes =
+            found.routes.iter().filter_map(|at| self.routes.get(*at)).map(|found| found.route.oddities);
+        let by_routes = if found.is_listed {
+            routes.reduce(Oddities::both).unwrap_or_default()
+        } else {
+            Oddities::default()
+        };
+        let allowed = self.oddities.either(by_routes);
+        if odd.within(allowed) { Ok(()) } else { Err(odd.refused_beyond(allowed)) }
+    }
+
+    /// Adds the routes that a reading of the path may stand for.
+    fn read(&self, reading: &Reading<'_>, found: &mut Matches) {
+        let path: &str = &reading.path;
+        found.add(&self.exact, path, reading.lists);
+        let Some(lenient) = &self.lenient else { return };
+        let slashless = pattern::without_slash(path);
+        let has_slash = lenient.has_slash || slashless.len() != path.len();
+        if has_slash {
+            found.add(&lenient.slashless, slashless, reading.lists);
+        }
+        let folded = pattern::fold(path);
+        if lenient.has_case || folded != path {
+            found.add(&lenient.folded, &folded, reading.lists);
+            if has_slash {
+                found.add(&lenient.folded_slashless, pattern::without_slash(&folded), reading.lists);
+            }
         }
     }
 }
 
-const LADDER_METHODS: &str = "GET, HEAD, OPTIONS, POST, PATCH, DELETE";
+/// The routes that a path may be read as.
+#[derive(Default)]
+struct Matches {
+    routes: smallvec::SmallVec<[usize; 4]>,
+    /// Whether a reading that lists a path found one of them.
+    is_listed: bool,
+}
 
-fn on_ladder(method: &Method) -> bool {
-    matches!(
-        *method,
-        Method::GET | Method::HEAD | Method::OPTIONS | Method::POST | Method::PATCH | Method::DELETE
-    )
+impl Matches {
+    fn add(&mut self, router: &Router, path: &str, lists: bool) {
+        let Ok(found) = router.at(path) else { return };
+        self.is_listed |= lists;
+        for at in found.value {
+            if !self.routes.contains(at) {
+                self.routes.push(*at);
+            }
+        }
+    }
+}
+
+/// Patterns in one spelling, and the routes that each is of.
+struct Patterns(Vec<(String, Vec<usize>)>);
+
+impl Patterns {
+    fn of(compiled: &[Compiled], lenient: bool, change: &dyn Fn(&str) -> String) -> Self {
+        let mut patterns = Self(Vec::new());
+        for (at, compiled) in compiled.iter().enumerate() {
+            patterns.add(change(&compiled.route.path), at);
+        }
+        // What takes everything below a path takes the path itself, unless that is listed: otherwise `/manage/`
+        // would need less than `/manage/{*rest}`.
+        let mut above = Self(Vec::new());
+        for (at, compiled) in compiled.iter().enumerate() {
+            let Some(parent) = pattern::above_catch_all(&compiled.route.path) else { continue };
+            let bare = Some(pattern::without_slash(parent)).filter(|bare| lenient && *bare != parent);
+            for parent in [Some(parent), bare].into_iter().flatten().map(change) {
+                if patterns.0.iter().all(|(other, _)| *other != parent) {
+                    above.add(parent, at);
+                }
+            }
+        }
+        patterns.0.append(&mut above.0);
+        patterns
+    }
+
+    fn add(&mut self, pattern: String, at: usize) {
+        match self.0.iter_mut().find(|(other, _)| *other == pattern) {
+            Some((_, routes)) if routes.contains(&at) => {}
+            Some((_, routes)) => routes.push(at),
+            None => self.0.push((pattern, vec![at])),
+        }
+    }
+
+    /// Refuses two routes that take the same paths to the letter.
+    fn apart(self, compiled: &[Compiled]) -> Result<Self, RouteError> {
+        for (_, routes) in &self.0 {
+            let mut listed = routes.iter().filter_map(|at| Some((*at, &compiled.get(*at)?.route.path)));
+            if let (Some((_, first)), Some((at, second))) = (listed.next(), listed.next()) {
+                // Two catch-alls that differ in case have one path above them each.
+                let why = format!("it takes the same paths as `{first}`");
+                return Err(RouteError { at, path: second.clone(), why });
+            }
+        }
+        Ok(self)
+    }
+
+    fn router(self, compiled: &[Compiled]) -> Result<Router, RouteError> {
+        let mut router = Router::new();
+        for (pattern, routes) in &self.0 {
+            let at = routes.first().copied().unwrap_or_default();
+            router.insert(pattern, routes.clone()).map_err(|error| {
+                let path_of = |at: usize| compiled.get(at).map(|compiled| compiled.route.path.clone());
+                let with = match &error {
+                    matchit::InsertError::Conflict { with } => self.0.iter().find(|(other, _)| other == with),
+                    _ => None,
+                };
+                let why = match with.and_then(|(_, routes)| path_of(*routes.first()?)) {
+                    Some(other) => format!("it clashes with `{other}`: a parameter, and everything below, cannot begin in one place"),
+                    None => error.to_string(),
+                };
+                RouteError { at, path: path_of(at).unwrap_or_default(), why }
+            })?;
+        }
+        Ok(router)
+    }
 }
 
 impl Compiled {
-    fn need(&self, method: &Method) -> Need {
-        let route = &self.route;
-        let has = |method: &Method| route.methods.contains(method);
-        let declared =
-            has(method) || (matches!(*method, Method::HEAD | Method::OPTIONS) && has(&Method::GET));
-        Need {
-            demand: Demand {
-                resource: Some(route.resource.clone()),
-                // What a route demands of every method holds for those of the ladder that it does not have as
-                // well: who may not come near it is not told which it has.
-                access: match route.access {
-                    Some(access) if declared => access,
-                    Some(access) if on_ladder(method) => access.max(ladder(method)),
-                    _ => ladder(method),
-                },
-            },
-            other_readings: Vec::new(),
-            credentials: route.credentials,
-            not_among: (!declared).then(|| self.allow.clone()),
-            websocket: route.websocket,
-            cost: route.cost,
+    fn new(route: Route) -> Result<Self, String> {
+        pattern::check(&route.path)?;
+        if route.methods.is_empty() {
+            return Err("it has no methods, so nothing could reach it".into());
         }
-    }
-}
-
-impl Need {
-    /// What satisfies both readings of a path.
-    fn strictest(mut self, other: Need) -> Need {
-        for demand in std::iter::once(other.demand).chain(other.other_readings) {
-            let mut own = std::iter::once(&mut self.demand).chain(&mut self.other_readings);
-            match own.find(|own| own.resource == demand.resource) {
-                Some(own) => own.access = own.access.max(demand.access),
-                None => self.other_readings.push(demand),
+        if let RouteAccess::PerMethod(levels) = &route.access
+            && let Some((method, _)) = levels.iter().find(|(method, _)| !has(&route.methods, method))
+        {
+            return Err(format!("it says an access for `{method}`, which is not among its methods"));
+        }
+        let mut levels: Vec<(Method, Level)> = Vec::new();
+        for method in &route.methods {
+            if matches!(*method, Method::CONNECT | Method::TRACE) {
+                return Err(format!("`{method}` is never passed on"));
+            }
+            if levels.iter().any(|(other, _)| other == method) {
+                return Err(format!("`{method}` is there twice"));
+            }
+            levels.push((method.clone(), level(&route, method)?));
+        }
+        for method in [Method::HEAD, Method::OPTIONS] {
+            if has(&route.methods, &method) && !route.methods.contains(&method) {
+                levels.push((method.clone(), level(&route, &method)?));
             }
         }
-        Need {
-            demand: self.demand,
-            other_readings: self.other_readings,
-            credentials: match (self.credentials, other.credentials) {
-                (Some(a), Some(b)) => Some(a.both(b)),
-                (a, b) => a.or(b),
-            },
-            not_among: self.not_among.or(other.not_among),
-            websocket: self.websocket && other.websocket,
-            cost: self.cost.max(other.cost),
+        let demand = |access| vec![Demand { resource: Some(route.resource.clone()), access }];
+        let need = |demands, not_among| {
+            let (credentials, websocket, cost) = (route.credentials, route.websocket, route.cost);
+            Arc::new(Need { demands, credentials, not_among, websocket, cost })
+        };
+        let allow: Arc<str> =
+            levels.iter().map(|(method, _)| method.as_str()).collect::<Vec<_>>().join(", ").into();
+        // Who may not come near a route by any of its methods is not told which it has.
+        let nearest = levels.iter().map(|(_, level)| level.access()).min().flatten();
+        // A method that is not on the ladder, and which the route does not have, ends in 405 for everybody who is known
+        // here: it needs the least there is.
+        let near = |ladder: Access| nearest.map_or(ladder, |nearest| nearest.max(ladder));
+        let undeclared = |access| need(demand(access), Some(allow.clone()));
+        Ok(Self {
+            declared: levels
+                .iter()
+                .map(|(method, level)| {
+                    (method.clone(), need(level.access().map(demand).unwrap_or_default(), None))
+                })
+                .collect(),
+            undeclared: [
+                undeclared(near(Access::Read)),
+                undeclared(near(Access::Write)),
+                undeclared(near(Access::Admin)),
+                undeclared(Access::Read),
+            ],
+            route,
+        })
+    }
+
+    fn need(&self, method: &Method) -> &Arc<Need> {
+        if let Some((_, need)) = self.declared.iter().find(|(own, _)| own == method) {
+            return need;
+        }
+        by_ladder(&self.undeclared, method)
+    }
+}
+
+impl Level {
+    fn access(self) -> Option<Access> {
+        match self {
+            Self::Public => None,
+            Self::Needs(access) => Some(access),
         }
     }
 }
 
-fn allow_list(methods: &[Method]) -> String {
-    let mut names: Vec<&str> = methods.iter().map(Method::as_str).collect();
-    if methods.contains(&Method::GET) {
-        names.extend(["HEAD", "OPTIONS"].iter().filter(|name| methods.iter().all(|m| m.as_str() != **name)));
-    }
-    names.join(", ")
+/// Whether a route with these methods has `method`.
+fn has(methods: &[Method], method: &Method) -> bool {
+    let by_get = matches!(*method, Method::HEAD | Method::OPTIONS) && methods.contains(&Method::GET);
+    by_get || methods.contains(method)
 }
 
-/// A pattern that no normal path could match, or that would not mean what it says, is refused.
-fn check_pattern(pattern: &str) -> Result<(), &'static str> {
-    if !pattern.starts_with('/') || pattern.contains("//") {
-        return Err("a path begins with a slash and has no empty segments");
-    }
-    if pattern.contains("{{") || pattern.contains("}}") {
-        return Err("a path has no braces but those around a parameter");
-    }
-    if pattern.split('/').any(|segment| matches!(segment, "." | "..")) {
-        return Err("a path has no dot segments");
-    }
-    if pattern.chars().any(|c| c <= ' ' || matches!(c, '%' | '\\' | ';' | '#' | '?' | '\u{7f}')) {
-        return Err("a path is written decoded, and has no space, `%`, `\\`, `;`, `#` or `?`");
-    }
-    Ok(())
-}
-
-/// The path that a catch-all takes everything below of: `/files/` of `/files/{*rest}`.
-fn above_catch_all(pattern: &str) -> Option<&str> {
-    let (parent, last) = pattern.rsplit_once('/')?;
-    if last.starts_with("{*") { pattern.get(..=parent.len()) } else { None }
-}
-
-fn gather(patterns: &mut Vec<(String, Vec<usize>)>, pattern: String, at: usize) {
-    match patterns.iter_mut().find(|(other, _)| *other == pattern) {
-        Some((_, routes)) => routes.push(at),
-        None => patterns.push((pattern, vec![at])),
-    }
-}
-
-/// The pattern in lower case, its parameters' names left alone, without a trailing slash.
-fn fold_pattern(pattern: &str) -> String {
-    let mut parameter = 0;
-    let mut folded = String::new();
-    let mut inside = false;
-    for c in pattern.chars() {
-        match c {
-            '{' => {
-                inside = true;
-                parameter += 1;
-                folded.push(c);
-            }
-            '}' => {
-                inside = false;
-                // Names do not matter, and patterns that differ in them alone are one.
-                folded.push_str(&format!("p{parameter}"));
-                folded.push(c);
-            }
-            '*' if inside => folded.push(c),
-            _ if inside => {}
-            _ => folded.push(c.to_ascii_lowercase()),
+/// What a method that the route has asks for.
+fn level(route: &Route, method: &Method) -> Result<Level, String> {
+    let said = match &route.access {
+        RouteAccess::Ladder if route.websocket => return Ok(Level::Needs(Access::Admin)),
+        RouteAccess::Ladder => None,
+        RouteAccess::Every(level) => return Ok(*level),
+        RouteAccess::PerMethod(levels) => {
+            let of = |wanted: &Method| levels.iter().find(|(own, _)| own == wanted).map(|(_, level)| *level);
+            let by_get = || if has(&[Method::GET], method) { of(&Method::GET) } else { None };
+            of(method).or_else(by_get)
         }
-    }
-    if folded.len() > 1 && folded.ends_with('/') {
-        folded.pop();
-    }
-    folded
-}
-
-fn fold_path(path: &str) -> std::borrow::Cow<'_, str> {
-    let trimmed = match path.strip_suffix('/') {
-        Some("") | None => path,
-        Some(rest) => rest,
     };
-    if trimmed.bytes().any(|b| b.is_ascii_uppercase()) {
-        trimmed.to_ascii_lowercase().into()
-    } else {
-        trimmed.into()
-    }
+    said.or_else(|| listed(method).map(Level::Needs))
+        .ok_or_else(|| format!("say what access `{method}` needs: it is none of {LADDER_METHODS}, PUT"))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn route(path: &str, resource: &str, access: Option<Access>) -> Route {
-        Route {
-            path: path.into(),
-            resource: resource.parse().unwrap(),
-            methods: vec![Method::GET, Method::POST],
-            access,
-            credentials: None,
-            websocket: false,
-            cost: 1,
-        }
-    }
-
-    fn table(paths: Paths, unlisted: Unlisted) -> RouteTable {
-        let routes = vec![
-            route("/leads", "leads", None),
-            route("/leads/{id}", "leads", Some(Access::Admin)),
-            route("/leads/export", "exports", Some(Access::Read)),
-            route("/files/{*rest}", "files", None),
-        ];
-        RouteTable::new(routes, paths, unlisted).unwrap()
-    }
-
-    fn need(table: &RouteTable, method: &str, path: &str) -> Result<String, Reason> {
-        let uri = path.parse().unwrap();
-        let need = table.need(&method.parse().unwrap(), &Target::of(&uri)?)?;
-        let demands: Vec<String> = need
-            .demands()
-            .map(|demand| {
-                format!("{}:{}", demand.resource.as_ref().map_or("*", Resource::as_str), demand.access)
-            })
-            .collect();
-        Ok(format!("{}{}", demands.join(" "), if need.not_among().is_some() { " 405" } else { "" }))
-    }
-
-    #[test]
-    fn the_method_and_path_say_what_is_needed() {
-        let table = table(Paths::Lenient, Unlisted::Ladder);
-        for (method, path, expected) in [
-            ("GET", "/leads", "leads:read"),
-            ("HEAD", "/leads", "leads:read"),
-            ("OPTIONS", "/leads", "leads:read"),
-            ("POST", "/leads", "leads:write"),
-            ("POST", "/leads/", "leads:write"),
-            ("GET", "/LEADS", "leads:read"),
-            ("GET", "/leads/1", "leads:admin"),
-            ("GET", "/leads/export", "exports:read"),
-            ("GET", "/files/a/b/c", "files:read"),
-            ("DELETE", "/leads", "leads:admin 405"),
-            ("PUT", "/leads", "leads:read 405"),
-            ("PATCH", "/leads/1", "leads:admin 405"),
-            ("DELETE", "/leads/export", "exports:admin 405"),
-            ("PUT", "/leads/1", "leads:read 405"),
-            ("GET", "/other", "*:read"),
-            ("DELETE", "/other", "*:admin"),
-            ("PUT", "/other", "*:read 405"),
-            ("BREW", "/other", "*:read 405"),
-        ] {
-            assert_eq!(need(&table, method, path).unwrap(), expected, "{method} {path}");
-        }
-        assert!(matches!(need(&table, "TRACE", "/leads"), Err(Reason::MethodNotAllowed { .. })));
-    }
-
-    #[test]
-    fn of_two_readings_of_a_path_both_are_demanded() {
-        // An upstream that minds case serves `/leads/EXPORT` as the lead called `EXPORT`.
-        let lenient = table(Paths::Lenient, Unlisted::NotFound);
-        assert_eq!(need(&lenient, "GET", "/leads/EXPORT").unwrap(), "leads:admin exports:read");
-        let exact = table(Paths::Exact, Unlisted::NotFound);
-        assert_eq!(need(&exact, "GET", "/leads/EXPORT").unwrap(), "leads:admin");
-        assert_eq!(need(&exact, "GET", "/LEADS").unwrap_err(), Reason::NoSuchRoute);
-        assert_eq!(need(&exact, "GET", "/leads/").unwrap_err(), Reason::NoSuchRoute);
-    }
-
-    #[test]
-    fn two_patterns_that_differ_by_case_alone_are_read_together() {
-        let routes = vec![
-            route("/Reports", "reports", Some(Access::Read)),
-            route("/reports", "drafts", Some(Access::Admin)),
-        ];
-        let table = RouteTable::new(routes, Paths::Lenient, Unlisted::NotFound).unwrap();
-        assert_eq!(need(&table, "GET", "/reports").unwrap(), "drafts:admin reports:read");
-    }
-
-    #[test]
-    fn no_reading_is_lost_among_three() {
-        let routes = vec![
-            route("/Reports", "reports", Some(Access::Read)),
-            route("/reports", "drafts", Some(Access::Admin)),
-            route("/REPORTS", "archive", Some(Access::Read)),
-        ];
-        let table = RouteTable::new(routes, Paths::Lenient, Unlisted::NotFound).unwrap();
-        assert_eq!(need(&table, "GET", "/Reports").unwrap(), "reports:read drafts:admin archive:read");
-    }
-
-    #[test]
-    fn an_encoded_letter_is_read_as_the_letter_too() {
-        // An upstream decodes before it matches, so `%65xport` is `export` to it.
-        for paths in [Paths::Exact, Paths::Lenient] {
-            let table = table(paths, Unlisted::NotFound);
-            assert_eq!(need(&table, "GET", "/leads/%65xport").unwrap(), "leads:admin exports:read");
-            assert_eq!(need(&table, "GET", "/le%61ds").unwrap(), "leads:read");
-        }
-        let routes = vec![route("/caf\u{e9}", "menus", None), route("/users/@me", "me", None)];
-        let table = RouteTable::new(routes, Paths::Exact, Unlisted::NotFound).unwrap();
-        assert_eq!(need(&table, "GET", "/caf%c3%a9").unwrap(), "menus:read");
-        assert_eq!(need(&table, "GET", "/users/%40me").unwrap(), "me:read");
-    }
-
-    #[test]
-    fn a_catch_all_takes_the_path_above_it_too() {
-        let routes = || {
-            vec![
-                route("/manage/{*rest}", "manage", Some(Access::Admin)),
-                route("/Manage/{*any}", "legacy", Some(Access::Admin)),
-                route("/files/{*rest}", "files", Some(Access::Admin)),
-                route("/files", "listing", Some(Access::Read)),
-            ]
-        };
-        let lenient = RouteTable::new(routes(), Paths::Lenient, Unlisted::Ladder).unwrap();
-        for path in ["/manage", "/manage/", "/manage/a", "/manage/a/"] {
-            assert_eq!(need(&lenient, "GET", path).unwrap(), "manage:admin legacy:admin", "{path}");
-        }
-        assert_eq!(need(&lenient, "GET", "/files").unwrap(), "listing:read");
-        let exact = RouteTable::new(routes(), Paths::Exact, Unlisted::Ladder).unwrap();
-        assert_eq!(need(&exact, "GET", "/manage/").unwrap(), "manage:admin");
-        assert_eq!(need(&exact, "GET", "/manage").unwrap(), "*:read");
-        let root = vec![route("/{*rest}", "all", Some(Access::Admin))];
-        let root = RouteTable::new(root, Paths::Lenient, Unlisted::Ladder).unwrap();
-        assert_eq!(need(&root, "GET", "/").unwrap(), "all:admin");
-    }
-
-    #[test]
-    fn patterns_that_clash_are_refused() {
-        for routes in [
-            vec![route("/a/{x}", "a", None), route("/a/{y}", "a", None)],
-            vec![route("a", "a", None)],
-            vec![route("/a//b", "a", None)],
-            vec![route("/a/../b", "a", None)],
-            vec![route("/a/{{b}}", "a", None)],
-            vec![route("/a%20b", "a", None)],
-            vec![route("/a;b", "a", None)],
-            vec![Route { methods: vec![], ..route("/a", "a", None) }],
-        ] {
-            assert!(RouteTable::new(routes, Paths::Lenient, Unlisted::Ladder).is_err());
-        }
-    }
-}
+mod tests;

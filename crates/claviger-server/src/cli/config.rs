@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use crate::checks;
-use crate::config::{Config, in_force};
+use crate::config::{Config, ConfigError, in_force};
 use crate::management::Failure;
 
 use super::print;
@@ -29,9 +29,21 @@ pub(super) fn check(file: &Path, json: bool) -> Result<ExitCode, Failure> {
     let served = checks::check(&config, &source)?;
     checks::check_serving(&config, &source, &served, false)?;
     let names: Vec<String> = served.iter().map(|served| served.api.name.to_string()).collect();
+    let warnings = checks::warnings(&config, &source, &served);
     if json {
-        print::value(&json!({ "file": file.display().to_string(), "apis": names }), true);
+        let warnings: Vec<_> = warnings
+            .iter()
+            .map(|warning| {
+                let what = ConfigError { hint: None, ..warning.clone() }.to_string();
+                json!({ "what": what, "hint": warning.hint })
+            })
+            .collect();
+        let file = file.display().to_string();
+        print::value(&json!({ "file": file, "apis": names, "warnings": warnings }), true);
     } else {
+        for warning in &warnings {
+            print::note(&format!("warning: {warning}"));
+        }
         print::line(&format!("`{}` is good: {}", file.display(), names.join(", ")));
     }
     Ok(ExitCode::SUCCESS)

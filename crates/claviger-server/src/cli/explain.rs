@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use claviger::Inbound;
-use claviger::explain::{Explanation, Step};
+use claviger::explain::Explanation;
+use claviger::network::Client;
 use claviger::target::Target;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use serde::{Deserialize, Serialize};
@@ -159,35 +160,13 @@ impl Question {
         }
         let uri: Uri = parse(&self.path, "--path")?;
         let headers = self.headers()?;
-        let mut told = Explanation::default();
-        if let Some(target) = told.step(Step::Route, Target::of(&uri)) {
-            let inbound = Inbound {
-                method: &method,
-                target,
-                headers: &headers,
-                client: parse(&self.from, "--from")?,
-                secure: !self.plain,
-            };
-            let need = api.api.routes.need(&method, &target);
-            let mut routed = Explanation::default();
-            match routed.step(Step::Route, need) {
-                Some(need) => {
-                    let demands: Vec<String> = need
-                        .demands()
-                        .map(|demand| {
-                            let on =
-                                demand.resource.as_ref().map_or("everything", |resource| resource.as_str());
-                            format!("{} on {on}", demand.access)
-                        })
-                        .collect();
-                    routed.add(&format!("API `{}`, needs {}", api.api.name, demands.join(" and ")));
-                    let decided = management.door.explain(&api.api, &inbound, &need).await;
-                    return Ok(answer(&[&routed, &decided]));
-                }
-                None => told = routed,
-            }
-        }
-        Ok(answer(&[&told]))
+        let target = match Target::of(&uri) {
+            Ok(target) => target,
+            Err(reason) => return Ok(answer(&Explanation::of_target(reason))),
+        };
+        let client = Client::At(parse(&self.from, "--from")?);
+        let inbound = Inbound { method: &method, target, headers: &headers, client, secure: !self.plain };
+        Ok(answer(&management.door.explain(&api.api, &inbound).await))
     }
 
     fn headers(&self) -> Result<HeaderMap, Failure> {
@@ -211,13 +190,10 @@ impl Question {
     }
 }
 
-fn answer(parts: &[&Explanation]) -> Value {
-    let steps: Vec<Value> = parts
-        .iter()
-        .flat_map(|part| part.steps())
-        .map(|(step, said)| json!({ "step": step.as_str(), "outcome": said }))
-        .collect();
-    let refusal = parts.iter().find_map(|part| part.refusal());
+fn answer(told: &Explanation) -> Value {
+    let steps: Vec<Value> =
+        told.steps().iter().map(|(step, said)| json!({ "step": step.as_str(), "outcome": said })).collect();
+    let refusal = told.refusal();
     json!({
         "steps": steps,
         "allowed": refusal.is_none(),

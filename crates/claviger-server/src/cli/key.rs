@@ -124,10 +124,11 @@ impl KeyCommand {
         match self {
             Self::Create { org: of, name, scope, environment, expires_at, networks, api } => {
                 let store = management.tenant(&of.tenant.tenant)?;
+                let realm = store.tenant_view().await?.realm;
+                let grants = management.known_scope(&realm, &scope)?;
                 let prefix = match api {
                     Some(api) => management.api(&api)?.api.key_prefix.clone(),
                     None => {
-                        let realm = store.tenant_view().await?.realm;
                         let api = management.api_of_realm(&realm);
                         let api = api.ok_or_else(|| {
                             Failure::new(format!("no API of the settings is of realm `{realm}`"))
@@ -153,15 +154,8 @@ impl KeyCommand {
                     })
                     .transpose()?
                     .map(Networks::new);
-                let new = NewApiKey {
-                    org: org(&of.org)?,
-                    name,
-                    prefix,
-                    environment,
-                    grants: parse(&scope, "--scope")?,
-                    networks,
-                    expires_at,
-                };
+                let new =
+                    NewApiKey { org: org(&of.org)?, name, prefix, environment, grants, networks, expires_at };
                 Ok(with_secret(&store.key_create(new).await?))
             }
             Self::List(of) => {

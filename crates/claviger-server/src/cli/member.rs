@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use claviger::directory::MemberState;
-use claviger::id::{AccountId, OrgId, RoleName};
+use claviger::id::{AccountId, OrgId};
 use claviger_store::Email;
 use claviger_store::members::MemberView;
 use claviger_store::tenant_store::TenantStore;
@@ -116,29 +116,6 @@ pub(super) async fn find(
     Ok((store, org, account))
 }
 
-/// The role of that name, if an API of the tenant's realm has it: one that none has would allow nothing.
-async fn known_role(management: &Management, store: &TenantStore, name: &str) -> Result<RoleName, Failure> {
-    let role: RoleName = parse(name, "--role")?;
-    let realm = store.tenant_view().await?.realm;
-    let mut known: Vec<&RoleName> = management
-        .apis
-        .values()
-        .filter(|api| api.api.realm == realm)
-        .flat_map(|api| api.api.roles.iter().map(|(name, _)| name))
-        .collect();
-    if known.iter().any(|known| known.matches(role.as_str())) {
-        return Ok(role);
-    }
-    known.sort_by_key(|name| name.as_str());
-    known.dedup();
-    let names: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
-    Err(Failure::new(format!("no API of realm `{realm}` has a role `{role}`")).hint(if names.is_empty() {
-        "name roles and what they allow under `[api.roles]` in the settings".to_owned()
-    } else {
-        format!("its roles are {}", names.join(", "))
-    }))
-}
-
 impl MemberCommand {
     pub(super) async fn run(self, management: &Management) -> Result<Value, Failure> {
         match self {
@@ -146,7 +123,7 @@ impl MemberCommand {
                 let store = management.tenant(&who.org.tenant.tenant)?;
                 let state = if invited { MemberState::Invited } else { MemberState::Active };
                 let email = parse(&who.email, "--email")?;
-                let role = known_role(management, &store, &role).await?;
+                let role = management.known_role(&store.tenant_view().await?.realm, &role)?;
                 Ok(view(&store.member_add(org(&who.org.org)?, &email, &role, state).await?))
             }
             Self::List(of) => {
@@ -159,7 +136,7 @@ impl MemberCommand {
             }
             Self::Role { who, role } => {
                 let (store, org, account) = find(management, &who).await?;
-                let role = known_role(management, &store, &role).await?;
+                let role = management.known_role(&store.tenant_view().await?.realm, &role)?;
                 store.member_update_role(org, account, &role).await?;
                 Ok(view(&store.member_view(org, account).await?))
             }
@@ -187,6 +164,7 @@ impl MemberCommand {
             }
             Self::Link { who, issuer, subject } => {
                 let (store, _, account) = find(management, &who).await?;
+                management.known_issuer(&store.tenant_view().await?.realm, &issuer)?;
                 store.foreign_identity_link(&issuer, &subject, account).await?;
                 Ok(json!({ "account_id": account.to_string(), "issuer": issuer, "subject": subject }))
             }

@@ -67,7 +67,8 @@ enum Command {
     ///
     /// Logs go to standard error, the access log where `log.access` says. SIGTERM and SIGINT end it once requests
     /// under way are done, or after `server.drain_seconds`. SIGHUP has the access log opened anew, for whoever has
-    /// moved the file away; settings are read at the next start.
+    /// moved the file away, and the key sets of other issuers read again, which also happens by itself when their files
+    /// change; settings are read at the next start.
     Serve,
     /// Serve the three example systems with data of their own, for trying out
     Demo(demo::Demo),

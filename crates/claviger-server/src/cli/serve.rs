@@ -45,8 +45,8 @@ impl Signals {
         Ok(Self { runtime, terminate, interrupt, hang_up })
     }
 
-    /// Serves until SIGTERM or SIGINT. SIGHUP, which a rotation of logs sends, has the access log opened anew and
-    /// changes nothing else.
+    /// Serves until SIGTERM or SIGINT. SIGHUP, which a rotation of logs sends, has the access log opened anew and the
+    /// keys of other issuers read again, and changes nothing else.
     pub(super) fn serve(mut self, app: &App) {
         self.runtime.block_on(async {
             loop {
@@ -54,8 +54,8 @@ impl Signals {
                     _ = self.terminate.recv() => break,
                     _ = self.interrupt.recv() => break,
                     _ = self.hang_up.recv() => {
-                        app.reopen_access_log();
-                        tracing::info!("opening the access log anew; settings are read at the next start");
+                        app.reopen_files();
+                        tracing::info!("opening the access log anew and reading issuers' keys again; settings are read at the next start");
                     }
                 }
             }

@@ -112,7 +112,7 @@ impl TenantCommand {
         match self {
             Self::Create { realm, name, organization, owner_email, plan } => {
                 let realm = parse(&realm, "--realm")?;
-                let first = management.api_of_realm(&realm).and_then(|api| api.plans.first().cloned());
+                let first = management.api_of_realm(&realm).and_then(|api| api.api.plans.first().cloned());
                 let plan = match (plan, first) {
                     (Some(plan), _) => known_plan(management, &realm, &plan).await?,
                     (None, Some(first)) => first,

@@ -36,6 +36,9 @@ pub(crate) enum TokenCommand {
         session_seconds: i64,
     },
     /// Revoke one token by its `jti`, or one session by its `sid`
+    ///
+    /// A token of another issuer is named by both, as issuers choose the `jti` of their tokens themselves. One that has
+    /// none cannot be revoked alone: end the link, or suspend the member.
     Revoke {
         #[command(flatten)]
         #[serde(flatten)]
@@ -43,6 +46,9 @@ pub(crate) enum TokenCommand {
         /// The token's `jti`
         #[arg(long, value_name = "ID", required_unless_present = "session")]
         token: Option<String>,
+        /// The issuer, if it is another's token
+        #[arg(long, value_name = "ISSUER", requires = "token")]
+        issuer: Option<String>,
         /// The session's id, a token's `sid`
         #[arg(long, value_name = "ID")]
         session: Option<String>,
@@ -78,7 +84,7 @@ impl TokenCommand {
                 let signer = identity_tokens::signer(&management.store, &api.api.realm).await?;
                 let token = identity_tokens::issue(
                     &signer,
-                    &api.api.identity_tokens,
+                    &api.api,
                     &session,
                     &member.role,
                     management.clock.now(),
@@ -95,17 +101,25 @@ impl TokenCommand {
                     "role": member.role.to_string(),
                 }))
             }
-            Self::Revoke { tenant, token, session } => {
+            Self::Revoke { tenant, token, issuer, session } => {
                 let store = management.tenant(&tenant.tenant)?;
                 if let Some(token) = &token {
-                    let id: TokenId = parse(token, "--token")?;
-                    // No token of ours lives longer than a day, so none needs to be remembered for longer.
-                    store.token_revoke(id, management.clock.now().plus_seconds(86_400 + 60)).await?;
+                    // No token lives longer than this, so none needs to be remembered for longer.
+                    let (id, lifetime_seconds) = match &issuer {
+                        None => (parse::<TokenId>(token, "--token")?, 86_400),
+                        Some(issuer) => {
+                            let realm = store.tenant_view().await?.realm;
+                            management.known_issuer(&realm, issuer)?;
+                            (TokenId::foreign(issuer, token), management.longest_lifetime(&realm, issuer))
+                        }
+                    };
+                    let expires_at = management.clock.now().plus_seconds(lifetime_seconds + 60);
+                    store.token_revoke(id, expires_at).await?;
                 }
                 if let Some(session) = &session {
                     store.session_end(parse::<SessionId>(session, "--session")?).await?;
                 }
-                Ok(json!({ "token": token, "session": session, "state": "revoked" }))
+                Ok(json!({ "token": token, "issuer": issuer, "session": session, "state": "revoked" }))
             }
             Self::Keys { realm } => {
                 let line = Line::Identity(parse(&realm, "--realm")?);

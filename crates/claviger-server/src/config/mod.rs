@@ -12,12 +12,13 @@ use std::path::{Path, PathBuf};
 use claviger::api::HeaderMode;
 use claviger::envelope::Layout;
 use claviger::id::{ApiName, PlanName, RealmName, Resource};
-use claviger::limit::{Per, PerAccess};
+use claviger::limit_rule::{Per, PerAccess};
 use claviger::network::{Network, Networks};
 use claviger::route::{Paths, Unlisted};
 use serde::{Deserialize, Deserializer};
 
-pub use api::{ServedApi, build_api};
+pub(crate) use api::doubts;
+pub use api::{KeyFile, ServedApi, build_api};
 pub use load::{ConfigError, Source, in_force};
 
 /// All settings, checked.
@@ -240,6 +241,10 @@ pub struct Api {
     #[serde(deserialize_with = "parsed")]
     pub key_prefix: claviger::api_key::KeyPrefix,
     #[serde(deserialize_with = "unset_if_empty")]
+    pub credential_header: Option<http::HeaderName>,
+    pub basic: bool,
+    pub websocket_credential: bool,
+    #[serde(deserialize_with = "unset_if_empty")]
     pub token_issuer: Option<String>,
     #[serde(deserialize_with = "unset_if_empty")]
     pub token_audience: Option<String>,
@@ -257,7 +262,11 @@ pub struct Api {
     pub https: Https,
     pub verified_email: bool,
     pub paths: Paths,
-    pub unlisted: Unlisted,
+    #[serde(deserialize_with = "unset_if_empty_word")]
+    pub unlisted: Option<Unlisted>,
+    pub encoded_slash: bool,
+    pub matrix_parameters: bool,
+    pub raw_utf8: bool,
     pub max_body_bytes: u64,
     pub plans: Vec<PlanName>,
     pub cors_origins: Vec<String>,
@@ -316,11 +325,23 @@ pub struct Route {
     pub path: String,
     pub resource: Resource,
     pub methods: Vec<String>,
-    #[serde(deserialize_with = "unset_if_empty")]
-    pub access: Option<claviger::grants::Access>,
+    pub access: Access,
     pub credentials: Vec<Kind>,
     pub websocket: bool,
     pub cost: u32,
+    pub encoded_slash: bool,
+    pub matrix_parameters: bool,
+    pub raw_utf8: bool,
+}
+
+/// What the methods of a route need: one word for all of them, or one for each.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "write a word such as \"read\", or a table such as { GET = \"read\" }")]
+pub enum Access {
+    /// The same for all; empty if it is not said.
+    All(String),
+    /// By method.
+    ByMethod(BTreeMap<String, String>),
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -366,10 +387,37 @@ impl From<Amounts> for PerAccess {
 #[expect(missing_docs, reason = "see `Config`")]
 pub struct Issuer {
     pub issuer: String,
-    pub audience: String,
-    pub typ: String,
+    #[serde(deserialize_with = "unset_if_empty")]
+    pub audience: Option<String>,
+    pub typ: OneOrMore,
+    pub required_claims: BTreeMap<String, String>,
     pub jwks_file: PathBuf,
+    pub algorithms: Vec<String>,
+    pub lifetime_seconds: i64,
+    pub leeway_seconds: i64,
+    pub max_token_bytes: usize,
+    pub max_claims_depth: u8,
     pub tenants: Vec<String>,
+}
+
+/// One text, or a list of them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "write a text in quotes, or a list of them")]
+pub enum OneOrMore {
+    /// One.
+    One(String),
+    /// Several.
+    More(Vec<String>),
+}
+
+impl OneOrMore {
+    /// All of them.
+    pub fn all(&self) -> &[String] {
+        match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::More(texts) => texts,
+        }
+    }
 }
 
 /// A text that stands for nothing when it is empty.
@@ -383,6 +431,19 @@ where
         return Ok(None);
     }
     text.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
+/// The same of a word that a type knows as such.
+fn unset_if_empty_word<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    T::deserialize(serde::de::value::StringDeserializer::new(text)).map(Some)
 }
 
 fn parsed<'de, D, T>(deserializer: D) -> Result<T, D::Error>

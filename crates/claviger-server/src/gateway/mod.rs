@@ -1,40 +1,48 @@
 //! The life of a proxied request: route → decide → forward → journal.
 
-mod cors;
 mod forward;
+mod passage;
 mod principal_token;
 mod reception;
+mod refused;
 mod standing;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use claviger::cors;
+use claviger::credential::CredentialKind;
 use claviger::envelope::{Envelope, Layout};
 use claviger::id::ApiName;
-use claviger::network::{Networks, client_address};
-use claviger::refusal::{Reason, Refusal};
+use claviger::network::{Client, Networks, client_address};
+use claviger::protected::Protected;
+use claviger::refusal::{Reason, Who};
 use claviger::target::Target;
-use claviger::{Door, Inbound, Permit};
-use http::{HeaderMap, HeaderValue, Method, Response, Uri};
+use claviger::{Admitted, Door, Inbound};
+use http::{HeaderMap, HeaderValue, Method, Response, header};
 
 use crate::clock::Stopwatch;
 use crate::config::{PlainHttp, ServedApi};
-use crate::journal::{Journal, Line};
+use crate::journal::Line;
 use crate::metrics::{ApiMetrics, Metrics};
 use crate::respond;
-use crate::wire::{Body, Defect, Exchange, Handler, ListenerId, Upstream};
+use crate::wire::{Body, Defect, Ended, Exchange, Handler, ListenerId, Tunnel, Unserved, Upstream};
 
 pub(crate) use forward::trailer_filter;
+pub use passage::Records;
 pub use principal_token::{Binding, PrincipalSigner, PrincipalTokens};
 pub use reception::ListenerRules;
+pub use refused::{Fault, Refused};
 
-/// Hears of keys that were shown over plain HTTP where that is refused.
+use passage::{Beginning, Held, Passage};
+use standing::Standing;
+
+/// Hears of credentials that were shown over plain HTTP where that is refused.
 pub trait SeenInClear: fmt::Debug + Send + Sync {
-    /// `permitless` says who it was; called off the path of the answer.
-    fn report(&self, principal: &claviger::Principal, client: IpAddr);
+    /// `who`'s was; called off the path of the answer.
+    fn report(&self, who: &Who, client: Client);
 }
 
 /// One API with everything that serving it takes.
@@ -43,10 +51,14 @@ pub struct Surface {
     pub served: ServedApi,
     /// Its upstream, with the connections to it.
     pub upstream: Upstream,
+    /// What no client may say to its upstream.
+    pub protected: Protected,
     /// Which trailers of a request pass.
     pub keep_trailer: crate::wire::TrailerFilter,
+    /// Signs principals for its upstream.
+    pub principals: PrincipalTokens,
     /// The key that binds principal tokens to requests.
-    pub binding: principal_token::Binding,
+    pub binding: Binding,
     /// Its figures.
     pub metrics: ApiMetrics,
     /// Its public keys for identity tokens, as a JWK set.
@@ -80,13 +92,9 @@ pub struct Gateway {
     pub listeners: HashMap<ListenerId, ListenerRules>,
     /// Proxies whose word on addresses is taken.
     pub trusted_proxies: Networks,
-    /// Signs principals.
-    pub principals: PrincipalTokens,
-    /// Writes down.
-    pub journal: Journal,
-    /// The figures of requests for no API.
-    pub unrouted: ApiMetrics,
-    /// Hears of keys shown in clear.
+    /// What became of exchanges.
+    pub records: Arc<Records>,
+    /// Hears of credentials shown in clear.
     pub in_clear: Arc<dyn SeenInClear>,
     /// Makes request ids.
     pub ids: RequestIds,
@@ -132,172 +140,187 @@ fn no_api() -> Envelope {
     Envelope::new(Layout::Problem, None, Vec::new())
 }
 
-/// What is noted of a request while it goes through.
-struct Course<'a> {
-    surface: Option<Arc<Surface>>,
-    request_id: &'a HeaderValue,
-    method: &'a Method,
-    uri: &'a Uri,
-    client: IpAddr,
-    /// The same, spelt once for everybody who writes it.
-    client_text: String,
-    /// Who it is from, as it was told to the upstream.
-    principal: Option<Arc<principal_token::PrincipalToken>>,
-    /// Nanoseconds the decision took, once there is one.
-    decided: Option<u64>,
-    /// What the directory's version was before the decision: what is derived from the decision is no newer.
-    directory_version: u64,
-    permit: Option<Arc<Permit>>,
+/// What becomes of a request that is not refused.
+enum Outcome {
+    /// It asked whether a page may ask, and the answer is whole.
+    Preflight(Response<Body>),
+    /// An answer.
+    Answer(Response<Body>),
+    /// The head of one, and the tunnel that it opens.
+    Tunnel(Response<Body>, Tunnel),
 }
 
 impl Handler for Gateway {
     async fn handle(&self, exchange: Exchange) -> Response<Body> {
-        let stopwatch = Stopwatch::start();
-        let at = self.door.clock().now();
-        let request_id = self.ids.next();
-        let (core, method) = (exchange.core, exchange.request.method().clone());
-        let uri = exchange.request.uri().clone();
-        let client = client_of(&exchange, &self.trusted_proxies);
-        let mut course = Course {
-            surface: None,
-            request_id: &request_id,
-            method: &method,
-            uri: &uri,
-            client,
-            client_text: spell(client),
-            principal: None,
-            decided: None,
-            directory_version: self.door.directory().version(),
-            permit: None,
+        let mut passage = Passage::new(
+            self.records.clone(),
+            Beginning {
+                method: exchange.request.method(),
+                uri: exchange.request.uri(),
+                watch: &exchange.watch,
+                core: exchange.core,
+                client: client_of(&exchange, &self.trusted_proxies),
+                request_id: self.ids.next(),
+                at: self.door.clock().now(),
+            },
+        );
+        let surface = self.surface_for(&exchange);
+        passage.surface = surface.as_ref().ok().cloned();
+        let api = passage.surface.as_ref().map(|surface| surface.served.api.clone());
+        let origin = api.as_ref().and_then(|api| cors::allowed_origin(api, exchange.request.headers()));
+        let outcome = match surface {
+            Ok(surface) => self.serve(surface, exchange, &mut passage).await,
+            Err(refused) => Err(refused),
         };
-        let outcome = self.serve(exchange, &mut course).await;
-        let metrics = course.surface.as_ref().map_or(&self.unrouted, |surface| &surface.metrics);
-        if let Some(nanos) = course.decided {
-            metrics.decided(nanos);
-        }
-        let (response, refusal) = match outcome {
-            Ok(response) => (response, None),
-            Err(refusal) => {
-                let envelope = course.surface.as_ref().map(|surface| &surface.served.api.envelope);
-                let clock = &**self.door.clock();
-                let mut response = match envelope {
-                    Some(envelope) => respond::refuse(&refusal, envelope, &request_id, clock),
-                    None => respond::refuse(&refusal, &no_api(), &request_id, clock),
+        let (mut response, refused, tunnel) = match outcome {
+            Ok(Outcome::Preflight(response)) => {
+                passage.answers(response.status(), None);
+                return response.map(|body| body.telling(passage));
+            }
+            Ok(Outcome::Answer(response)) => (response, None, None),
+            Ok(Outcome::Tunnel(response, tunnel)) => (response, None, Some(tunnel)),
+            Err(refused) => {
+                let now = self.door.clock().now();
+                let response = match &api {
+                    Some(api) => respond::refuse(&refused, &api.envelope, &passage.request_id, now),
+                    None => respond::refuse(&refused, &no_api(), &passage.request_id, now),
                 };
-                if let Some(limit) = course.permit.as_ref().and_then(|permit| permit.limit()) {
-                    claviger::answer::write_limit_headers(limit, at, response.headers_mut());
-                }
-                (response, Some(refusal))
+                (response.map(Body::full), Some(refused), None)
             }
         };
-        match &refusal {
-            Some(refusal) => metrics.refused(refusal.code()),
-            None => metrics.admitted(),
+        let headers = response.headers_mut();
+        headers.insert(respond::REQUEST_ID, passage.request_id.clone());
+        if let Some(limit) = passage.limit() {
+            claviger::answer::write_limit_headers(limit, self.door.clock().now(), headers);
         }
-        let outcome = match (&refusal, &course.permit) {
-            (Some(refusal), _) => Some(Err(refusal)),
-            (None, Some(permit)) => Some(Ok(&**permit)),
-            (None, None) => None,
-        };
-        let line = Line {
-            at,
-            request_id: &request_id,
-            api: course.surface.as_ref().map(|surface| &surface.served.api.name),
-            method: &method,
-            path: uri.path(),
-            client: &course.client_text,
-            ids: course.principal.as_deref().map(principal_token::PrincipalToken::ids),
-            status: response.status(),
-            micros: stopwatch.nanos() / 1000,
-            outcome,
-        };
-        self.journal.note(core, &line);
-        response
+        if let Some(api) = &api {
+            cors::mark(api, origin, headers);
+        }
+        passage.answers(response.status(), refused);
+        if let Some(tunnel) = tunnel {
+            let time_left = self.time_left(&passage);
+            tunnel.open(time_left, passage);
+            return response;
+        }
+        response.map(|body| body.telling(passage))
     }
 
-    fn refuse(&self, defect: Defect) -> Response<Body> {
-        let reason = match defect {
-            Defect::BothFramings => Reason::MalformedRequest {
-                why: "the request has both a Content-Length and a Transfer-Encoding",
-            },
-            Defect::UnknownTransferCoding => {
-                Reason::MalformedRequest { why: "the request has another transfer coding than chunked" }
+    fn refuse(&self, unserved: &Unserved<'_>) -> Response<String> {
+        let malformed = |why| Refused::from(Reason::MalformedRequest { why });
+        let refused = match unserved.defect {
+            Defect::Unreadable => malformed("its head is not what HTTP allows"),
+            Defect::Fragment => {
+                malformed("its target has a number sign, which a client must encode or leave out")
             }
-            Defect::TargetTooLong => Reason::TargetTooLong,
+            Defect::BothFramings => malformed("it has both a Content-Length and a Transfer-Encoding"),
+            Defect::UnknownTransferCoding => malformed("it has another transfer coding than chunked"),
+            Defect::TargetTooLong => Reason::TargetTooLong.into(),
+            Defect::HeadTooLarge => Fault::HeadTooLarge.into(),
         };
-        let refusal = Refusal::new(reason);
-        self.unrouted.refused(refusal.code());
-        respond::refuse(&refusal, &no_api(), &self.ids.next(), &**self.door.clock())
+        let (request_id, at) = (self.ids.next(), self.door.clock().now());
+        self.records.unrouted.refused(refused.code());
+        let mut response = respond::refuse(&refused, &no_api(), &request_id, at);
+        if let Some(date) = http_date(at) {
+            response.headers_mut().insert(header::DATE, date);
+        }
+        let (method, target) = &unserved.line;
+        self.records.journal.note(
+            unserved.core,
+            &Line {
+                at,
+                request_id: request_id.to_str().unwrap_or_default(),
+                api: None,
+                method,
+                path: target.split(['?', '#']).next().unwrap_or_default(),
+                client: &spell(Client::At(unserved.peer.ip())),
+                status: response.status(),
+                micros: 0,
+                total_micros: 0,
+                whose: None,
+                refused: Some(&refused),
+                upstream: None,
+                ended: Ended::Complete,
+            },
+        );
+        response
     }
 }
 
+/// A time as HTTP writes it (RFC 9110, section 5.6.7).
+fn http_date(at: claviger::clock::UnixMillis) -> Option<HeaderValue> {
+    let at = jiff::Timestamp::from_second(at.seconds()).ok()?;
+    let text = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&at).ok()?;
+    HeaderValue::from_str(&text).ok()
+}
+
 impl Gateway {
-    async fn serve(&self, exchange: Exchange, course: &mut Course<'_>) -> Result<Response<Body>, Refusal> {
-        let surface = self.surface_for(&exchange)?;
-        course.surface = Some(surface.clone());
+    async fn serve(
+        &self,
+        surface: Arc<Surface>,
+        exchange: Exchange,
+        passage: &mut Passage,
+    ) -> Result<Outcome, Refused> {
         let api = &surface.served.api;
         // A development listener counts as secure where everything is local, and nowhere else.
         let secure = self.is_secure(&exchange) || self.is_local_development(&exchange);
-        let method = course.method;
-        let target = Target::of(course.uri)?;
-        let inbound =
-            Inbound { method, target, headers: exchange.request.headers(), client: course.client, secure };
-        if let Err(refused) = api.check_transport(secure) {
-            self.tell_the_owner(&surface, &exchange, course.client);
-            return Err(refused.into());
+        // Before the path is looked at, so that the answer to what came in clear is one and the same.
+        if api.requires_https && !secure {
+            self.tell_the_owner(&surface, &exchange, passage.client);
+            return Err(Reason::HttpsRequired.into());
         }
-        if let Some(answer) = cors::preflight(&surface, &inbound, course.request_id) {
-            return answer;
+        let request = &exchange.request;
+        let (method, target) = (request.method(), Target::of(request.uri())?);
+        let inbound = Inbound { method, target, headers: request.headers(), client: passage.client, secure };
+        let request_id = passage.request_id.to_str().unwrap_or_default();
+        if let Some(answer) = cors::preflight(api, &inbound, request_id) {
+            return Ok(Outcome::Preflight(answer?.map(Body::full)));
         }
-        if target.path() == JWKS_PATH && matches!(*method, Method::GET | Method::HEAD) {
+        if target.path() == JWKS_PATH
+            && matches!(*method, Method::GET | Method::HEAD)
+            && api.credentials.contain(CredentialKind::IdentityToken)
+        {
             // Seldom asked for: on the heap, so that every other request has less to carry.
-            return Box::pin(self.jwk_set(&surface, course.request_id)).await;
+            return Box::pin(self.jwk_set(&surface)).await.map(Outcome::Answer);
         }
-        let need = Arc::new(api.routes.need(method, &target)?);
         let stopwatch = Stopwatch::start();
-        let decision = self.door.decide(api, &inbound, &need).await;
-        course.decided = Some(stopwatch.nanos());
-        let permit = Arc::new(decision?);
-        course.permit = Some(permit.clone());
-        let origin = cors::allowed_origin(&surface, inbound.headers);
-        let mut response = self.forward(&surface, exchange, need, permit.clone(), course).await?;
-        let headers = response.headers_mut();
-        headers.insert(respond::REQUEST_ID, course.request_id.clone());
-        if let Some(limit) = permit.limit() {
-            claviger::answer::write_limit_headers(limit, self.door.clock().now(), headers);
-        }
-        if let Some(origin) = origin {
-            cors::allow(headers, origin);
-        }
-        Ok(response)
+        let decision = self.door.decide(api, &inbound).await;
+        surface.metrics.decided(stopwatch.nanos());
+        passage.let_in(match decision? {
+            Admitted::Known(permit) => Held::Known(Arc::new(Standing::new(self.door.clone(), permit))),
+            Admitted::Public(permit) => Held::Public(permit),
+        });
+        self.forward(&surface, exchange, passage).await
     }
 
     /// Publishes the keys that verify identity tokens (RFC 7517).
-    async fn jwk_set(&self, surface: &Surface, request_id: &HeaderValue) -> Result<Response<Body>, Refusal> {
+    async fn jwk_set(&self, surface: &Surface) -> Result<Response<Body>, Refused> {
         let set = surface.jwks.jwk_set(&surface.served.api.realm).await;
-        let set = set.ok_or(Reason::Unavailable { why: "the signing keys could not be read" })?;
+        let set = set.ok_or(Fault::KeysUnavailable)?;
         let mut response = Response::new(Body::full(set.as_bytes().to_vec()));
         let headers = response.headers_mut();
-        headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
-        headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
-        headers.insert(respond::REQUEST_ID, request_id.clone());
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
         Ok(response)
     }
 
-    /// A good key in clear is no secret any more: its owner is told, off the path of the answer, which is the
-    /// same for good, bad and no key.
-    fn tell_the_owner(&self, surface: &Arc<Surface>, exchange: &Exchange, client: IpAddr) {
-        if !exchange.request.headers().contains_key(http::header::AUTHORIZATION) {
+    /// A good credential in clear is no secret any more: its owner is told, off the path of the answer, which is the
+    /// same for good, bad and no credential.
+    fn tell_the_owner(&self, surface: &Arc<Surface>, exchange: &Exchange, client: Client) {
+        let (headers, carriers) = (exchange.request.headers(), &surface.served.api.carriers);
+        let shows_one = headers.contains_key(header::AUTHORIZATION)
+            || carriers.header.as_ref().is_some_and(|name| headers.contains_key(name))
+            || carriers.websocket && headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL);
+        if !shows_one {
             return;
         }
-        let (door, surface, in_clear) = (self.door.clone(), surface.clone(), self.in_clear.clone());
+        let (door, api, in_clear) = (self.door.clone(), surface.served.api.clone(), self.in_clear.clone());
         let (method, uri) = (exchange.request.method().clone(), exchange.request.uri().clone());
-        let headers: HeaderMap = exchange.request.headers().clone();
+        let headers: HeaderMap = headers.clone();
         tokio::spawn(async move {
             let Ok(target) = Target::of(&uri) else { return };
             let inbound = Inbound { method: &method, target, headers: &headers, client, secure: false };
-            if let Ok(principal) = door.who(&surface.served.api, &inbound).await {
-                in_clear.report(&principal, client);
+            if let Ok(who) = door.whose(&api, &inbound).await {
+                in_clear.report(&who, client);
             }
         });
     }
@@ -305,9 +328,9 @@ impl Gateway {
 
 const JWKS_PATH: &str = "/.well-known/jwks.json";
 
-/// An address as text. IPv4 by hand: formatting it the usual way costs more than looking a key up.
-fn spell(address: IpAddr) -> String {
-    let IpAddr::V4(v4) = address else { return address.to_string() };
+/// A client's address as text. IPv4 by hand: formatting it the usual way costs more than looking a key up.
+fn spell(client: Client) -> String {
+    let Some(std::net::IpAddr::V4(v4)) = client.address() else { return client.to_string() };
     let mut text = String::with_capacity(15);
     for (at, octet) in v4.octets().into_iter().enumerate() {
         if at > 0 {
@@ -323,7 +346,7 @@ fn spell(address: IpAddr) -> String {
 }
 
 /// Where a request came from, trusted proxies looked through.
-fn client_of(exchange: &Exchange, trusted: &Networks) -> IpAddr {
+fn client_of(exchange: &Exchange, trusted: &Networks) -> Client {
     let values = exchange.request.headers().get_all("x-forwarded-for");
     // A value that is not ASCII is an entry that is no address.
     client_address(exchange.peer.ip(), values.iter().map(|value| value.to_str().unwrap_or("?")), trusted)

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::refused::{Fault, Refused};
 use claviger::authority::host_of;
 use claviger::id::ApiName;
-use claviger::refusal::{Reason, Refusal};
 
 use crate::config::PlainHttp;
 use crate::wire::Exchange;
@@ -25,8 +25,8 @@ pub struct ListenerRules {
 
 impl Gateway {
     /// The API a request is for: the listener's, or the one its Host names.
-    pub(super) fn surface_for(&self, exchange: &Exchange) -> Result<Arc<Surface>, Refusal> {
-        let misdirected = |why| Refusal::new(Reason::Misdirected { why });
+    pub(super) fn surface_for(&self, exchange: &Exchange) -> Result<Arc<Surface>, Refused> {
+        let misdirected = |why| Refused::from(Fault::Misdirected { why });
         let host = host_of(exchange.request.uri(), exchange.request.headers())?;
         if let Some(name) = exchange.tls.as_ref().and_then(|tls| tls.server_name.as_deref())
             && !name.eq_ignore_ascii_case(host)

@@ -1,42 +1,28 @@
 //! Ends what stays open when its credential, session or tenant is withdrawn (decision 23).
 
 use std::fmt;
-use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
-use claviger::directory::Freshness;
-use claviger::route::Need;
-use claviger::{Api, Door, Permit};
+use claviger::{Door, Permit};
 
 use crate::wire::StillAllowed;
 
-/// How often the whole question is asked of an open stream even if nothing seems to have changed, in
+/// How often the whole question is asked of an open exchange even if nothing seems to have changed, in
 /// milliseconds: expiry is no change.
 const AT_LEAST_EVERY_MILLIS: u64 = 1000;
 
-/// What a stream was let in on.
+/// What an exchange was let in on, and whether it still would be.
 pub(super) struct Standing {
     door: Arc<Door>,
-    api: Arc<Api>,
-    client: IpAddr,
-    permit: Arc<Permit>,
-    need: Arc<Need>,
-    /// Made when the question is first asked: most requests are over before.
-    answer: OnceLock<Arc<AnswerToCome>>,
-    seen_version: AtomicU64,
+    permit: Permit,
+    lost: AtomicBool,
+    asking: AtomicBool,
     asked_at: AtomicU64,
 }
 
-/// What the asking has found so far.
-#[derive(Debug, Default)]
-struct AnswerToCome {
-    lost: AtomicBool,
-    asking: AtomicBool,
-}
-
 /// A question under way.
-struct Asked(Arc<AnswerToCome>);
+struct Asked(Arc<Standing>);
 
 impl Drop for Asked {
     fn drop(&mut self) {
@@ -46,52 +32,39 @@ impl Drop for Asked {
 
 impl fmt::Debug for Standing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Standing({:?})", self.answer.get())
+        write!(f, "Standing({:?})", self.permit.principal().credential_id())
     }
 }
 
 impl Standing {
-    pub(super) fn new(
-        door: Arc<Door>,
-        api: Arc<Api>,
-        client: IpAddr,
-        permit: Arc<Permit>,
-        need: Arc<Need>,
-        directory_version: u64,
-    ) -> Self {
-        let seen_version = AtomicU64::new(directory_version);
+    pub(super) fn new(door: Arc<Door>, permit: Permit) -> Self {
         let asked_at = AtomicU64::new(door.clock().boot().0);
-        Self { door, api, client, permit, need, answer: OnceLock::new(), seen_version, asked_at }
+        Self { door, permit, lost: AtomicBool::new(false), asking: AtomicBool::new(false), asked_at }
+    }
+
+    pub(super) fn permit(&self) -> &Permit {
+        &self.permit
     }
 }
 
 impl StillAllowed for Standing {
     /// Answers from memory at once; where something has changed, the question goes through the same checks as the
     /// request did, and its answer is there at the next beat.
-    fn still_allowed(&self) -> bool {
+    fn still_allowed(self: Arc<Self>) -> bool {
         let now = self.door.clock().boot();
-        let version = self.door.directory().version();
-        let unchanged = self.seen_version.load(Ordering::Relaxed) == version
-            && now.0.saturating_sub(self.asked_at.load(Ordering::Relaxed)) < AT_LEAST_EVERY_MILLIS
-            && matches!(self.door.directory().freshness(now), Freshness::Fresh);
-        let answer = match (unchanged, self.answer.get()) {
-            (true, None) => return true,
-            _ => self.answer.get_or_init(Arc::default),
-        };
-        if !unchanged && !answer.asking.swap(true, Ordering::AcqRel) {
-            self.seen_version.store(version, Ordering::Relaxed);
+        let is_due = now.0.saturating_sub(self.asked_at.load(Ordering::Relaxed)) >= AT_LEAST_EVERY_MILLIS;
+        if (is_due || !self.door.is_unchanged(&self.permit)) && !self.asking.swap(true, Ordering::AcqRel) {
             self.asked_at.store(now.0, Ordering::Relaxed);
-            let (door, api, client) = (self.door.clone(), self.api.clone(), self.client);
-            let (permit, need, answer) = (self.permit.clone(), self.need.clone(), answer.clone());
+            // However it ends, the question can be asked again.
+            let asked = Asked(self.clone());
             tokio::spawn(async move {
-                // However it ends, the question can be asked again.
-                let _asked = Asked(answer.clone());
-                // A directory that cannot say ends the stream too: nothing stays open on faith.
-                if door.still_stands(&api, client, permit.principal(), &need).await.is_err() {
-                    answer.lost.store(true, Ordering::Release);
+                let Asked(standing) = &asked;
+                // A directory that cannot say ends the exchange too: nothing stays open on faith.
+                if standing.door.still_stands(&standing.permit).await.is_err() {
+                    standing.lost.store(true, Ordering::Release);
                 }
             });
         }
-        !answer.lost.load(Ordering::Acquire)
+        !self.lost.load(Ordering::Acquire)
     }
 }

@@ -70,7 +70,7 @@ impl TestServer {
     /// A tenant of the realm on its first plan, with an organization and an ADMIN.
     pub fn tenant(&self, realm: &str, name: &str) -> Home {
         let api = self.management().api_of_realm(&realm.parse().expect("a realm")).expect("an API");
-        let plan = api.plans.first().expect("a plan").to_string();
+        let plan = api.api.plans.first().expect("a plan").to_string();
         self.tenant_on(realm, name, &plan)
     }
 
@@ -176,10 +176,10 @@ impl TestServer {
     pub fn token_in(&self, person: &Person, session: &SessionRecord) -> Token {
         let member =
             self.run(self.store(person.tenant).member_view(person.org, person.account)).expect("a member");
-        let rules = &self.api(&person.realm).api.identity_tokens;
+        let api = &self.api(&person.realm).api;
         let signer = self.signing_key(&person.realm);
         let random = &*self.management().random;
-        let issued = identity_tokens::issue(&signer, rules, session, &member.role, self.now(), random);
+        let issued = identity_tokens::issue(&signer, api, session, &member.role, self.now(), random);
         let issued = issued.expect("a token");
         let part = |at: usize| -> Value {
             let text = issued.text.split('.').nth(at).unwrap_or_default();

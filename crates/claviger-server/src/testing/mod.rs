@@ -21,7 +21,7 @@ pub use client::{Answer, Client, Connection, Request};
 pub use issuer::TestIssuer;
 pub use log::Log;
 pub use recorder::{Received, Recorder};
-pub use server::{Behind, Plan, TestServer};
+pub use server::{Behind, Plan, TestServer, add_route};
 
 use crate::clock::MachineClock;
 

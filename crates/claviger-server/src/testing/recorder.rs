@@ -52,9 +52,9 @@ impl Received {
 
 /// An upstream that answers 200 with `{"ok":true}` and keeps what it received.
 ///
-/// Three things are answered in another way: a WebSocket handshake is accepted and every byte after it sent
-/// back; `/events` is a stream of server-sent events without an end; and under `/broken` the connection is
-/// closed without an answer.
+/// Some things are answered in another way. A WebSocket handshake is accepted and every byte after it sent back, but under
+/// `/declined`, where it gets what `/events` gets: a stream of server-sent events without an end. Under `/broken` the
+/// connection is closed without an answer, under `/torn` in the middle of one; under `/hanging` there is none.
 #[derive(Debug)]
 pub struct Recorder {
     address: SocketAddr,
@@ -75,6 +75,9 @@ impl Shared {
 }
 
 impl Recorder {
+    /// What it does something particular at, besides what APIs list.
+    pub(super) const PATHS: [&'static str; 4] = ["/events", "/broken", "/torn", "/hanging"];
+
     /// Starts one.
     ///
     /// # Panics
@@ -146,9 +149,18 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
         });
         shared.received().push(received);
         let answered = match accept {
+            Some(_) if path.starts_with("/declined") => return drop(events(&mut stream)),
             Some(accept) => return drop(echo(&mut stream, &accept)),
             None if path.starts_with("/events") => return drop(events(&mut stream)),
             None if path.starts_with("/broken") => return,
+            // Until the other side gives up.
+            None if path.starts_with("/hanging") => {
+                let _gone = more(&mut stream, &mut buffer);
+                return;
+            }
+            None if path.starts_with("/torn") => {
+                return drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"));
+            }
             None => stream.write_all(
                 b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{\"ok\":true}",
             ),

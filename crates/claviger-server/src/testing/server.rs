@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use claviger::clock::{Clock, UnixMillis};
 use claviger::id::RealmName;
-use claviger::key_set::SigningKey;
 use claviger::random::SystemRandom;
+use claviger::signing_key::SigningKey;
 use claviger::testing::FixedClock;
 use claviger_example_upstream as example;
 use claviger_store::testing::Folder;
@@ -158,6 +158,13 @@ impl TestServer {
             None => format!("sqlite:{}", folder.join("claviger.db").display()),
         };
         let mut settings = settings(folder, &store, &upstream, &access_log);
+        if plan.behind == Behind::Recorder {
+            for path in Recorder::PATHS {
+                let methods = "methods = [\"GET\", \"POST\"]";
+                let route = format!("path = \"{path}\"\nresource = \"recorder\"\n{methods}");
+                add_route(&mut settings, &route);
+            }
+        }
         (plan.settings)(&mut settings);
         let config = folder.join(format!("{name}.toml"));
         let text = toml::to_string(&settings).expect("settings as text");
@@ -299,6 +306,20 @@ impl TestServer {
 impl Drop for TestServer {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+/// Adds a route to each API that has its own.
+///
+/// # Panics
+/// If `route` is no TOML.
+pub fn add_route(settings: &mut Table, route: &str) {
+    let route: Table = route.parse().expect("a route");
+    let apis = settings.get_mut("api").and_then(Value::as_array_mut).expect("APIs");
+    for api in apis {
+        if let Some(routes) = api.get_mut("route").and_then(Value::as_array_mut) {
+            routes.push(route.clone().into());
+        }
     }
 }
 

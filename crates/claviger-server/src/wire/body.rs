@@ -3,7 +3,8 @@
 //!
 //! A body carries its own bounds: a number of bytes, a time without any byte,
 //! and which trailer fields may pass. A bound costs nothing until it is needed;
-//! a timer is made only when a frame is not there at once.
+//! a timer is made only when a frame is not there at once. It also carries
+//! whoever has to be told how it ends.
 
 use std::fmt;
 use std::future::Future;
@@ -19,6 +20,7 @@ use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
+use super::ending::{Ended, Ending};
 use super::pool::Reply;
 
 /// Says of a trailer field whether it may pass.
@@ -54,11 +56,25 @@ pub enum BodyError {
     Produced(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+impl BodyError {
+    /// How an exchange ends whose answer broke off so.
+    fn ends(&self) -> Ended {
+        match self {
+            Self::UpstreamBroken => Ended::UpstreamBroken,
+            Self::Stalled { .. } => Ended::UpstreamStalled,
+            Self::TooLarge { .. } | Self::ClientGone | Self::ClientMalformed | Self::Produced(_) => {
+                Ended::Failed
+            }
+        }
+    }
+}
+
 /// A request or response body. See the module for what it carries.
 pub struct Body {
     source: Source,
     idle: Option<Duration>,
     bounds: Option<Box<Bounds>>,
+    ending: Option<Box<dyn Ending>>,
 }
 
 impl Body {
@@ -88,7 +104,22 @@ impl Body {
     }
 
     fn of(source: Source) -> Self {
-        Self { source, idle: None, bounds: None }
+        Self { source, idle: None, bounds: None, ending: None }
+    }
+
+    /// Tells `ending` how this body ends, and drops it then. A body that is
+    /// dropped before its end drops it without a word.
+    #[must_use]
+    pub fn telling(mut self, ending: Box<dyn Ending>) -> Self {
+        self.ending = Some(ending);
+        self
+    }
+
+    /// Whoever is to be told how this body ends is told now.
+    pub(super) fn end(&mut self, how: Ended) {
+        if let Some(mut ending) = self.ending.take() {
+            ending.ended(how);
+        }
     }
 
     /// The length this body declares, in bytes; `None` if it is known only at its end.
@@ -148,8 +179,7 @@ impl http_body::Body for Body {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        let frame = this.source.poll_frame(context);
-        match frame {
+        let frame = match this.source.poll_frame(context) {
             Poll::Pending => match this.idle {
                 Some(idle) => this.bounds().wait(idle, context).map(|error| Some(Err(error))),
                 None => Poll::Pending,
@@ -159,7 +189,17 @@ impl http_body::Body for Body {
                 None => Ok(frame),
             })),
             end @ Poll::Ready(_) => end,
+        };
+        if this.ending.is_some() {
+            match &frame {
+                Poll::Ready(None) => this.end(Ended::Complete),
+                Poll::Ready(Some(Err(error))) => this.end(error.ends()),
+                // Whoever writes the body onward may not ask again.
+                Poll::Ready(Some(Ok(_))) if this.source.is_end_stream() => this.end(Ended::Complete),
+                Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
+            }
         }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

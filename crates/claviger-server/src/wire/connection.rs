@@ -1,15 +1,17 @@
 //! One client connection: TLS if asked for, then requests one after the other.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, Version, header};
+use http::{Method, Request, Response, StatusCode, Version, header};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -20,10 +22,13 @@ use tokio_rustls::TlsAcceptor;
 
 use super::body::{Body, BodyError};
 use super::counters::Counters;
-use super::exchange::{Defect, Exchange, Handler, ListenerId, TlsInfo, asks_for_websocket};
+use super::ending::Ended;
+use super::exchange::{
+    Defect, Exchange, Handler, ListenerId, TlsInfo, Unserved, asks_for_websocket, shown_line,
+};
 use super::link::{End, Link};
 use super::listen::Limits;
-use super::socket::{ClientSocket, Socket};
+use super::socket::{ClientSocket, Socket, Unread};
 use super::tls::ServerTls;
 use super::tunnel::ClientUpgrade;
 
@@ -62,6 +67,38 @@ struct Origin<H> {
     peer: SocketAddr,
     listener: ListenerId,
     tls: Option<TlsInfo>,
+    /// Whether the handler was told of a request that could not be read.
+    told: AtomicBool,
+}
+
+impl<H: Handler> Origin<H> {
+    fn unserved<'a>(&self, defect: Defect, line: (Cow<'a, str>, Cow<'a, str>)) -> Unserved<'a> {
+        Unserved { defect, line, peer: self.peer, core: self.station.core }
+    }
+
+    /// What the handler answers to a request that could not be read.
+    fn unread(&self, defect: Defect) -> Response<String> {
+        self.told.store(true, Ordering::Relaxed);
+        self.link.take_head(|head| self.station.handler.refuse(&self.unserved(defect, shown_line(head))))
+    }
+}
+
+impl<H: Handler> Unread for Origin<H> {
+    fn answer(&self, status: StatusCode) -> Vec<u8> {
+        let response = self.unread(match status {
+            StatusCode::URI_TOO_LONG => Defect::TargetTooLong,
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Defect::HeadTooLarge,
+            _ => Defect::Unreadable,
+        });
+        let (head, body) = response.into_parts();
+        let reason = head.status.canonical_reason().unwrap_or_default();
+        let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", head.status.as_str()).into_bytes();
+        for (name, value) in &head.headers {
+            bytes.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+        }
+        bytes.extend(format!("connection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len()).bytes());
+        bytes
+    }
 }
 
 /// Serves one connection to its end.
@@ -88,10 +125,15 @@ pub(super) async fn serve<H: Handler>(
     };
     link.opened();
     let counters = station.counters.clone();
-    let io = TokioIo::new(ClientSocket::new(socket, link.clone(), station.limits.max_head_bytes));
     let http = station.http.clone();
-    let origin = Arc::new(Origin { station, link: link.clone(), peer, listener, tls });
-    let service = service_fn(move |request| answer(origin.clone(), request));
+    let kept = station.limits.max_head_bytes;
+    let told = AtomicBool::new(false);
+    let origin = Arc::new(Origin { station, link: link.clone(), peer, listener, tls, told });
+    let io = TokioIo::new(ClientSocket::new(socket, link.clone(), kept, origin.clone()));
+    let service = {
+        let origin = origin.clone();
+        service_fn(move |request| answer(origin.clone(), request))
+    };
     let mut connection = pin!(http.serve_connection(io, service).with_upgrades());
     let mut registered = false;
     let mut drained = false;
@@ -115,7 +157,14 @@ pub(super) async fn serve<H: Handler>(
     })
     .await;
     match (outcome, link.ended()) {
-        (Err(error), _) if error.is_parse() || error.is_parse_too_large() => counters.malformed.add(),
+        (Err(error), _) if error.is_parse() || error.is_parse_too_large() => {
+            counters.malformed.add();
+            // hyper's own answer went out where it could not be told from what came before.
+            if !origin.told.load(Ordering::Relaxed) {
+                let too_large = error.is_parse_too_large();
+                origin.unread(if too_large { Defect::HeadTooLarge } else { Defect::Unreadable });
+            }
+        }
         (_, Some(End::Stopped)) => counters.cut.add(),
         _ => {}
     }
@@ -128,11 +177,14 @@ async fn answer<H: Handler>(
     let link = &origin.link;
     link.request_began();
     let version = request.version();
+    let is_head = request.method() == Method::HEAD;
     let defect = Defect::find(&request, link, origin.station.limits.max_target_bytes);
     let response = match defect {
         Some(defect) => {
             origin.station.counters.malformed.add();
-            let mut response = origin.station.handler.refuse(defect);
+            let target = request.uri().path_and_query().map_or("", |target| target.as_str());
+            let line = (request.method().as_str().into(), target.into());
+            let mut response = origin.station.handler.refuse(&origin.unserved(defect, line)).map(Body::from);
             response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
             response
         }
@@ -153,8 +205,12 @@ async fn answer<H: Handler>(
     };
     let unknown_length = http_body::Body::size_hint(response.body()).exact().is_none();
     let close_delimited = version == Version::HTTP_10 && unknown_length;
+    let status = response.status();
+    let head_only = is_head
+        || status.is_informational()
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let link = link.clone();
-    Ok(response.map(|body| Outgoing { body, link, close_delimited }))
+    Ok(response.map(|body| Outgoing { body, link, close_delimited, head_only }))
 }
 
 /// A response body on its way to the client; tells the link when it is over.
@@ -163,6 +219,8 @@ struct Outgoing {
     link: Arc<Link>,
     /// The client takes the end of the connection for the end of the body.
     close_delimited: bool,
+    /// No byte of the body is ever sent.
+    head_only: bool,
 }
 
 impl http_body::Body for Outgoing {
@@ -191,6 +249,9 @@ impl http_body::Body for Outgoing {
 
 impl Drop for Outgoing {
     fn drop(&mut self) {
+        if self.link.ended().is_none() && (self.head_only || http_body::Body::is_end_stream(&self.body)) {
+            self.body.end(Ended::Complete);
+        }
         self.link.request_ended();
     }
 }

@@ -1,6 +1,7 @@
 //! What the wire gives to the rest of the server: one request with what is
 //! known of where it came from.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -44,6 +45,13 @@ pub struct Exchange {
 /// Why a request never becomes an [`Exchange`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Defect {
+    /// A head that HTTP does not allow.
+    Unreadable,
+    /// A head over its limits of bytes or fields.
+    HeadTooLarge,
+    /// A `#` in the request target (RFC 9112 section 3.2 has none): what stands
+    /// behind it is a reader's to drop or to take for the path.
+    Fragment,
     /// Both `Content-Length` and `Transfer-Encoding` (RFC 9112 section 6.1):
     /// two readers could see two different requests.
     BothFramings,
@@ -54,23 +62,34 @@ pub enum Defect {
 }
 
 impl Defect {
-    /// The status that says so: 400, or 414 for a target that is too long.
+    /// The status that says so: 400, 414 for a target that is too long, or 431.
     #[must_use]
     pub fn status(self) -> StatusCode {
         match self {
-            Self::BothFramings | Self::UnknownTransferCoding => StatusCode::BAD_REQUEST,
+            Self::Unreadable | Self::Fragment | Self::BothFramings | Self::UnknownTransferCoding => {
+                StatusCode::BAD_REQUEST
+            }
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         }
     }
 
-    /// Looks for a defect in a request; `head` is what was seen of its bytes.
+    /// Looks for a defect in a request, and in what was seen of its bytes.
     pub(super) fn find<B>(request: &Request<B>, link: &Link, max_target: usize) -> Option<Self> {
-        // hyper drops `Content-Length` from what it shows when there is a
-        // `Transfer-Encoding` too, so the bytes are asked, and only then.
+        // hyper drops what stands behind a `#`, and `Content-Length` when there
+        // is a `Transfer-Encoding` too, so the bytes are asked.
         let codings = request.headers().get(header::TRANSFER_ENCODING);
-        let both = link.take_head(|head| codings.is_some() && has_content_length(head));
-        if both {
-            return Some(Self::BothFramings);
+        let seen = link.take_head(|head| {
+            if request_line(head).contains(&b'#') {
+                Some(Self::Fragment)
+            } else if codings.is_some() && has_content_length(head) {
+                Some(Self::BothFramings)
+            } else {
+                None
+            }
+        });
+        if seen.is_some() {
+            return seen;
         }
         if let Some(coding) = codings
             && (!coding.as_bytes().eq_ignore_ascii_case(b"chunked")
@@ -91,11 +110,45 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Answers a request that cannot be served; its connection is closed. The
     /// default has no body.
-    fn refuse(&self, defect: Defect) -> Response<Body> {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = defect.status();
+    fn refuse(&self, unserved: &Unserved<'_>) -> Response<String> {
+        let mut response = Response::new(String::new());
+        *response.status_mut() = unserved.defect.status();
         response
     }
+}
+
+/// A request that never becomes an [`Exchange`].
+#[derive(Clone, Debug)]
+pub struct Unserved<'a> {
+    /// Why not.
+    pub defect: Defect,
+    /// Its method and target, as far as they were seen.
+    pub line: (Cow<'a, str>, Cow<'a, str>),
+    /// The other end of the connection.
+    pub peer: SocketAddr,
+    /// The core that would have served it.
+    pub core: usize,
+}
+
+/// The longest method, and the longest target, that is shown of a request that
+/// could not be read, in bytes.
+const SHOWN: usize = 1024;
+
+/// The method and the target at the beginning of a head, whatever they are.
+pub(super) fn shown_line(head: &[u8]) -> (Cow<'_, str>, Cow<'_, str>) {
+    let mut words = request_line(head).split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+    let mut next = || {
+        let word = words.next().unwrap_or_default();
+        String::from_utf8_lossy(word.get(..SHOWN).unwrap_or(word))
+    };
+    (next(), next())
+}
+
+/// The first line of the head at the start of `bytes`, as far as it is there.
+fn request_line(bytes: &[u8]) -> &[u8] {
+    let begin = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(bytes.len());
+    let line = bytes.get(begin..).unwrap_or_default();
+    line.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default()
 }
 
 /// Whether a request asks for a WebSocket: GET over HTTP/1.1, `Upgrade` naming
@@ -136,6 +189,20 @@ mod tests {
         assert!(has_content_length(head));
         assert!(!has_content_length(body));
         assert!(!has_content_length(b"POST / HTTP/1.1\r\nX-Content-Length: 3\r\n\r\n"));
+    }
+
+    #[test]
+    fn the_first_line_is_seen_however_little_of_it_there_is() {
+        let line = |head: &'static [u8]| {
+            let (method, target) = shown_line(head);
+            (method.into_owned(), target.into_owned())
+        };
+        let both = |method: &str, target: &str| (method.to_owned(), target.to_owned());
+
+        assert_eq!(line(b"\r\nGET /a?b HTTP/1.1\r\nHost: x\r\n\r\n"), both("GET", "/a?b"));
+        assert_eq!(line(b"GET  /a\xff\nX: #"), both("GET", "/a\u{fffd}"));
+        assert_eq!(line(b"\x16\x03\x01"), both("\x16\x03\x01", ""));
+        assert_eq!(line(b""), both("", ""));
     }
 
     #[test]

@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use super::admission::Seat;
 use super::counters::Counters;
+use super::ending::Ended;
 use super::listen::Limits;
 
 /// Asked while a request, a response or a tunnel is under way.
 pub trait StillAllowed: Send + Sync {
     /// Whether it may go on. Asked at least every 500 ms, on the core's own
     /// thread: it must answer from memory.
-    fn still_allowed(&self) -> bool;
+    fn still_allowed(self: Arc<Self>) -> bool;
 }
 
 /// Ends the exchange it belongs to when its permission is withdrawn.
@@ -35,6 +36,18 @@ impl Watch {
     pub fn set(&self, allowed: Arc<dyn StillAllowed>) {
         *lock(&self.0.watched) = Some(allowed);
         self.0.is_watched.store(true, Ordering::Relaxed);
+    }
+
+    /// How an exchange ends that is given up now: for a reason of ours, or
+    /// because its client has gone.
+    #[must_use]
+    pub fn how_it_ends(&self) -> Ended {
+        match self.0.ended() {
+            None => Ended::ClientGone,
+            Some(End::Withdrawn) => Ended::Withdrawn,
+            Some(End::Overdue) => Ended::ClientStalled,
+            Some(End::Stopped) => Ended::Stopped,
+        }
     }
 }
 
@@ -126,6 +139,8 @@ pub(super) struct Link {
     end: AtomicU8,
     draining: AtomicBool,
     must_reset: AtomicBool,
+    /// Whether a request began whose answer has not been written.
+    owes_an_answer: AtomicBool,
     is_watched: AtomicBool,
     watched: Mutex<Option<Arc<dyn StillAllowed>>>,
     waker: Mutex<Option<Waker>>,
@@ -152,6 +167,7 @@ impl Link {
             end: AtomicU8::new(0),
             draining: AtomicBool::new(false),
             must_reset: AtomicBool::new(false),
+            owes_an_answer: AtomicBool::new(false),
             is_watched: AtomicBool::new(false),
             watched: Mutex::new(None),
             waker: Mutex::new(None),
@@ -193,7 +209,21 @@ impl Link {
 
     /// A request head is complete.
     pub(super) fn request_began(&self) {
+        self.owes_an_answer.store(true, Ordering::Relaxed);
         self.phase.store(Phase::Exchange as u8, Ordering::Relaxed);
+    }
+
+    /// Everything that there was to write has been written.
+    pub(super) fn answer_written(&self) {
+        // While the answer is being made, there may be more of it.
+        if self.phase() != Phase::Exchange {
+            self.owes_an_answer.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether what is written may be a request's answer.
+    pub(super) fn owes_an_answer(&self) -> bool {
+        self.owes_an_answer.load(Ordering::Relaxed)
     }
 
     /// Gives the remembered head to `look` and forgets it.
@@ -217,10 +247,9 @@ impl Link {
         }
     }
 
-    /// The connection becomes a tunnel; `allowed` is asked as long as it lives.
-    pub(super) fn tunnel_began(self: &Arc<Self>, allowed: Arc<dyn StillAllowed>) {
+    /// The connection becomes a tunnel; who watches it goes on watching.
+    pub(super) fn tunnel_began(&self) {
         self.enter(Phase::Tunnel);
-        self.watch().set(allowed);
     }
 
     /// Bytes wait for the client to take them.

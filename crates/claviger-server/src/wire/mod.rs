@@ -29,14 +29,16 @@
 //! | empty lines before a request | served | hyper (RFC 9112 section 2.2) |
 //! | a head over its limits of bytes or fields | 431, closed | hyper |
 //! | a target over its limit | 414, closed | here |
+//! | `#` in a target | 400, closed | here: hyper drops what stands behind it |
+//! | the same, pipelined behind another request | served without it | hyper; what is forwarded has none |
 //! | chunks that cannot be read | [`BodyError::ClientMalformed`] | hyper |
 //!
 //! Whatever came in, no byte of a client's framing is passed on: an upstream
 //! gets one `Content-Length` or `chunked`, made from the body that was read. The
 //! same holds for responses, where two framings are [`SendError::BadResponse`].
 //!
-//! hyper answers without a body; [`Handler::refuse`] answers what is refused here.
-//! [`Counters::malformed`] counts both.
+//! [`Handler::refuse`] answers both: what hyper would answer by itself, without
+//! a body, is replaced on its way out. [`Counters::malformed`] counts both.
 //!
 //! `100 Continue` is sent when the body of a request is first read and not
 //! before, so a request that is refused without reading never gets it. Trailers
@@ -47,6 +49,7 @@ mod admission;
 mod body;
 mod connection;
 mod counters;
+mod ending;
 mod exchange;
 pub mod hop;
 mod link;
@@ -61,10 +64,11 @@ mod upstream;
 
 pub use body::{Body, BodyError, TrailerFilter};
 pub use counters::{Count, Counters};
-pub use exchange::{Defect, Exchange, Handler, ListenerId, TlsInfo};
+pub use ending::{Ended, Ending};
+pub use exchange::{Defect, Exchange, Handler, ListenerId, TlsInfo, Unserved};
 pub use link::{StillAllowed, Watch};
 pub use listen::{BindError, Limits, Listen, Ports, raise_open_files};
 pub use server::{Drained, Server};
 pub use tls::{PemPair, ServerTls, TlsError};
-pub use tunnel::{ClientUpgrade, TunnelError, TunnelRules, websocket};
+pub use tunnel::{ClientUpgrade, Handshake, Tunnel, TunnelError, websocket};
 pub use upstream::{PhaseLimits, SendError, Upstream, UpstreamError, UpstreamSettings};

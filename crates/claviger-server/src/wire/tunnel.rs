@@ -17,8 +17,9 @@ use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
 
 use super::body::Body;
+use super::ending::{Ended, Ending};
 use super::hop;
-use super::link::{Link, StillAllowed};
+use super::link::Link;
 use super::pool::Line;
 use super::upstream::{PhaseLimits, SendError, Upstream, reply};
 
@@ -39,17 +40,60 @@ impl ClientUpgrade {
     }
 }
 
-/// How long a tunnel may stay open.
-pub struct TunnelRules {
-    /// Asked at least every 500 ms; both ends are closed within 1 s of a no.
-    pub allowed: Arc<dyn StillAllowed>,
-    /// At most this long, for example to the expiry of the client's token.
-    pub lifetime: Option<Duration>,
+/// What an upstream says to a client that wants a tunnel.
+#[derive(Debug)]
+pub enum Handshake {
+    /// It agrees: the head of the answer, and the tunnel to be opened with it.
+    Agreed(Response<Body>, Tunnel),
+    /// It answers something else.
+    Declined(Response<Body>),
 }
 
-impl std::fmt::Debug for TunnelRules {
+/// A tunnel that both ends agreed on and nobody has opened.
+pub struct Tunnel {
+    client: ClientUpgrade,
+    far: OnUpgrade,
+    line: Line,
+}
+
+impl std::fmt::Debug for Tunnel {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("TunnelRules").field("lifetime", &self.lifetime).finish_non_exhaustive()
+        formatter.write_str("Tunnel")
+    }
+}
+
+impl Tunnel {
+    /// Copies both ways until both ends have finished, `lifetime` is over, or
+    /// the connection is ended by us; whoever watches the exchange goes on
+    /// watching. `ending` is told how it ended.
+    pub fn open(self, lifetime: Option<Duration>, ending: Box<dyn Ending>) {
+        self.client.link.tunnel_began();
+        tokio::spawn(self.join(lifetime, ending));
+    }
+
+    /// One end that has finished leaves the other direction open.
+    async fn join(self, lifetime: Option<Duration>, mut ending: Box<dyn Ending>) {
+        let Self { client: ClientUpgrade { upgrade, link }, far, line } = self;
+        let copy = async {
+            if let (Ok(near), Ok(far)) = tokio::join!(upgrade, far) {
+                // An end that breaks off ends the tunnel, and there is nobody else to tell.
+                let _ = copy_bidirectional(&mut TokioIo::new(near), &mut TokioIo::new(far)).await;
+            }
+        };
+        let expired = async {
+            match lifetime {
+                Some(lifetime) => tokio::time::sleep(lifetime).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = copy => ending.ended(Ended::Complete),
+            () = expired => ending.ended(Ended::Expired),
+            // Why, its watch can say.
+            _ = poll_fn(|context| link.poll_ended(context)) => {}
+        }
+        drop(ending);
+        drop(line);
     }
 }
 
@@ -64,12 +108,12 @@ pub enum TunnelError {
     Send(#[from] SendError),
 }
 
-/// Sends a client's handshake to `upstream` and, if it agrees, connects the two.
+/// Sends a client's handshake to `upstream`.
 ///
 /// `request` is what the caller lets through, hop-by-hop fields removed. The
-/// response is the 101 that starts the tunnel, or any other answer of the
-/// upstream as it is. The tunnel counts as the client's connection and ends with
-/// it, with its rules, or with the server.
+/// answer is the 101 that starts a tunnel, or any other answer of the upstream
+/// as it is. A tunnel that is opened counts as the client's connection and ends
+/// with it.
 ///
 /// # Errors
 ///
@@ -79,8 +123,7 @@ pub async fn websocket(
     mut request: Request<Body>,
     client: ClientUpgrade,
     limits: &PhaseLimits,
-    rules: TunnelRules,
-) -> Result<Response<Body>, TunnelError> {
+) -> Result<Handshake, TunnelError> {
     let expected = accept_value(request.headers())?;
     request.headers_mut().insert(header::CONNECTION, UPGRADE);
     request.headers_mut().insert(header::UPGRADE, WEBSOCKET);
@@ -88,7 +131,7 @@ pub async fn websocket(
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         *response.version_mut() = Version::HTTP_11;
         hop::strip_response(response.headers_mut());
-        return Ok(response.map(|body| reply(body, line, None, limits)));
+        return Ok(Handshake::Declined(response.map(|body| reply(body, line, None, limits))));
     }
     check_switch(response.headers(), &expected)?;
     hop::strip_response(response.headers_mut());
@@ -96,32 +139,7 @@ pub async fn websocket(
     response.headers_mut().insert(header::CONNECTION, UPGRADE);
     response.headers_mut().insert(header::UPGRADE, WEBSOCKET);
     let far = hyper::upgrade::on(&mut response);
-    client.link.tunnel_began(rules.allowed.clone());
-    tokio::spawn(join(client, far, line, rules.lifetime));
-    Ok(response.map(|_| Body::empty()))
-}
-
-/// Copies both ways until both ends have finished or the tunnel's time is over.
-/// One end that has finished leaves the other direction open.
-async fn join(client: ClientUpgrade, far: OnUpgrade, _line: Line, lifetime: Option<Duration>) {
-    let ClientUpgrade { upgrade, link } = client;
-    let copy = async {
-        if let (Ok(near), Ok(far)) = tokio::join!(upgrade, far) {
-            // An end that breaks off ends the tunnel, and there is nobody to tell.
-            let _ = copy_bidirectional(&mut TokioIo::new(near), &mut TokioIo::new(far)).await;
-        }
-    };
-    let expired = async {
-        match lifetime {
-            Some(lifetime) => tokio::time::sleep(lifetime).await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        () = copy => {}
-        () = expired => {}
-        _ = poll_fn(|context| link.poll_ended(context)) => {}
-    }
+    Ok(Handshake::Agreed(response.map(|_| Body::empty()), Tunnel { client, far, line }))
 }
 
 /// The accept value that belongs to a client's key (RFC 6455 section 4.2.2).

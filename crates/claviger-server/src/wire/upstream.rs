@@ -111,7 +111,7 @@ pub enum SendError {
     /// The connection ended before a response head. The request may have had
     /// its effect.
     #[error("upstream closed the connection before it answered")]
-    ClosedBeforeHead,
+    ClosedBeforeHead(#[source] Option<io::Error>),
     /// A response that cannot be read, or could be read in two ways.
     #[error("answer of the upstream is malformed: {why}")]
     BadResponse {
@@ -260,7 +260,7 @@ impl Upstream {
             timeout(after, self.connect()).await.unwrap_or(Err(SendError::ConnectTimeout { after }))?;
         exchange(line, request, progress, limits).await.map_err(|failed| match failed {
             Failed::Sent(error) => error,
-            Failed::Unsent(_) => SendError::ClosedBeforeHead,
+            Failed::Unsent(_) => SendError::ClosedBeforeHead(None),
         })
     }
 
@@ -391,19 +391,19 @@ async fn exchange(
         Ok(response) => Ok((response, line)),
         Err(mut error) => Err(match error.take_message() {
             Some(request) => Failed::Unsent(Box::new(request)),
-            None => Failed::Sent(blame(&error, progress)),
+            None => Failed::Sent(blame(error, progress)),
         }),
     }
 }
 
-fn blame(error: &TrySendError<Request<Upload>>, progress: Option<&Progress>) -> SendError {
+fn blame(error: TrySendError<Request<Upload>>, progress: Option<&Progress>) -> SendError {
     if let Some(failure) = progress.and_then(Progress::take_failure) {
         return failure.into();
     }
     if error.error().is_parse() || error.error().is_parse_too_large() {
         return SendError::BadResponse { why: "its head cannot be read" };
     }
-    SendError::ClosedBeforeHead
+    SendError::ClosedBeforeHead(Some(io::Error::other(error.into_error())))
 }
 
 /// hyper reads one of two framings without a word; which one the upstream

@@ -10,9 +10,12 @@
 mod a;
 mod around;
 mod c;
+mod carriers;
+mod endings;
 mod foreign;
 mod forwarding;
 mod outage;
+mod public;
 mod q;
 mod secrets;
 mod snippets;

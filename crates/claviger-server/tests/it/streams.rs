@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use claviger_server::on_every_store;
-use claviger_server::testing::{Behind, Client, Connection, On, Plan, TestServer, took};
+use claviger_server::testing::{Behind, Client, Connection, On, Plan, TestServer, add_route, took};
 use serde_json::json;
-use toml::{Table, Value};
+use toml::Table;
 
 on_every_store!(
     a_websocket_ends_when_its_session_does,
@@ -18,12 +18,8 @@ const LIMIT: Duration = Duration::from_secs(1);
 
 /// A server on whose Synq a WebSocket may be opened at `/socket`.
 fn started(on: On) -> TestServer {
-    let add = |settings: &mut Table| {
-        let route: Table = "path = \"/socket\"\nresource = \"socket\"\nwebsocket = true".parse().unwrap();
-        let apis = settings.get_mut("api").and_then(Value::as_array_mut).unwrap();
-        let synq = apis[0].as_table_mut().unwrap();
-        synq.get_mut("route").and_then(Value::as_array_mut).unwrap().push(route.into());
-    };
+    let route = "path = \"/socket\"\nresource = \"socket\"\naccess = \"read\"\nwebsocket = true";
+    let add = |settings: &mut Table| add_route(settings, route);
     TestServer::start_as(&Plan { on, behind: Behind::Recorder, settings: &add })
 }
 

@@ -12,7 +12,12 @@ fn every_command_prints_json_with_a_server_and_without() {
     let folder = Folder::new();
     let upstream = Upstream::start();
     let tokens = "credentials = [\"api-key\", \"identity-token\", \"user-token\"]";
-    let text = orders(upstream.address, "").replace("credentials = [\"api-key\"]", tokens);
+    let set = "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"k\",\
+               \"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}";
+    folder.write("issuer.jwks.json", set);
+    let issuer = "[[api.issuer]]\nissuer = \"https://i.example\"\naudience = \"orders\"\n\
+                  jwks_file = \"issuer.jwks.json\"\n";
+    let text = orders(upstream.address, "").replace("credentials = [\"api-key\"]", tokens) + issuer;
     folder.write("claviger.toml", &text);
     for with_server in [true, false] {
         let server = with_server.then(|| serve(&folder, "claviger.toml"));

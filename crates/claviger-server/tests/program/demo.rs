@@ -205,7 +205,7 @@ fn a_second_one_on_the_same_data_or_ports_changes_nothing() {
         "real.toml",
         "[store]\nurl = \"sqlite:data/claviger.db\"\n[keyring]\nfile = \"data/keyring.toml\"\n\
          [ops]\naddress = \"127.0.0.1:0\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
-         [[api]]\nname = \"a\"\nrealm = \"a\"\ncredentials = [\"api-key\"]\nupstream = \"http://127.0.0.1:1\"\n",
+         [[api]]\nname = \"a\"\nrealm = \"a\"\nhosts = [\"a\"]\ncredentials = [\"api-key\"]\nupstream = \"http://127.0.0.1:1\"\n",
     );
     let before = folder.contents();
     let (error, hint) = refused("real.toml").error();

@@ -1,13 +1,14 @@
 //! A gateway that forwards everything, and raw sockets to talk to both its ends.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use claviger_server::wire::{
-    Body, Counters, Exchange, Handler, Limits, Listen, PhaseLimits, Ports, SendError, Server, ServerTls,
-    StillAllowed, TunnelError, TunnelRules, Upstream, UpstreamSettings, hop, websocket,
+    Body, Counters, Ended, Ending, Exchange, Handler, Handshake, Limits, Listen, PhaseLimits, Ports,
+    SendError, Server, ServerTls, StillAllowed, Tunnel, TunnelError, Unserved, Upstream, UpstreamSettings,
+    Watch, hop, websocket,
 };
 use http::{Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -33,9 +34,32 @@ impl Permission {
 }
 
 impl StillAllowed for Permission {
-    fn still_allowed(&self) -> bool {
+    fn still_allowed(self: Arc<Self>) -> bool {
         self.asked.fetch_add(1, Ordering::SeqCst);
         !self.withdrawn.load(Ordering::SeqCst)
+    }
+}
+
+/// How exchanges ended, in the order of their ends.
+pub(crate) type Endings = Arc<Mutex<Vec<Ended>>>;
+
+/// Goes along with one exchange.
+struct Witness {
+    watch: Watch,
+    endings: Endings,
+    told: Option<Ended>,
+}
+
+impl Ending for Witness {
+    fn ended(&mut self, how: Ended) {
+        assert_eq!(self.told.replace(how), None, "told twice");
+    }
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        let how = self.told.unwrap_or_else(|| self.watch.how_it_ends());
+        self.endings.lock().unwrap().push(how);
     }
 }
 
@@ -46,7 +70,13 @@ pub(crate) struct Forwarder {
     pub(crate) max_body: u64,
     pub(crate) permission: Arc<Permission>,
     pub(crate) tunnel_lifetime: Option<Duration>,
+    pub(crate) endings: Endings,
+    /// What was asked for by requests that could not be served.
+    pub(crate) unserved: Arc<Mutex<Vec<String>>>,
 }
+
+/// What a request comes to.
+type Forwarded = (Response<Body>, Option<Tunnel>);
 
 impl Forwarder {
     pub(crate) fn to(upstream: &str) -> Self {
@@ -64,10 +94,12 @@ impl Forwarder {
             max_body: 1 << 20,
             permission: Arc::default(),
             tunnel_lifetime: None,
+            endings: Arc::default(),
+            unserved: Arc::default(),
         }
     }
 
-    async fn forward(&self, exchange: Exchange) -> Result<Response<Body>, TunnelError> {
+    async fn forward(&self, exchange: Exchange) -> Result<Forwarded, TunnelError> {
         exchange.watch.set(self.permission.clone());
         let (mut head, body) = exchange.request.into_parts();
         hop::strip_request(&mut head.headers);
@@ -77,17 +109,17 @@ impl Forwarder {
             .filter_trailers(Arc::new(|name| !name.as_str().starts_with("x-claviger-")));
         let request = http::Request::from_parts(head, body);
         if let Some(client) = exchange.upgrade {
-            let rules = TunnelRules { allowed: self.permission.clone(), lifetime: self.tunnel_lifetime };
-            return websocket(&self.upstream, request, client, &self.limits, rules).await;
+            return Ok(match websocket(&self.upstream, request, client, &self.limits).await? {
+                Handshake::Agreed(response, tunnel) => (response, Some(tunnel)),
+                Handshake::Declined(response) => (response, None),
+            });
         }
-        Ok(self.upstream.send(exchange.core, request, &self.limits).await?)
+        Ok((self.upstream.send(exchange.core, request, &self.limits).await?, None))
     }
-}
 
-impl Handler for Forwarder {
-    async fn handle(&self, exchange: Exchange) -> Response<Body> {
+    async fn answer(&self, exchange: Exchange) -> Forwarded {
         let server_name = exchange.tls.as_ref().map(|tls| tls.server_name.clone());
-        match (exchange.request.uri().path(), server_name) {
+        let own = match (exchange.request.uri().path(), server_name) {
             ("/own", None) => Response::new(Body::from("own")),
             ("/own", Some(name)) => {
                 Response::new(Body::full(name.map_or(String::new(), |name| name.to_string())))
@@ -97,8 +129,32 @@ impl Handler for Forwarder {
                 *response.status_mut() = StatusCode::FORBIDDEN;
                 response
             }
-            _ => self.forward(exchange).await.unwrap_or_else(|error| refusal(&error)),
+            _ => return self.forward(exchange).await.unwrap_or_else(|error| (refusal(&error), None)),
+        };
+        (own, None)
+    }
+}
+
+impl Handler for Forwarder {
+    async fn handle(&self, exchange: Exchange) -> Response<Body> {
+        let (watch, endings) = (exchange.watch.clone(), self.endings.clone());
+        let witness = Box::new(Witness { watch, endings, told: None });
+        match self.answer(exchange).await {
+            (response, Some(tunnel)) => {
+                tunnel.open(self.tunnel_lifetime, witness);
+                response
+            }
+            (response, None) => response.map(|body| body.telling(witness)),
         }
+    }
+
+    fn refuse(&self, unserved: &Unserved<'_>) -> Response<String> {
+        let (method, target) = &unserved.line;
+        self.unserved.lock().unwrap().push(format!("{:?} {method} {target}", unserved.defect));
+        let mut response = Response::new(format!("no: {:?}", unserved.defect));
+        *response.status_mut() = unserved.defect.status();
+        response.headers_mut().insert("x-own", "1".parse().unwrap());
+        response
     }
 }
 
@@ -113,7 +169,7 @@ fn refusal(error: &TunnelError) -> Response<Body> {
             SendError::NameNotFound
             | SendError::Unreachable(_)
             | SendError::Tls(_)
-            | SendError::ClosedBeforeHead
+            | SendError::ClosedBeforeHead(_)
             | SendError::BadResponse { .. } => 502,
         },
     };

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use claviger::clock::{BootMillis, Clock, UnixMillis};
-use claviger::directory::DirectoryError;
+use claviger::directory::{self, DirectoryError, Version};
 
 use super::absences::Absences;
 use super::figures::{Counts, MemoryFigures};
@@ -15,8 +15,8 @@ use super::pulse::{Beat, Pulse};
 use super::revoked::RevokedTokens;
 use super::ring::{Moment, Ring, RingLimits, Verdict};
 use super::settings::{MemorySettings, millis};
-use super::shelf::Before;
-use super::shelves::Shelves;
+use super::shelf::{Before, state};
+use super::shelves::{Remembered, Shelves};
 use super::store_time::{StoreClock, StoreTime};
 use crate::subject::{Change, Loaded, Record, Subject};
 
@@ -81,10 +81,22 @@ impl Known {
     }
 
     /// What is known of `subject`, if anything: a record, or that there is none. Does not count as a use.
-    pub(super) fn peek(&self, subject: &Subject) -> Option<Option<Record>> {
+    pub(super) fn peek(&self, subject: &Subject) -> Option<Option<Remembered>> {
         let beat = self.pulse.beat();
         let record = self.shelves.peek(subject, beat);
         record.map(Some).or_else(|| self.absences.contain(subject, beat).then_some(None))
+    }
+
+    /// The state of `subject` as far as it is remembered.
+    pub(super) fn version_of(&self, subject: directory::Subject<'_>) -> Option<Version> {
+        if let directory::Subject::RevokedToken(tenant, token) = subject {
+            // Held in full, and never un-revoked.
+            let is_revoked = self.revoked.contain(tenant, token);
+            return Some(if is_revoked { state(0, 0) } else { Version::ABSENT });
+        }
+        let beat = self.pulse.beat();
+        let version = self.shelves.version(subject, beat);
+        version.or_else(|| self.absences.contain(&subject.into(), beat).then_some(Version::ABSENT))
     }
 
     /// Brings in what a read sent at `sent` found, unless it is older than what is known.

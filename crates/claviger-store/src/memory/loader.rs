@@ -18,12 +18,13 @@ use super::deadline::{at, by_deadline};
 use super::known::Known;
 use super::ring::{Moment, Verdict};
 use super::seats::{Seat, Seats};
-use super::shelves::is_of;
+use super::shelf::state;
+use super::shelves::{Remembered, is_of};
 use crate::source::Source;
-use crate::subject::{Loaded, Record, Subject};
+use crate::subject::{Loaded, Subject};
 
 /// What a look-up comes to.
-pub(super) type Reply = Result<Option<Record>, DirectoryError>;
+pub(super) type Reply = Result<Option<Remembered>, DirectoryError>;
 
 /// How many look-ups are taken in before the next read is sent.
 const TAKEN_AT_ONCE: usize = 4096;
@@ -285,11 +286,14 @@ impl Loader {
     }
 
     fn judge(&mut self, ticket: Ticket, answer: &Loaded, sent: Moment) {
+        // Read before: if everything is forgotten meanwhile, the answer belongs to the life that has ended.
+        let life = self.known.pulse.beat().life;
         let verdict = self.known.admit(answer, sent);
         if verdict == Verdict::Admitted {
             if let Some(flight) = self.flights.remove(&ticket.1) {
-                let record = answer.found.as_ref().map(|(_, record)| record);
-                flight.waiters.into_iter().for_each(|waiter| waiter.answer(Ok(record.cloned())));
+                let found =
+                    answer.found.as_ref().map(|(version, record)| (state(life, *version), record.clone()));
+                flight.waiters.into_iter().for_each(|waiter| waiter.answer(Ok(found.clone())));
             }
             return;
         }

@@ -37,8 +37,8 @@ use std::sync::Arc;
 use claviger::api_key::KeyDigest;
 use claviger::clock::{BootMillis, Clock};
 use claviger::directory::{
-    AccountRecord, Answer, Asked, Directory, DirectoryError, ForeignIdentityRecord, Freshness, KeyRecord,
-    MemberRecord, OrgRecord, SessionRecord, TenantRecord, UserSecretRecord,
+    self, AccountRecord, Answer, Asked, Directory, DirectoryError, ForeignIdentityRecord, Found, Freshness,
+    KeyRecord, MemberRecord, OrgRecord, SessionRecord, TenantRecord, UserSecretRecord, Version,
 };
 use claviger::id::{AccountId, OrgId, RealmName, SessionId, TenantId, TokenId};
 use claviger::key_set::VerifyingKey;
@@ -54,6 +54,7 @@ use feed::{Feed, WaitingRoom};
 use known::Known;
 use loader::{Desk, Loader, stopped};
 use shelf::{ForeignName, KeyName};
+use shelves::Remembered;
 
 use crate::follower::Follower;
 use crate::source::Source;
@@ -152,17 +153,17 @@ impl Memory {
         self.known.figures()
     }
 
-    /// Answers from a shelf, from the absences, or by asking.
+    /// Answers from a shelf, from the absences, or by asking. Nothing is asked before somebody waits for the answer.
     fn answer<T: Send + Sync + 'static>(
         &self,
-        shelved: Option<Arc<T>>,
+        shelved: Option<Found<T>>,
         subject: impl FnOnce() -> Subject,
         unpack: fn(Record) -> Option<Arc<T>>,
     ) -> Answer<T> {
         let counts = &self.known.counts;
-        if let Some(record) = shelved {
+        if let Some(found) = shelved {
             counts.hits.count();
-            return Answer::Known(record);
+            return Answer::Known(found);
         }
         let subject = subject();
         if self.known.absences.contain(&subject, self.known.pulse.beat()) {
@@ -170,20 +171,23 @@ impl Memory {
             return Answer::Absent;
         }
         counts.misses.count();
-        let handed_in = self.desk.ask(subject);
-        if matches!(handed_in, Err(DirectoryError::Overloaded)) {
-            counts.refused.add(1);
-        }
-        Answer::Ask(Box::pin(async move { unpacked(handed_in?.await.map_err(|_| stopped())??, unpack) }))
+        let (desk, known) = (self.desk.clone(), Arc::clone(&self.known));
+        Answer::Ask(Box::pin(async move {
+            let handed_in = desk.ask(subject);
+            if matches!(handed_in, Err(DirectoryError::Overloaded)) {
+                known.counts.refused.add(1);
+            }
+            unpacked(handed_in?.await.map_err(|_| stopped())??, unpack)
+        }))
     }
 }
 
-fn unpacked<T>(found: Option<Record>, unpack: fn(Record) -> Option<Arc<T>>) -> Asked<T> {
-    match found.map(unpack) {
-        None => Ok(None),
-        Some(Some(record)) => Ok(Some(record)),
+fn unpacked<T>(found: Option<Remembered>, unpack: fn(Record) -> Option<Arc<T>>) -> Asked<T> {
+    let Some((version, record)) = found else { return Ok(None) };
+    match unpack(record) {
+        Some(record) => Ok(Some(Found { record, version })),
         // The loader has compared the kinds.
-        Some(None) => Err(DirectoryError::Unavailable("the store answered something else".to_owned())),
+        None => Err(DirectoryError::Unavailable("the store answered something else".to_owned())),
     }
 }
 
@@ -215,6 +219,10 @@ impl Directory for Memory {
 
     fn version(&self) -> u64 {
         self.known.pulse.version()
+    }
+
+    fn version_of(&self, subject: directory::Subject<'_>) -> Option<Version> {
+        self.known.version_of(subject)
     }
 
     fn key(&self, digest: &KeyDigest) -> Answer<KeyRecord> {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use claviger::directory::{
-    AccountRecord, ForeignIdentityRecord, KeyRecord, MemberRecord, OrgRecord, SessionRecord, TenantRecord,
-    UserSecretRecord,
+    AccountRecord, ForeignIdentityRecord, Found, KeyRecord, MemberRecord, OrgRecord, SessionRecord,
+    TenantRecord, UserSecretRecord, Version,
 };
 use claviger::id::TenantId;
 use claviger::key_set::VerifyingKey;
@@ -79,12 +79,21 @@ impl<T> Entry<T> {
         self.life == beat.life && beat.second < self.due
     }
 
+    fn found(&self) -> Found<T> {
+        Found { record: Arc::clone(&self.record), version: state(self.life, self.version) }
+    }
+
     fn rank(&self, beat: Beat) -> Rank {
         match self.used.load(Ordering::Relaxed) {
             0 => Rank::NEVER_USED,
             used => Rank::unused_for(beat.used().wrapping_sub(used)),
         }
     }
+}
+
+/// The state that a row's version stands for in one of the memory's lives.
+pub(super) fn state(life: u16, version: i64) -> Version {
+    Version::new(life, version.cast_unsigned())
 }
 
 /// How dispensable an entry is: those that nobody used after they were loaded come before all others, so that a
@@ -139,7 +148,7 @@ where
     }
 
     /// The record, if it is here and may be believed, and notes that it was used.
-    pub(super) fn get<Q: Equivalent<K> + Hash + ?Sized>(&self, key: &Q, beat: Beat) -> Option<Arc<T>> {
+    pub(super) fn get<Q: Equivalent<K> + Hash + ?Sized>(&self, key: &Q, beat: Beat) -> Option<Found<T>> {
         let entries = self.entries.pin();
         let entry = entries.get(key).filter(|entry| entry.is_believed(beat))?;
         // Written once in a while and not at each use, or the cores would take the line from each other.
@@ -147,13 +156,20 @@ where
         if entry.used.load(Ordering::Relaxed) != used {
             entry.used.store(used, Ordering::Relaxed);
         }
-        Some(Arc::clone(&entry.record))
+        Some(entry.found())
     }
 
     /// The record, if it is here and may be believed.
-    pub(super) fn peek<Q: Equivalent<K> + Hash + ?Sized>(&self, key: &Q, beat: Beat) -> Option<Arc<T>> {
+    pub(super) fn peek<Q: Equivalent<K> + Hash + ?Sized>(&self, key: &Q, beat: Beat) -> Option<Found<T>> {
         let entries = self.entries.pin();
-        entries.get(key).filter(|entry| entry.is_believed(beat)).map(|entry| Arc::clone(&entry.record))
+        entries.get(key).filter(|entry| entry.is_believed(beat)).map(Entry::found)
+    }
+
+    /// The record's state, if it is here and may be believed. Does not count as a use.
+    pub(super) fn version<Q: Equivalent<K> + Hash + ?Sized>(&self, key: &Q, beat: Beat) -> Option<Version> {
+        let entries = self.entries.pin();
+        let entry = entries.get(key).filter(|entry| entry.is_believed(beat))?;
+        Some(state(entry.life, entry.version))
     }
 
     /// Puts a record here, to be read again at the second `due`. Answers what it replaced.

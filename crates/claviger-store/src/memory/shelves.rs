@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use claviger::api_key::KeyDigest;
 use claviger::directory::{
-    AccountRecord, ForeignIdentityRecord, KeyRecord, MemberRecord, OrgRecord, SessionRecord, TenantRecord,
-    UserSecretRecord,
+    self, AccountRecord, ForeignIdentityRecord, Found, KeyRecord, MemberRecord, OrgRecord, SessionRecord,
+    TenantRecord, UserSecretRecord, Version,
 };
 use claviger::id::{AccountId, OrgId, RealmName, SessionId, TenantId};
 use claviger::key_set::VerifyingKey;
@@ -29,6 +29,13 @@ pub(super) struct Shelves {
     pub(super) user_secrets: Shelf<Arc<str>, UserSecretRecord, RandomState>,
     pub(super) foreign_identities: Shelf<(TenantId, Arc<str>, Arc<str>), ForeignIdentityRecord, RandomState>,
     pub(super) identity_keys: Shelf<(RealmName, Arc<str>), VerifyingKey, RandomState>,
+}
+
+/// A record and the state of its subject that it is.
+pub(super) type Remembered = (Version, Record);
+
+fn as_a<T>(kind: fn(Arc<T>) -> Record) -> impl FnOnce(Found<T>) -> Remembered {
+    move |found| (found.version, kind(found.record))
 }
 
 /// Runs the same on each shelf.
@@ -135,28 +142,50 @@ impl Shelves {
         }
     }
 
-    /// The record of `subject`, if it is here and may be believed. Does not count as a use.
-    pub(super) fn peek(&self, subject: &Subject, beat: Beat) -> Option<Record> {
+    /// The record of `subject` and its state, if it is here and may be believed. Does not count as a use.
+    pub(super) fn peek(&self, subject: &Subject, beat: Beat) -> Option<Remembered> {
         match subject {
-            Subject::Key(digest) => self.keys.peek(digest, beat).map(Record::Key),
-            Subject::Tenant(tenant) => self.tenants.peek(tenant, beat).map(Record::Tenant),
-            Subject::Org(tenant, org) => self.orgs.peek(&(*tenant, *org), beat).map(Record::Org),
-            Subject::Account(account) => self.accounts.peek(account, beat).map(Record::Account),
+            Subject::Key(digest) => self.keys.peek(digest, beat).map(as_a(Record::Key)),
+            Subject::Tenant(tenant) => self.tenants.peek(tenant, beat).map(as_a(Record::Tenant)),
+            Subject::Org(tenant, org) => self.orgs.peek(&(*tenant, *org), beat).map(as_a(Record::Org)),
+            Subject::Account(account) => self.accounts.peek(account, beat).map(as_a(Record::Account)),
             Subject::Member(tenant, org, account) => {
-                self.members.peek(&(*tenant, *org, *account), beat).map(Record::Member)
+                self.members.peek(&(*tenant, *org, *account), beat).map(as_a(Record::Member))
             }
             Subject::Session(tenant, session) => {
-                self.sessions.peek(&(*tenant, *session), beat).map(Record::Session)
+                self.sessions.peek(&(*tenant, *session), beat).map(as_a(Record::Session))
             }
-            Subject::UserSecret(kid) => self.user_secrets.peek(kid, beat).map(Record::UserSecret),
+            Subject::UserSecret(kid) => self.user_secrets.peek(kid, beat).map(as_a(Record::UserSecret)),
             Subject::ForeignIdentity(tenant, issuer, name) => self
                 .foreign_identities
                 .peek(&ForeignName(*tenant, issuer, name), beat)
-                .map(Record::ForeignIdentity),
+                .map(as_a(Record::ForeignIdentity)),
             Subject::IdentityKey(realm, kid) => {
-                self.identity_keys.peek(&KeyName(realm, kid), beat).map(Record::IdentityKey)
+                self.identity_keys.peek(&KeyName(realm, kid), beat).map(as_a(Record::IdentityKey))
             }
             Subject::RevokedToken(..) => None,
+        }
+    }
+
+    /// The state of what a decision calls `subject`, if it is here and may be believed. Does not count as a use.
+    pub(super) fn version(&self, subject: directory::Subject<'_>, beat: Beat) -> Option<Version> {
+        match subject {
+            directory::Subject::Key(digest) => self.keys.version(digest, beat),
+            directory::Subject::Tenant(tenant) => self.tenants.version(&tenant, beat),
+            directory::Subject::Org(tenant, org) => self.orgs.version(&(tenant, org), beat),
+            directory::Subject::Account(account) => self.accounts.version(&account, beat),
+            directory::Subject::Member(tenant, org, account) => {
+                self.members.version(&(tenant, org, account), beat)
+            }
+            directory::Subject::Session(tenant, session) => self.sessions.version(&(tenant, session), beat),
+            directory::Subject::UserSecret(kid) => self.user_secrets.version(kid, beat),
+            directory::Subject::ForeignIdentity(tenant, issuer, name) => {
+                self.foreign_identities.version(&ForeignName(tenant, issuer, name), beat)
+            }
+            directory::Subject::IdentityKey(realm, kid) => {
+                self.identity_keys.version(&KeyName(realm, kid), beat)
+            }
+            directory::Subject::RevokedToken(..) => None,
         }
     }
 

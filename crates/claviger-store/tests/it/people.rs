@@ -24,6 +24,7 @@ on_every_backend!(
     a_member_who_comes_back_has_no_live_secret,
     revoking_tokens_ends_those_of_foreign_issuers_too,
     tokens_of_foreign_issuers_do_not_come_back_with_the_member,
+    core_10_a_subject_that_is_linked_again_begins_anew,
     signing_keys_take_turns,
     revoked_tokens_are_kept_until_they_end,
     the_audit_is_paged_from_the_newest_and_names_who_did_it,
@@ -207,25 +208,25 @@ async fn revoking_tokens_ends_those_of_foreign_issuers_too(test: TestStore) {
     let source = test.store.source();
     let mut after = source.revoked_tokens().await.unwrap().1;
 
-    // The leeway is 5 s: what a fast clock dated as far ahead as that counts now, and has to end as well.
+    // The first second after: how far ahead an issuer's clock may be is for the door to add.
     test.clock.advance_millis(300);
     acme.store.member_revoke_tokens(acme.org, ann).await.unwrap();
-    let first = START.plus_seconds(6);
+    let first = START.plus_seconds(1);
     assert_eq!(floors().await, [first, never, never]);
     test.clock.advance_millis(9_700);
     acme.store.org_revoke_tokens(branch).await.unwrap();
-    let second = START.plus_seconds(16);
+    let second = START.plus_seconds(11);
     assert_eq!(floors().await, [first, second, never]);
     test.clock.advance_millis(10_000);
     test.store.accounts().account_revoke_tokens(ann).await.unwrap();
-    let third = START.plus_seconds(26);
+    let third = START.plus_seconds(21);
     assert_eq!(floors().await, [third, second, third]);
     // A later floor stays: it never goes back.
     let late = START.plus_seconds(3600);
     acme.store.foreign_identity_not_before(ISSUER, "bob", late).await.unwrap();
     test.clock.advance_millis(10_000);
     acme.store.tenant_revoke_tokens().await.unwrap();
-    assert_eq!(floors().await, [START.plus_seconds(36), late, third]);
+    assert_eq!(floors().await, [START.plus_seconds(31), late, third]);
 
     let poll = source.poll(after.clone()).await.unwrap();
     after = poll.cursor;
@@ -253,11 +254,27 @@ async fn tokens_of_foreign_issuers_do_not_come_back_with_the_member(test: TestSt
     acme.store.member_remove(acme.org, ann).await.unwrap();
     test.clock.advance_millis(60_000);
     acme.member("ann@acme.example", "EDITOR").await;
-    assert_eq!(floor(&test, &acme, "ann").await, START.plus_seconds(6));
-    // Nor with a link that is made again.
-    acme.store.foreign_identity_unlink(ISSUER, "ann").await.unwrap();
-    acme.store.foreign_identity_link(ISSUER, "ann", ann).await.unwrap();
-    assert_eq!(floor(&test, &acme, "ann").await, START.plus_seconds(6));
+    assert_eq!(floor(&test, &acme, "ann").await, START.plus_seconds(1));
+}
+
+async fn core_10_a_subject_that_is_linked_again_begins_anew(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let ann = acme.member("ann@acme.example", "EDITOR").await;
+    let bob = acme.member("bob@acme.example", "VIEWER").await;
+    let relink = async |account| {
+        acme.store.foreign_identity_unlink(ISSUER, "subject").await.unwrap();
+        acme.store.foreign_identity_link(ISSUER, "subject", account).await.unwrap();
+        floor(&test, &acme, "subject").await
+    };
+    acme.store.foreign_identity_link(ISSUER, "subject", ann).await.unwrap();
+    assert_eq!(floor(&test, &acme, "subject").await, UnixMillis(0), "what it was issued before counts");
+    test.clock.advance_millis(60_300);
+    assert_eq!(relink(bob).await, START.plus_seconds(61), "what was Ann's is not Bob's");
+    test.clock.advance_millis(60_000);
+    assert_eq!(relink(bob).await, START.plus_seconds(121), "nor that of whoever is meant by it again");
+    let late = START.plus_seconds(3600);
+    acme.store.foreign_identity_not_before(ISSUER, "subject", late).await.unwrap();
+    assert_eq!(relink(ann).await, late, "a floor never goes back");
 }
 
 async fn signing_keys_take_turns(test: TestStore) {

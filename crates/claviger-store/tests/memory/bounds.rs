@@ -48,7 +48,7 @@ fn the_ring_is_bounded_and_a_full_one_lets_nothing_old_in() {
     let world = World::with(MemorySettings { max_ring: 64, ..quick() }, |_| ());
     let (key, active) = world.written_key();
     world.store.loads_are(crate::support::Mood::Slow);
-    let asked = world.ask(&key);
+    let asked = world.begin(&key);
     until("the row is read", || world.store.loads_of(&key) == 1);
     world.commit(&key, 2, Some(Record::Key(crate::support::revoked(&active))));
     for _ in 0..10_000 {
@@ -56,7 +56,7 @@ fn the_ring_is_bounded_and_a_full_one_lets_nothing_old_in() {
     }
     assert!(world.memory.figures().ring <= 64);
     world.store.loads_are(crate::support::Mood::Well);
-    let answer = world.runtime.block_on(asked.resolve()).unwrap().unwrap();
+    let answer = world.runtime.block_on(asked).unwrap().unwrap();
     assert_eq!(answer.state, claviger::directory::State::Deleted);
 }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use claviger::clock::UnixMillis;
-use claviger::directory::{Answer, Directory, KeyRecord, State};
+use claviger::directory::{self, Answer, Directory, KeyRecord, State, Version};
+use claviger::id::TokenId;
 use claviger_store::subject::{Record, Subject};
 
 use crate::support::{Mood, NOW, World, is_known, revoked, until};
@@ -41,7 +42,7 @@ fn a_read_that_a_revocation_overtook_is_neither_answered_nor_kept() {
         let world = World::new();
         let (key, active) = world.written_key();
         world.store.loads_are(Mood::Slow);
-        let before = world.ask(&key);
+        let before = world.begin(&key);
         until("the row is read", || world.store.loads_of(&key) == 1);
         if elsewhere {
             world.store.write_elsewhere(&key, 2, record(&revoked(&active)));
@@ -50,10 +51,10 @@ fn a_read_that_a_revocation_overtook_is_neither_answered_nor_kept() {
             world.commit(&key, 2, record(&revoked(&active)));
         }
         // Who asks after the revocation was answered joins those who wait for the same read.
-        let after = world.ask(&key);
+        let after = world.begin(&key);
         world.store.loads_are(Mood::Well);
         for asked in [before, after] {
-            let answer = world.runtime.block_on(asked.resolve());
+            let answer = world.runtime.block_on(asked);
             assert_eq!(answer.unwrap().unwrap().state, State::Deleted);
         }
         assert_eq!(world.store.loads_of(&key), 2);
@@ -84,7 +85,7 @@ fn a_read_that_a_creation_overtook_does_not_say_that_there_is_nothing() {
         let world = World::new();
         let (key, created) = world.key();
         world.store.loads_are(Mood::Slow);
-        let before = world.ask(&key);
+        let before = world.begin(&key);
         until("nothing is read", || world.store.loads_of(&key) == 1);
         if elsewhere {
             world.store.write_elsewhere(&key, 1, record(&created));
@@ -92,10 +93,10 @@ fn a_read_that_a_creation_overtook_does_not_say_that_there_is_nothing() {
         } else {
             world.commit(&key, 1, record(&created));
         }
-        let after = world.ask(&key);
+        let after = world.begin(&key);
         world.store.loads_are(Mood::Well);
         for asked in [before, after] {
-            assert_eq!(world.runtime.block_on(asked.resolve()), Ok(Some(Arc::clone(&created))));
+            assert_eq!(world.runtime.block_on(asked), Ok(Some(Arc::clone(&created))));
         }
         assert!(is_known(&world.ask(&key)));
     }
@@ -106,12 +107,12 @@ fn while_a_commit_is_under_way_nothing_older_is_answered() {
     let world = World::new();
     let (key, active) = world.written_key();
     world.about_to_commit(&key, 2);
-    let asked = world.ask(&key);
+    let asked = world.begin(&key);
     until("it is read again and again", || world.store.loads_of(&key) >= 4);
     assert!(!is_known(&world.ask(&key)));
     // The commit is visible before the store says so, and that is enough.
     world.store.write(&key, 2, record(&revoked(&active)));
-    assert_eq!(world.runtime.block_on(asked.resolve()).unwrap().unwrap().state, State::Deleted);
+    assert_eq!(world.runtime.block_on(asked).unwrap().unwrap().state, State::Deleted);
     world.committed(&key, 2);
     assert!(is_known(&world.ask(&key)));
 }
@@ -122,10 +123,10 @@ fn a_commit_that_failed_gives_the_record_back() {
     let (key, active) = world.written_key();
     world.look_up(&key).unwrap();
     world.about_to_commit(&key, 2);
-    let asked = world.ask(&key);
+    let asked = world.begin(&key);
     until("it is read in vain", || world.store.loads_of(&key) >= 3);
     world.not_committed(&key, 2);
-    assert_eq!(world.runtime.block_on(asked.resolve()), Ok(Some(Arc::clone(&active))));
+    assert_eq!(world.runtime.block_on(asked), Ok(Some(Arc::clone(&active))));
     assert!(is_known(&world.ask(&key)));
     // The next writer of the row gives it the same version.
     world.commit(&key, 2, record(&revoked(&active)));
@@ -137,13 +138,13 @@ fn a_commit_of_unknown_outcome_drops_what_was_known_and_what_was_being_read() {
     let world = World::new();
     let (key, active) = world.written_key();
     world.store.loads_are(Mood::Slow);
-    let asked = world.ask(&key);
+    let asked = world.begin(&key);
     until("the row is read", || world.store.loads_of(&key) == 1);
     world.about_to_commit(&key, 2);
     world.store.write(&key, 2, record(&revoked(&active)));
     world.not_committed(&key, 2);
     world.store.loads_are(Mood::Well);
-    assert_eq!(world.runtime.block_on(asked.resolve()).unwrap().unwrap().state, State::Deleted);
+    assert_eq!(world.runtime.block_on(asked).unwrap().unwrap().state, State::Deleted);
 }
 
 #[test]
@@ -155,11 +156,11 @@ fn two_commits_of_one_row_may_overlap_in_what_they_tell() {
     world.about_to_commit(&key, 3);
     world.committed(&key, 2);
     // The second is still under way.
-    let asked = world.ask(&key);
+    let asked = world.begin(&key);
     until("it is read in vain", || world.store.loads_of(&key) >= 2);
     world.store.write(&key, 3, record(&revoked(&active)));
     world.committed(&key, 3);
-    assert_eq!(world.runtime.block_on(asked.resolve()).unwrap().unwrap().state, State::Deleted);
+    assert_eq!(world.runtime.block_on(asked).unwrap().unwrap().state, State::Deleted);
 }
 
 #[test]
@@ -230,14 +231,58 @@ fn the_version_grows_with_every_change() {
 }
 
 #[test]
+fn a_subjects_version_stands_for_one_state_of_it() {
+    let world = World::new();
+    let (key, active) = world.written_key();
+    let Subject::Key(digest) = &key else { panic!("a key") };
+    let known = || world.memory.version_of(directory::Subject::Key(digest));
+    let found = || world.runtime.block_on(world.ask(&key).resolve()).unwrap().unwrap().version;
+    assert_eq!(known(), None, "nobody has looked");
+    let loaded = found();
+    assert_eq!((known(), found()), (Some(loaded), loaded), "as loaded, as remembered");
+
+    world.about_to_commit(&key, 2);
+    assert_eq!(known(), None, "whoever derived something from it asks again");
+    world.store.write(&key, 2, record(&revoked(&active)));
+    world.committed(&key, 2);
+    let second = found();
+    assert_ne!(second, loaded);
+    world.commit(&key, 3, None);
+    assert_eq!(world.look_up(&key), Ok(None));
+    assert_eq!(known(), Some(Version::ABSENT));
+    world.commit(&key, 4, record(&active));
+    assert!(![loaded, second, Version::ABSENT].contains(&found()));
+
+    let before = found();
+    world.store.forget_all();
+    world.poll();
+    assert_eq!(known(), None);
+    assert_ne!(found(), before, "a store that was put back to an earlier state may count anew");
+    world.clock.advance_millis(100_000_000);
+    world.poll();
+    assert_eq!(known(), None, "it is to be read again");
+}
+
+#[test]
+fn a_tokens_version_tells_whether_it_is_revoked() {
+    let world = World::new();
+    let (tenant, token) = (world.tenant(), TokenId::generate(&world.random));
+    let known = || world.memory.version_of(directory::Subject::RevokedToken(tenant, token));
+    assert_eq!(known(), Some(Version::ABSENT));
+    let subject = Subject::RevokedToken(tenant, token);
+    world.commit(&subject, 1, Some(Record::RevokedToken { expires_at: NOW }));
+    assert!(known().is_some_and(|version| version != Version::ABSENT));
+}
+
+#[test]
 fn an_announced_commit_that_nobody_ends_is_given_up_and_counted() {
     let world = World::new();
     let (key, active) = world.written_key();
     world.about_to_commit(&key, 2);
-    let asked = world.ask(&key);
+    let asked = world.begin(&key);
     world.clock.advance_millis(61_000);
     until("it is given up", || world.memory.figures().lost_commits == 1);
-    assert_eq!(world.runtime.block_on(asked.resolve()), Ok(Some(active)));
+    assert_eq!(world.runtime.block_on(asked), Ok(Some(active)));
 }
 
 #[test]

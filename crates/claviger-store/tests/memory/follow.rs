@@ -108,7 +108,7 @@ fn a_feed_that_may_have_lost_something_empties_the_memory() {
     world.look_up(&key).unwrap();
     world.look_up(&absent).unwrap();
     world.store.loads_are(Mood::Slow);
-    let asked = world.ask(&under_way);
+    let asked = world.begin(&under_way);
     until("a read is under way", || world.store.loads_of(&under_way) == 1);
     // Nobody tells of these: a subject that only a newer version of the program knows was among them.
     world.store.write(&key, 2, Some(Record::Key(revoked(&active))));
@@ -121,7 +121,7 @@ fn a_feed_that_may_have_lost_something_empties_the_memory() {
     world.store.loads_are(Mood::Well);
     assert_eq!(world.look_up(&key).unwrap().unwrap().state, State::Deleted);
     assert!(world.look_up(&absent).unwrap().is_some());
-    assert_eq!(world.runtime.block_on(asked.resolve()).unwrap().unwrap().state, State::Deleted);
+    assert_eq!(world.runtime.block_on(asked).unwrap().unwrap().state, State::Deleted);
     assert_eq!(world.memory.figures().forgotten, 1);
     assert_eq!(world.memory.figures().reread_differences, 0);
     until("what was forgotten is buried", || world.memory.figures().entries == 3);

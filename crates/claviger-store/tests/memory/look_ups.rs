@@ -15,7 +15,7 @@ fn what_was_looked_up_once_is_answered_at_once() {
     let world = World::new();
     let (key, record) = world.written_key();
     assert_eq!(world.look_up(&key), Ok(Some(Arc::clone(&record))));
-    assert!(matches!(world.ask(&key), Answer::Known(known) if known == record));
+    assert!(matches!(world.ask(&key), Answer::Known(known) if known.record == record));
     assert_eq!(world.store.loads_of(&key), 1);
     let figures = world.memory.figures();
     assert_eq!((figures.hits, figures.misses, figures.entries), (1, 1, 1));
@@ -36,7 +36,7 @@ fn ten_thousand_who_miss_one_key_make_one_load() {
     let world = World::new();
     let (key, record) = world.written_key();
     world.store.loads_are(Mood::Slow);
-    let asked: Vec<_> = (0..10_000).map(|_| world.ask(&key).resolve()).collect();
+    let asked: Vec<_> = (0..10_000).map(|_| world.begin(&key)).collect();
     world.store.loads_are(Mood::Well);
     let answers = world.runtime.block_on(join_all(asked));
     assert!(answers.iter().all(|answer| *answer == Ok(Some(Arc::clone(&record)))));
@@ -48,7 +48,7 @@ fn ten_thousand_different_misses_share_their_loads() {
     let world = World::new();
     let keys: Vec<_> = (0..10_000).map(|_| world.written_key()).collect();
     world.store.loads_are(Mood::Slow);
-    let asked: Vec<_> = keys.iter().map(|(key, _)| world.ask(key).resolve()).collect();
+    let asked: Vec<_> = keys.iter().map(|(key, _)| world.begin(key)).collect();
     world.store.loads_are(Mood::Well);
     let answers = world.runtime.block_on(join_all(asked));
     for ((_, record), answer) in keys.iter().zip(answers) {
@@ -66,7 +66,7 @@ fn a_failed_load_is_unavailable_for_all_who_wait_and_is_not_remembered() {
     let (key, record) = world.written_key();
     for mood in [Mood::Failing, Mood::Panicking] {
         world.store.loads_are(Mood::Slow);
-        let asked = [world.ask(&key).resolve(), world.ask(&key).resolve()];
+        let asked = [world.begin(&key), world.begin(&key)];
         world.store.loads_are(mood);
         for answer in world.runtime.block_on(join_all(asked)) {
             assert!(matches!(answer, Err(DirectoryError::Unavailable(_))), "{answer:?}");
@@ -108,7 +108,7 @@ fn one_look_up_too_many_is_overloaded_and_the_seats_are_given_back() {
     let world = World::with(MemorySettings { max_asks: 10, ..quick() }, |_| ());
     world.store.loads_are(Mood::Slow);
     let keys: Vec<_> = (0..10).map(|_| world.written_key().0).collect();
-    let asked: Vec<_> = keys.iter().map(|key| world.ask(key).resolve()).collect();
+    let asked: Vec<_> = keys.iter().map(|key| world.begin(key)).collect();
     assert_eq!(world.look_up(&world.key().0), Err(DirectoryError::Overloaded));
     assert_eq!(world.memory.figures().refused, 1);
     world.store.loads_are(Mood::Well);
@@ -133,13 +133,25 @@ fn a_look_up_ends_at_its_deadline() {
 
 #[test]
 fn look_ups_end_when_the_memory_is_dropped() {
-    let World { memory, store, runtime, random, _background, .. } = World::new();
-    store.loads_are(Mood::Slow);
-    let mut bytes = [0; 32];
-    claviger::random::Random::fill(&random, &mut bytes);
-    let asked = memory.key(&claviger::api_key::KeyDigest::from_bytes(&bytes).unwrap());
+    let world = World::new();
+    world.store.loads_are(Mood::Slow);
+    let (key, _) = world.key();
+    let begun = world.begin(&key);
+    let World { memory, runtime, _background, .. } = world;
+    let late = memory.tenant(claviger::id::TenantId::generate(&claviger::testing::Counting::default()));
     drop(memory);
-    assert!(matches!(runtime.block_on(asked.resolve()), Err(DirectoryError::Unavailable(_))));
+    assert!(matches!(runtime.block_on(begun), Err(DirectoryError::Unavailable(_))));
+    assert!(matches!(runtime.block_on(late.resolve()), Err(DirectoryError::Unavailable(_))));
+}
+
+#[test]
+fn nothing_is_asked_before_somebody_waits() {
+    let world = World::new();
+    let (key, _) = world.written_key();
+    drop(world.ask(&key));
+    let (other, _) = world.written_key();
+    world.look_up(&other).unwrap();
+    assert_eq!((world.store.loads_of(&key), world.store.loads_of(&other)), (0, 1));
 }
 
 #[test]
@@ -149,7 +161,8 @@ fn every_kind_of_record_is_found_again() {
         SessionRecord, State, UserSecretRecord,
     };
     use claviger::id::{AccountId, OrgId, SessionId};
-    use claviger::key_set::{Algorithm, SigningKey};
+    use claviger::key_set::Algorithm;
+    use claviger::signing_key::SigningKey;
     use claviger_store::subject::Subject;
 
     let world = World::new();

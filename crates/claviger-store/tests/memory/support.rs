@@ -1,7 +1,9 @@
 //! A store under full control, and a memory over it.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use claviger::api_key::KeyDigest;
@@ -14,6 +16,7 @@ use claviger_store::follower::Follower;
 use claviger_store::memory::{Memory, MemorySettings};
 use claviger_store::source::{Cursor, Poll, Source, SourceFuture};
 use claviger_store::subject::{Change, Loaded, Record, Subject};
+use futures_util::TryFutureExt;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -182,6 +185,9 @@ pub(crate) fn quick() -> MemorySettings {
     }
 }
 
+/// What a look-up comes to.
+pub(crate) type Looked = Result<Option<Arc<KeyRecord>>, DirectoryError>;
+
 impl World {
     pub(crate) fn new() -> Self {
         Self::with(quick(), |_| ())
@@ -261,15 +267,23 @@ impl World {
         (subject, record)
     }
 
-    /// Begins a look-up, as a decision does.
+    /// What a decision is told of a key.
     pub(crate) fn ask(&self, subject: &Subject) -> Answer<KeyRecord> {
         let Subject::Key(digest) = subject else { panic!("not a key") };
         self.memory.key(digest)
     }
 
     /// Looks a key up to the end.
-    pub(crate) fn look_up(&self, subject: &Subject) -> Result<Option<Arc<KeyRecord>>, DirectoryError> {
-        self.runtime.block_on(self.ask(subject).resolve())
+    pub(crate) fn look_up(&self, subject: &Subject) -> Looked {
+        self.runtime.block_on(self.ask(subject).resolve()).map(|found| found.map(|found| found.record))
+    }
+
+    /// Looks a key up as far as the question's being handed in.
+    pub(crate) fn begin(&self, subject: &Subject) -> Pin<Box<dyn Future<Output = Looked>>> {
+        let asked = self.ask(subject).resolve();
+        let mut begun = Box::pin(asked.map_ok(|found| found.map(|found| found.record)));
+        assert!(begun.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        begun
     }
 
     /// Whether a decision made now would believe the memory, after asking where it must.

@@ -1,43 +1,40 @@
 //! API keys: found by their digest, in one look-up.
 
+use std::sync::Arc;
+
 use crate::api::Api;
-use crate::api_key::PresentedKey;
 use crate::clock::UnixMillis;
 use crate::directory::{KeyRecord, State};
-use crate::inbound::Inbound;
-use crate::refusal::Reason;
+use crate::network::Client;
+use crate::refusal::{Reason, Refusal};
 
-use super::Authenticator;
-use super::principal::{Principal, Subject};
+use super::principal::{Parts, Principal, key_who};
+use super::proof::{KeyProof, Proof};
+use super::{Authenticator, Gate};
 
 impl Authenticator {
-    pub(super) async fn api_key(
+    pub(super) async fn stand_key(
         &self,
-        api: &Api,
-        inbound: &Inbound<'_>,
-        key: &PresentedKey,
-    ) -> Result<Principal, Reason> {
-        let bad = |why| Reason::BadCredential { why };
-        let digest = self.peppers.digest(key).ok_or(Reason::PepperUnknown)?;
-        let record = self.look_up(inbound, self.directory.key(&digest)).await?.ok_or(bad("no such key"))?;
-        if record.environment != key.environment() {
-            return Err(bad("the key says another environment than its record"));
+        api: &Arc<Api>,
+        client: Client,
+        key: KeyProof,
+        gate: Gate,
+    ) -> Result<Box<Principal>, Refusal> {
+        let found = self.look_up(gate, key.digest.as_bytes(), || self.directory.key(&key.digest)).await?;
+        let record = found.ok_or(Reason::bad("no such key"))?;
+        let known = |reason: Reason| Refusal::new(reason).of(|| key_who(&record));
+        if record.environment != key.environment {
+            return Err(known(Reason::bad("the key says another environment than its record")));
         }
-        check_key(&record, self.clock.now()).map_err(bad)?;
-        let (tenant, org) = self.home(api, record.tenant, record.org).await?;
-        Ok(Principal {
-            environment: record.environment,
-            grants: Some(record.grants.clone()),
-            subject: Subject::Key(record, digest),
-            tenant,
-            org,
-        })
+        check_key(&record, self.clock.now()).map_err(|why| known(Reason::bad(why)))?;
+        let (tenant, org) = self.home(api, record.tenant, record.org).await.map_err(known)?;
+        Ok(Principal::new(api.clone(), client, Proof::Key(key), Parts::Key(record), tenant, org))
     }
 }
 
 /// Whether a key and its secret may act at `now`. Expiry is exact and has no leeway: it is measured by the
 /// store's clock, which set it.
-pub(super) fn check_key(record: &KeyRecord, now: UnixMillis) -> Result<(), &'static str> {
+fn check_key(record: &KeyRecord, now: UnixMillis) -> Result<(), &'static str> {
     if record.state != State::Active {
         return Err("the key is disabled or revoked");
     }

@@ -2,75 +2,120 @@
 
 use std::sync::Arc;
 
-use crate::api_key::KeyDigest;
+use crate::api::Api;
 use crate::clock::UnixMillis;
-use crate::directory::{AccountRecord, KeyRecord, MemberRecord, OrgRecord, TenantRecord};
+use crate::credential::CredentialKind;
+use crate::directory::{
+    AccountRecord, Directory, Found, KeyRecord, MemberRecord, OrgRecord, Subject, TenantRecord, Version,
+};
 use crate::grants::Grants;
-use crate::id::{AccountId, Environment, KeyId, OrgId, RealmName, RoleName, SessionId, TenantId, TokenId};
-use crate::refusal::CredentialKind;
+use crate::id::{AccountId, Environment, KeyId, OrgId, RealmName, RoleName, SessionId, TenantId};
+use crate::network::Client;
+use crate::refusal::Who;
 
-use super::identity_token::IdentityClaims;
+use super::claims::IdentityClaims;
+use super::proof::{IdentityProof, Proof};
 
-/// Proof of who a request is from. Only this folder can make one:
+/// Proof of who a request is from, and that it stood when it was let in. Only this folder can make one, and nobody can
+/// copy one:
 ///
-/// ```compile_fail
-/// let principal = claviger::authenticate::Principal { subject: todo!() };
+/// ```compile_fail,E0451
+/// fn forge(api: std::sync::Arc<claviger::Api>, client: claviger::network::Client) -> claviger::Principal {
+///     claviger::Principal {
+///         api, client, proof: todo!(), parts: todo!(), tenant: todo!(), org: todo!(), environment: todo!(),
+///     }
+/// }
+/// ```
+///
+/// ```compile_fail,E0599
+/// fn copy(principal: &claviger::Principal) -> claviger::Principal {
+///     claviger::Principal::clone(principal)
+/// }
 /// ```
 ///
 /// What may be done with one from outside:
 ///
 /// ```
-/// fn tenant_of(principal: &claviger::authenticate::Principal) -> claviger::id::TenantId {
+/// fn tenant_of(principal: &claviger::Principal) -> claviger::id::TenantId {
 ///     principal.tenant().tenant
 /// }
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Principal {
-    pub(super) subject: Subject,
-    pub(super) tenant: Arc<TenantRecord>,
-    pub(super) org: Arc<OrgRecord>,
-    pub(super) environment: Environment,
-    pub(super) grants: Option<Grants>,
+    api: Arc<Api>,
+    client: Client,
+    proof: Proof,
+    parts: Parts,
+    tenant: Found<TenantRecord>,
+    org: Found<OrgRecord>,
+    environment: Environment,
 }
 
-/// What was proven, by kind of credential.
-#[derive(Debug, Clone)]
-pub(crate) enum Subject {
-    Key(Arc<KeyRecord>, KeyDigest),
-    Person(Arc<Person>),
+/// What was found, by kind of credential.
+#[derive(Debug)]
+pub(crate) enum Parts {
+    Key(Found<KeyRecord>),
+    Person(Person),
 }
 
 /// A person acting as a member of an organization.
 #[derive(Debug)]
 pub(crate) struct Person {
-    pub(crate) account: Arc<AccountRecord>,
-    pub(crate) member: Arc<MemberRecord>,
-    pub(crate) token: TokenFacts,
+    pub(crate) account: Found<AccountRecord>,
+    pub(crate) member: Found<MemberRecord>,
+    /// What the live role allows, or the lower of it and what the token claims. `None` if nobody knows the role.
+    pub(super) grants: Option<Arc<Grants>>,
+    /// The state of what it was signed with: the user secret, or our signing key.
+    pub(super) by: Version,
+    /// The state of the session, or of the link that makes another issuer's subject an account of ours.
+    pub(super) link: Option<Version>,
 }
 
-/// What a person's token says of itself.
-#[derive(Debug, Clone)]
-pub(crate) enum TokenFacts {
-    Identity {
-        claims: Arc<IdentityClaims>,
-        session: Option<SessionId>,
-        token: TokenId,
-        expires_at: UnixMillis,
-    },
-    User {
-        kid: Box<str>,
-    },
+/// Tells one credential from every other, for memories of what was derived from one: of the same kind, the same bytes
+/// stand for the same caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CredentialTag {
+    kind: CredentialKind,
+    bytes: [u8; 32],
 }
+
+/// The states of everything that a principal was found by: while they are the same, so is everything it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp([Version; 6]);
 
 impl Principal {
+    pub(super) fn new(
+        api: Arc<Api>,
+        client: Client,
+        proof: Proof,
+        parts: Parts,
+        tenant: Found<TenantRecord>,
+        org: Found<OrgRecord>,
+    ) -> Box<Self> {
+        // People act in `live`; what a key acts in is its record's to say.
+        let environment = match &parts {
+            Parts::Key(record) => record.environment,
+            Parts::Person(_) => Environment::Live,
+        };
+        Box::new(Self { api, client, proof, parts, tenant, org, environment })
+    }
+
+    /// The API it was let in to.
+    pub fn api(&self) -> &Arc<Api> {
+        &self.api
+    }
+
+    /// Where it came from.
+    pub fn client(&self) -> Client {
+        self.client
+    }
+
     /// The kind of credential it was proven by.
     pub fn kind(&self) -> CredentialKind {
-        match &self.subject {
-            Subject::Key(..) => CredentialKind::ApiKey,
-            Subject::Person(person) => match person.token {
-                TokenFacts::Identity { .. } => CredentialKind::IdentityToken,
-                TokenFacts::User { .. } => CredentialKind::UserToken,
-            },
+        match &self.proof {
+            Proof::Key(_) => CredentialKind::ApiKey,
+            Proof::Identity(_) => CredentialKind::IdentityToken,
+            Proof::User(_) => CredentialKind::UserToken,
         }
     }
 
@@ -99,81 +144,199 @@ impl Principal {
         self.environment
     }
 
-    /// What the credential and its owner's role allow together. Empty if the role is unknown.
+    /// What the credential and its owner's role allow together. `None` if nobody knows the role.
     pub fn grants(&self) -> Option<&Grants> {
-        self.grants.as_ref()
+        match &self.parts {
+            Parts::Key(record) => Some(&record.record.grants),
+            Parts::Person(person) => person.grants.as_deref(),
+        }
     }
 
     /// The key, if it is one.
     pub fn key(&self) -> Option<KeyId> {
-        match &self.subject {
-            Subject::Key(record, _) => Some(record.key),
-            Subject::Person(_) => None,
+        match &self.parts {
+            Parts::Key(record) => Some(record.key),
+            Parts::Person(_) => None,
         }
     }
 
     /// The account, if it is a person's token.
     pub fn account(&self) -> Option<AccountId> {
-        match &self.subject {
-            Subject::Key(..) => None,
-            Subject::Person(person) => Some(person.account.account),
-        }
+        self.person().map(|person| person.account.account)
     }
 
     /// The live role, if it is a person's token.
     pub fn role(&self) -> Option<&RoleName> {
-        match &self.subject {
-            Subject::Key(..) => None,
-            Subject::Person(person) => Some(&person.member.role),
+        self.person().map(|person| &person.member.record.role)
+    }
+
+    fn person(&self) -> Option<&Person> {
+        match &self.parts {
+            Parts::Key(_) => None,
+            Parts::Person(person) => Some(person),
+        }
+    }
+
+    fn claims(&self) -> Option<&IdentityClaims> {
+        match &self.proof {
+            Proof::Identity(identity) => Some(&identity.claims),
+            Proof::Key(_) | Proof::User(_) => None,
         }
     }
 
     /// When the credential itself ends, if it does. Open streams end with it.
     pub fn expires_at(&self) -> Option<UnixMillis> {
-        match &self.subject {
-            Subject::Key(record, _) => match (record.key_expires_at, record.secret_expires_at) {
+        match &self.parts {
+            Parts::Key(record) => match (record.key_expires_at, record.secret_expires_at) {
                 (Some(key), Some(secret)) => Some(key.min(secret)),
                 (key, secret) => key.or(secret),
             },
-            Subject::Person(person) => match person.token {
-                TokenFacts::Identity { expires_at, .. } => Some(expires_at),
-                TokenFacts::User { .. } => None,
-            },
+            Parts::Person(_) => self.claims().map(|claims| UnixMillis::from_seconds(claims.expires_at)),
         }
     }
 
-    /// One text that tells this credential from every other: for logs and counters, no secret.
-    pub fn credential_id(&self) -> String {
-        match &self.subject {
-            Subject::Key(record, _) => record.key.to_string(),
-            Subject::Person(person) => match &person.token {
-                TokenFacts::Identity { token, .. } => token.to_string(),
-                TokenFacts::User { kid } => kid.to_string(),
-            },
+    /// One text that tells this credential from every other within its tenant: for logs and audit, no secret. Visible
+    /// ASCII without quotes or backslashes.
+    pub fn credential_id(&self) -> Box<str> {
+        match (&self.parts, &self.proof) {
+            (Parts::Key(record), _) => record.key.to_string().into(),
+            (_, Proof::Identity(identity)) => identity.claims.id.clone(),
+            (_, Proof::User(user)) => user.kid.clone(),
+            // A key's proof comes with a key's record.
+            (Parts::Person(_), Proof::Key(_)) => Box::default(),
         }
     }
 
     /// The session, if it has one.
     pub fn session(&self) -> Option<SessionId> {
-        match &self.subject {
-            Subject::Person(person) => match person.token {
-                TokenFacts::Identity { session, .. } => session,
-                TokenFacts::User { .. } => None,
-            },
-            Subject::Key(..) => None,
+        self.claims().and_then(|claims| claims.session)
+    }
+
+    /// Whether there is something to revoke this one credential by: another issuer's token may have no `jti`.
+    pub fn can_be_revoked_alone(&self) -> bool {
+        self.claims().is_none_or(|claims| claims.token.is_some())
+    }
+
+    /// Ids, to be written down.
+    pub fn who(&self) -> Who {
+        let (tenant, org) = self.ids();
+        Who {
+            kind: self.kind(),
+            tenant,
+            org,
+            environment: self.environment,
+            credential: self.credential_id(),
+            key: self.key(),
+            account: self.account(),
         }
     }
 
-    /// Whether the two are the same to everybody they are told to: who, where, and what is allowed.
-    pub fn says_the_same_as(&self, other: &Principal) -> bool {
-        self.ids() == other.ids()
-            && self.kind() == other.kind()
-            && (self.key(), self.account(), self.role()) == (other.key(), other.account(), other.role())
-            && (self.realm(), self.environment) == (other.realm(), other.environment)
-            && self.grants == other.grants
+    /// What memories of this credential are kept under. A key's is the same for all of its secrets, and a user token's
+    /// for all of its user's in this organization: they say the same of who is calling.
+    pub fn tag(&self) -> CredentialTag {
+        let mut bytes = [0; 32];
+        match (&self.parts, &self.proof) {
+            (Parts::Key(record), _) => fill(&mut bytes, record.key.as_bytes(), &[]),
+            (_, Proof::Identity(identity)) => bytes = *identity.claims.hash.as_bytes(),
+            (Parts::Person(person), _) => {
+                fill(&mut bytes, person.account.account.as_bytes(), self.org.org.as_bytes());
+            }
+        }
+        CredentialTag { kind: self.kind(), bytes }
     }
 
-    pub(crate) fn subject(&self) -> &Subject {
-        &self.subject
+    /// The states of everything it was found by.
+    pub fn stamp(&self) -> Stamp {
+        let absent = Version::ABSENT;
+        let (tenant, org) = (self.tenant.version, self.org.version);
+        Stamp(match &self.parts {
+            Parts::Key(record) => [tenant, org, record.version, absent, absent, absent],
+            Parts::Person(person) => [
+                tenant,
+                org,
+                person.account.version,
+                person.member.version,
+                person.by,
+                person.link.unwrap_or(absent),
+            ],
+        })
+    }
+
+    /// Whether nothing has changed of all that it was found by, as far as that is known without asking. Expiry is no
+    /// change, and is not looked at.
+    pub(crate) fn is_unchanged(&self, directory: &dyn Directory) -> bool {
+        let mut same = true;
+        self.each_used(|subject, version| same = same && directory.version_of(subject) == Some(version));
+        same && self.claims().is_none_or(|claims| claims.is_of_current_keys(&self.api))
+    }
+
+    /// Calls `visit` for everything that it was found by, with the state it was in.
+    pub(crate) fn each_used(&self, mut visit: impl FnMut(Subject<'_>, Version)) {
+        let (tenant, org) = self.ids();
+        visit(Subject::Tenant(tenant), self.tenant.version);
+        visit(Subject::Org(tenant, org), self.org.version);
+        match (&self.parts, &self.proof) {
+            (Parts::Key(record), Proof::Key(key)) => visit(Subject::Key(&key.digest), record.version),
+            (Parts::Person(person), proof) => {
+                let account = person.account.account;
+                visit(Subject::Account(account), person.account.version);
+                visit(Subject::Member(tenant, org, account), person.member.version);
+                match proof {
+                    Proof::Identity(identity) => identity.claims.each_used(&self.api, tenant, person, visit),
+                    Proof::User(user) => visit(Subject::UserSecret(&user.kid), person.by),
+                    Proof::Key(_) => {}
+                }
+            }
+            (Parts::Key(_), _) => {}
+        }
+    }
+
+    /// What it was proven by, to be asked about anew.
+    pub(crate) fn proof_again(&self) -> Proof {
+        self.proof.again()
+    }
+
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// The claims of a token whose signature was found good just now.
+    pub(super) fn claims_to_remember(&self) -> Option<&Arc<IdentityClaims>> {
+        match &self.proof {
+            Proof::Identity(IdentityProof { claims, is_remembered: false }) => Some(claims),
+            _ => None,
+        }
+    }
+}
+
+fn fill(bytes: &mut [u8; 32], first: &[u8], second: &[u8]) {
+    for (to, from) in bytes.iter_mut().zip(first.iter().chain(second)) {
+        *to = *from;
+    }
+}
+
+/// Whose key it is.
+pub(super) fn key_who(record: &KeyRecord) -> Who {
+    Who {
+        kind: CredentialKind::ApiKey,
+        tenant: record.tenant,
+        org: record.org,
+        environment: record.environment,
+        credential: record.key.to_string().into(),
+        key: Some(record.key),
+        account: None,
+    }
+}
+
+/// Whose user token it is.
+pub(super) fn person_who(kid: &str, tenant: TenantId, org: OrgId, account: Option<AccountId>) -> Who {
+    Who {
+        kind: CredentialKind::UserToken,
+        tenant,
+        org,
+        environment: Environment::Live,
+        credential: kid.into(),
+        key: None,
+        account,
     }
 }

@@ -1,21 +1,24 @@
 //! User tokens: HS256 under the user's own secret, found by `kid`.
 //!
-//! The most important check is the last one on the claims: `sub` must be the owner of the secret. Without it
-//! anybody could sign anybody else's name with a secret of their own.
+//! The most important check is the last one: `sub` must be the owner of the secret. Without it anybody could sign
+//! anybody else's name with a secret of their own.
+
+use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 
 use crate::api::Api;
 use crate::clock::LEEWAY_SECONDS;
-use crate::directory::State;
-use crate::id::{AccountId, Environment};
-use crate::inbound::Inbound;
+use crate::directory::UserSecretRecord;
+use crate::id::AccountId;
 use crate::json::Json;
-use crate::jws::{CompactJws, Header};
-use crate::refusal::Reason;
+use crate::jws::{CompactJws, Header, MAX_DEPTH, MAX_TOKEN_BYTES, is_own_key_name};
+use crate::network::Client;
+use crate::refusal::{Reason, Refusal};
 
-use super::Authenticator;
-use super::principal::{Person, Principal, Subject, TokenFacts};
+use super::principal::{Parts, Person, Principal, person_who};
+use super::proof::{Proof, UserProof};
+use super::{Authenticator, Gate};
 
 /// The claims, exactly these (row c04).
 const CLAIMS: [&str; 3] = ["sub", "iat", "iss"];
@@ -23,57 +26,63 @@ const CLAIMS: [&str; 3] = ["sub", "iat", "iss"];
 const DUMMY: [u8; 32] = [0x5a; 32];
 
 impl Authenticator {
-    pub(super) async fn user_token(
+    pub(super) async fn prove_user_token(
         &self,
         api: &Api,
-        inbound: &Inbound<'_>,
         token: CompactJws<'_>,
         header: &Header,
-    ) -> Result<Principal, Reason> {
-        let bad = |why| Reason::BadCredential { why };
+        gate: Gate,
+    ) -> Result<Proof, Refusal> {
         if &*header.alg != "HS256" {
-            return Err(bad("another algorithm than the key's"));
+            return Err(Reason::bad("another algorithm than the key's").into());
         }
         if !header.typ.as_deref().is_none_or(|typ| matches!(typ, "user+jwt" | "JWT")) {
-            return Err(bad("another kind of token"));
+            return Err(Reason::bad("another kind of token").into());
         }
-        let secret = self.look_up(inbound, self.directory.user_secret(&header.kid)).await?;
-        let key = secret.as_ref().map_or(&DUMMY[..], |record| record.secret.expose());
-        if key.len() < 32 {
-            return Err(Reason::Internal { why: "a stored user secret is shorter than 32 bytes" });
+        if !is_own_key_name(&header.kid) || token.as_str().len() > MAX_TOKEN_BYTES {
+            return Err(
+                Reason::bad("no user secret of ours is called so, or no token of one is so long").into()
+            );
         }
-        let signature = token.signature().ok_or(bad("the signature is not canonical base64url"))?;
+        let found =
+            self.look_up(gate, header.kid.as_bytes(), || self.directory.user_secret(&header.kid)).await?;
+        let key = found.as_ref().map_or(&DUMMY[..], |record| record.secret.expose());
+        let signature = token.signature().ok_or(Reason::bad("the signature is not canonical base64url"))?;
         let key = hmac::Key::new(hmac::HMAC_SHA256, key);
         let verified = hmac::verify(&key, token.signing_input(), &signature);
-        let record = secret.ok_or(bad("no such user secret"))?;
-        verified.map_err(|_| bad("the signature is wrong"))?;
-        if record.revoked {
-            return Err(bad("the user secret was replaced"));
-        }
-        if record.api != api.name {
-            return Err(bad("the user secret is of another API"));
-        }
-        let claims = token.claims().map_err(bad)?;
-        let subject = self.check_claims(api, &claims).map_err(bad)?;
-        if subject != record.account {
-            return Err(bad("the token speaks for another user than its secret's"));
-        }
+        let record = found.ok_or(Reason::bad("no such user secret"))?;
+        check_secret(api, &record)?;
+        verified.map_err(|_| Reason::bad("the signature is wrong"))?;
+        let claims = token.claims(MAX_DEPTH).map_err(Reason::bad)?;
+        let subject = self.check_claims(api, &claims).map_err(Reason::bad)?;
+        Ok(Proof::User(UserProof { kid: header.kid.clone(), subject, found: Some(record) }))
+    }
 
-        let (tenant, org) = self.home(api, record.tenant, record.org).await?;
-        let account =
-            self.directory.account(record.account).resolve().await?.ok_or(bad("no such account"))?;
-        if account.state == State::Deleted || account.realm != api.realm {
-            return Err(bad("the account is gone"));
+    pub(super) async fn stand_user_token(
+        &self,
+        api: &Arc<Api>,
+        client: Client,
+        mut user: UserProof,
+    ) -> Result<Box<Principal>, Refusal> {
+        let found = match user.found.take() {
+            Some(found) => Some(found),
+            None => self.directory.user_secret(&user.kid).resolve().await?,
+        };
+        let secret = found.ok_or(Reason::bad("no such user secret"))?;
+        let known = |reason: Reason| {
+            Refusal::new(reason).of(|| person_who(&user.kid, secret.tenant, secret.org, Some(secret.account)))
+        };
+        check_secret(api, &secret).map_err(known)?;
+        if user.subject != secret.account {
+            return Err(known(Reason::bad("the token speaks for another user than its secret's")));
         }
-        let member = self.membership(record.tenant, record.org, record.account).await?;
-        let token = TokenFacts::User { kid: header.kid.clone() };
-        Ok(Principal {
-            grants: api.roles.grants(member.role.as_str()).cloned(),
-            subject: Subject::Person(Person { account, member, token }.into()),
-            environment: Environment::Live,
-            tenant,
-            org,
-        })
+        let (tenant, org) = self.home(api, secret.tenant, secret.org).await.map_err(known)?;
+        let (account, member) =
+            self.person(api, secret.tenant, secret.org, secret.account).await.map_err(known)?;
+        let grants = api.roles.grants(member.role.as_str()).cloned();
+        let version = secret.version;
+        let person = Person { account, member, grants, by: version, link: None };
+        Ok(Principal::new(api.clone(), client, Proof::User(user), Parts::Person(person), tenant, org))
     }
 
     fn check_claims(&self, api: &Api, claims: &Json) -> Result<AccountId, &'static str> {
@@ -92,4 +101,18 @@ impl Authenticator {
         let subject = claims.get("sub").and_then(Json::as_str).ok_or("`sub` is not a text")?;
         subject.parse().map_err(|_| "`sub` is not an account id")
     }
+}
+
+/// Whether a secret may sign for this API.
+fn check_secret(api: &Api, secret: &UserSecretRecord) -> Result<(), Reason> {
+    if secret.secret.expose().len() < 32 {
+        return Err(Reason::Internal { why: "a stored user secret is shorter than 32 bytes" });
+    }
+    if secret.revoked {
+        return Err(Reason::bad("the user secret was replaced"));
+    }
+    if secret.api != api.name {
+        return Err(Reason::bad("the user secret is of another API"));
+    }
+    Ok(())
 }

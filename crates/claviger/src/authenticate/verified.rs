@@ -1,35 +1,51 @@
-//! The memory of verified tokens: this exact text had a good signature and says this.
+//! The memory of verified tokens: this exact text had a good signature, says this, and let somebody in.
 //!
 //! Keyed by the full SHA-256 of API and token, never by a part or an id in it: two tokens that shared an entry
 //! would be one person. Nothing that can change is remembered. HS256 tokens are not, being cheap to verify.
+//!
+//! The table is fixed: a token has one set it can stand in, and what it weighs is counted to the byte. In a full set the
+//! one goes that has expired, or else the longest unused of whichever issuer holds most of the set, so that no issuer
+//! pushes out another. A session has a bounded number of places in the whole of it.
 
-use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicI64, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::digest;
 
-use crate::id::{ApiName, SessionId};
+use crate::api::Api;
+use crate::clock::UnixMillis;
 
-use super::identity_token::IdentityClaims;
+use super::claims::IdentityClaims;
 
-const SHARDS: usize = 16;
+/// How many bytes a set has, where there are many.
+const SET_BYTES: usize = 16 << 10;
 /// How many tokens of one session are remembered: more than one client ever has, and a bound on what one can
 /// push out.
-const MAX_PER_SESSION: usize = 64;
-/// What an entry costs besides its claims: hash, pointers and the two tables' share.
-const ENTRY_BYTES: usize = 160;
+const MAX_PER_SESSION: u16 = 64;
+/// How many cells the sessions are counted in. Two that share one share the bound.
+const SESSION_CELLS: usize = 1 << 14;
+/// How often expired tokens are looked for all over the table because some session is full, in milliseconds.
+const SWEEP_MILLIS: i64 = 10_000;
+/// What the allocator adds to each piece of memory, in bytes.
+const PIECE_BYTES: usize = 16;
 
-/// SHA-256 over the API's name and the token.
+/// SHA-256 over the API and the token.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct TokenHash([u8; 32]);
 
+impl fmt::Debug for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenHash(..)")
+    }
+}
+
 impl TokenHash {
-    pub(super) fn of(api: &ApiName, token: &str) -> Self {
+    /// An API made of other settings is another one: what was checked by the rules of one is not known to the other.
+    pub(super) fn of(api: &Api, token: &str) -> Self {
         let mut context = digest::Context::new(&digest::SHA256);
-        context.update(api.as_str().as_bytes());
-        // No API's name has a line feed, so no two pairs run together.
-        context.update(b"\n");
+        context.update(&api.instance().to_be_bytes());
         context.update(token.as_bytes());
         let mut bytes = [0; 32];
         for (to, from) in bytes.iter_mut().zip(context.finish().as_ref()) {
@@ -38,28 +54,40 @@ impl TokenHash {
         Self(bytes)
     }
 
-    fn shard(&self) -> usize {
-        usize::from(self.0[0]) % SHARDS
+    pub(super) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 }
 
-/// Remembers good signatures, up to a number of bytes; the oldest entries go first.
-pub struct VerifiedTokens {
-    shards: [Mutex<Shard>; SHARDS],
-    sessions: Mutex<HashMap<SessionId, VecDeque<TokenHash>>>,
-    bytes_per_shard: usize,
+/// Remembers good signatures, up to a number of bytes.
+pub(crate) struct VerifiedTokens {
+    sets: Box<[Mutex<Set>]>,
+    bytes_per_set: usize,
+    sessions: Box<[AtomicU16]>,
+    hasher: RandomState,
+    swept_at: AtomicI64,
 }
 
 #[derive(Default)]
-struct Shard {
-    entries: HashMap<TokenHash, Arc<IdentityClaims>>,
-    order: VecDeque<TokenHash>,
+struct Set {
+    entries: Vec<Entry>,
     bytes: usize,
+    uses: u64,
+}
+
+struct Entry {
+    hash: TokenHash,
+    claims: Arc<IdentityClaims>,
+    /// The issuer's place, and the cell that its session is counted in.
+    issuer: Option<usize>,
+    session: usize,
+    weight: usize,
+    used: u64,
 }
 
 impl fmt::Debug for VerifiedTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "VerifiedTokens({} entries)", self.len())
+        write!(f, "VerifiedTokens({} sets)", self.sets.len())
     }
 }
 
@@ -69,170 +97,143 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl VerifiedTokens {
-    /// A memory of at most `max_bytes`. 0 remembers nothing.
-    pub fn new(max_bytes: usize) -> Self {
-        Self {
-            shards: std::array::from_fn(|_| Mutex::default()),
-            sessions: Mutex::default(),
-            bytes_per_shard: max_bytes / SHARDS,
-        }
-    }
-
-    /// How many tokens are remembered.
-    pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| lock(shard).entries.len()).sum()
-    }
-
-    /// Whether none is.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn shard(&self, hash: &TokenHash) -> Option<&Mutex<Shard>> {
-        self.shards.get(hash.shard())
-    }
-
-    pub(super) fn get(&self, hash: &TokenHash) -> Option<Arc<IdentityClaims>> {
-        lock(self.shard(hash)?).entries.get(hash).cloned()
-    }
-
-    pub(super) fn insert(&self, hash: TokenHash, claims: IdentityClaims) -> Arc<IdentityClaims> {
-        let weight = ENTRY_BYTES + claims.weight();
-        let claims = Arc::new(claims);
-        let Some(shard) = self.shard(&hash).filter(|_| weight <= self.bytes_per_shard) else {
-            return claims;
-        };
-        let mut dropped = Vec::new();
-        {
-            let mut shard = lock(shard);
-            if shard.entries.insert(hash, claims.clone()).is_none() {
-                shard.bytes += weight;
-                shard.order.push_back(hash);
-            }
-            shard.forget_gaps();
-            while shard.bytes > self.bytes_per_shard {
-                let Some(oldest) = shard.order.pop_front() else { break };
-                dropped.extend(shard.remove(&oldest).map(|claims| (oldest, claims)));
-            }
-        }
-        let too_many = self.count(claims.session, hash, &dropped);
-        if let Some(oldest) = too_many
-            && let Some(shard) = self.shard(&oldest)
-        {
-            lock(shard).remove(&oldest);
-        }
-        claims
-    }
-
-    /// Keeps each session's list: adds `hash`, takes out `dropped`, and gives the one that is too many.
-    fn count(
-        &self,
-        session: Option<SessionId>,
-        hash: TokenHash,
-        dropped: &[(TokenHash, Arc<IdentityClaims>)],
-    ) -> Option<TokenHash> {
-        let mut sessions = lock(&self.sessions);
-        for (old, claims) in dropped {
-            if let Some(session) = claims.session
-                && let Some(list) = sessions.get_mut(&session)
-            {
-                list.retain(|other| other != old);
-                if list.is_empty() {
-                    sessions.remove(&session);
-                }
-            }
-        }
-        let list = sessions.entry(session?).or_default();
-        if !list.contains(&hash) {
-            list.push_back(hash);
-        }
-        if list.len() > MAX_PER_SESSION { list.pop_front() } else { None }
+impl Entry {
+    fn has_expired(&self, now: UnixMillis) -> bool {
+        // With the longest leeway there is: what is still good anywhere stays.
+        now.seconds() >= self.claims.expires_at.saturating_add(300)
     }
 }
 
-impl Shard {
-    /// Entries that left by way of their session still stand in the order; keeps them from piling up.
-    fn forget_gaps(&mut self) {
-        if self.order.len() > 2 * self.entries.len() + MAX_PER_SESSION {
-            let entries = &self.entries;
-            self.order.retain(|hash| entries.contains_key(hash));
+impl VerifiedTokens {
+    /// A memory of at most `max_bytes`. 0 remembers nothing.
+    pub(crate) fn new(max_bytes: usize) -> Self {
+        let sets = if max_bytes == 0 { 0 } else { (max_bytes / SET_BYTES).max(1) };
+        Self {
+            sets: (0..sets).map(|_| Mutex::default()).collect(),
+            bytes_per_set: max_bytes.checked_div(sets).unwrap_or(0),
+            sessions: (0..if sets == 0 { 0 } else { SESSION_CELLS }).map(|_| AtomicU16::new(0)).collect(),
+            hasher: RandomState::new(),
+            swept_at: AtomicI64::new(i64::MIN),
         }
     }
 
-    fn remove(&mut self, hash: &TokenHash) -> Option<Arc<IdentityClaims>> {
-        let claims = self.entries.remove(hash)?;
-        self.bytes = self.bytes.saturating_sub(ENTRY_BYTES + claims.weight());
-        Some(claims)
+    /// How many tokens are remembered, and how many bytes they take up.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        let each = self.sets.iter().map(|set| {
+            let set = lock(set);
+            (set.entries.len(), set.bytes)
+        });
+        each.fold((0, 0), |(count, bytes), (more, heavier)| (count + more, bytes + heavier))
+    }
+
+    fn set(&self, hash: &TokenHash) -> Option<&Mutex<Set>> {
+        let place = u64::from_le_bytes(*hash.0.first_chunk()?);
+        self.sets.get(usize::try_from(place.checked_rem(self.sets.len() as u64)?).ok()?)
+    }
+
+    /// The claims of this exact token, if it was found good for this API before.
+    pub(super) fn get(&self, api: &Api, token: &str) -> Option<Arc<IdentityClaims>> {
+        let hash = TokenHash::of(api, token);
+        let mut set = lock(self.set(&hash)?);
+        set.uses += 1;
+        let uses = set.uses;
+        let entry = set.entries.iter_mut().find(|entry| entry.hash == hash)?;
+        entry.used = uses;
+        Some(entry.claims.clone())
+    }
+
+    /// Remembers a token that was found good and let somebody in.
+    pub(super) fn insert(&self, claims: &Arc<IdentityClaims>, now: UnixMillis) {
+        let Some(place) = self.set(&claims.hash) else { return };
+        // The counters of the piece that the claims share, the claims, and their texts' pieces.
+        let weight = size_of::<Entry>()
+            + 2 * size_of::<usize>()
+            + size_of::<IdentityClaims>()
+            + claims.heap_bytes()
+            + 5 * PIECE_BYTES;
+        if weight > self.bytes_per_set {
+            return;
+        }
+        let (issuer, session) = claims.holder();
+        let hash = self.hasher.hash_one((issuer, session)) % SESSION_CELLS as u64;
+        let session = usize::try_from(hash).unwrap_or(0);
+        if self.is_full(session) {
+            self.sweep_now_and_then(now);
+        }
+        let mut set = lock(place);
+        if set.entries.iter().any(|entry| entry.hash == claims.hash) {
+            return;
+        }
+        if self.is_full(session) {
+            // It can only take the place of one of its own.
+            let own = set.entries.iter().enumerate().filter(|(_, entry)| entry.session == session);
+            let Some((at, _)) = own.min_by_key(|(_, entry)| entry.used) else { return };
+            self.remove(&mut set, at);
+        }
+        set.uses += 1;
+        let used = set.uses;
+        set.bytes += weight;
+        set.entries.push(Entry { hash: claims.hash, claims: claims.clone(), issuer, session, weight, used });
+        self.add_to(session, 1);
+        while set.bytes > self.bytes_per_set {
+            let Some(at) = set.victim(now) else { return };
+            self.remove(&mut set, at);
+        }
+    }
+
+    /// Forgets what has expired.
+    pub(crate) fn sweep(&self, now: UnixMillis) {
+        for set in &self.sets {
+            let mut set = lock(set);
+            while let Some(at) = set.entries.iter().position(|entry| entry.has_expired(now)) {
+                self.remove(&mut set, at);
+            }
+        }
+    }
+
+    fn sweep_now_and_then(&self, now: UnixMillis) {
+        let last = self.swept_at.load(Ordering::Relaxed);
+        let is_due = now.0.saturating_sub(last) >= SWEEP_MILLIS || now.0 < last;
+        let is_mine =
+            || self.swept_at.compare_exchange(last, now.0, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if is_due && is_mine() {
+            self.sweep(now);
+        }
+    }
+
+    fn remove(&self, set: &mut Set, at: usize) {
+        let gone = set.entries.swap_remove(at);
+        set.bytes = set.bytes.saturating_sub(gone.weight);
+        self.add_to(gone.session, -1);
+    }
+
+    fn is_full(&self, session: usize) -> bool {
+        self.sessions.get(session).is_none_or(|count| count.load(Ordering::Relaxed) >= MAX_PER_SESSION)
+    }
+
+    fn add_to(&self, session: usize, change: i16) {
+        if let Some(count) = self.sessions.get(session) {
+            let add = |count: u16| Some(count.saturating_add_signed(change));
+            // The closure never gives up, so the update never fails.
+            let _ = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+        }
+    }
+}
+
+impl Set {
+    /// Which entry goes.
+    fn victim(&self, now: UnixMillis) -> Option<usize> {
+        if let Some(expired) = self.entries.iter().position(|entry| entry.has_expired(now)) {
+            return Some(expired);
+        }
+        let held = |issuer: Option<usize>| -> usize {
+            self.entries.iter().filter(|entry| entry.issuer == issuer).map(|entry| entry.weight).sum()
+        };
+        let most = self.entries.iter().map(|entry| entry.issuer).max_by_key(|issuer| held(*issuer))?;
+        let of_it = self.entries.iter().enumerate().filter(|(_, entry)| entry.issuer == most);
+        of_it.min_by_key(|(_, entry)| entry.used).map(|(at, _)| at)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::id::TokenId;
-    use crate::random::Random;
-    use crate::testing::Counting;
-
-    fn claims(random: &dyn Random, session: Option<SessionId>) -> IdentityClaims {
-        IdentityClaims {
-            kid: "k".into(),
-            key: Box::default(),
-            typ: None,
-            issuer: "i".into(),
-            audience: Box::default(),
-            subject: "s".into(),
-            token: TokenId::generate(random),
-            session,
-            issued_at: 0,
-            not_before: None,
-            expires_at: 0,
-            tenant: None,
-            org: None,
-            role: None,
-        }
-    }
-
-    #[test]
-    fn trap_cache_key_not_scoped_to_its_configuration() {
-        let random = Counting::default();
-        let memory = VerifiedTokens::new(1 << 20);
-        let (here, there): (ApiName, ApiName) = ("here".parse().unwrap(), "there".parse().unwrap());
-        memory.insert(TokenHash::of(&here, "a.b.c"), claims(&random, None));
-        assert!(memory.get(&TokenHash::of(&here, "a.b.c")).is_some());
-        assert!(memory.get(&TokenHash::of(&there, "a.b.c")).is_none());
-        assert!(memory.get(&TokenHash::of(&here, "a.b.d")).is_none());
-    }
-
-    #[test]
-    fn one_session_fills_64_places_and_no_more() {
-        let random = Counting::default();
-        let memory = VerifiedTokens::new(1 << 24);
-        let api: ApiName = "a".parse().unwrap();
-        let session = SessionId::generate(&random);
-        for n in 0..200 {
-            memory.insert(TokenHash::of(&api, &format!("{n}")), claims(&random, Some(session)));
-        }
-        assert_eq!(memory.len(), MAX_PER_SESSION);
-        let places: usize = memory.shards.iter().map(|shard| lock(shard).order.len()).sum();
-        assert!(places <= 2 * MAX_PER_SESSION + SHARDS * (MAX_PER_SESSION + 1), "{places}");
-        assert!(memory.get(&TokenHash::of(&api, "199")).is_some());
-        assert!(memory.get(&TokenHash::of(&api, "0")).is_none());
-    }
-
-    #[test]
-    fn the_memory_stays_within_its_bytes() {
-        let random = Counting::default();
-        let memory = VerifiedTokens::new(64 << 10);
-        let api: ApiName = "a".parse().unwrap();
-        for n in 0..10_000 {
-            memory.insert(
-                TokenHash::of(&api, &format!("{n}")),
-                claims(&random, Some(SessionId::generate(&random))),
-            );
-        }
-        let each = ENTRY_BYTES + claims(&random, None).weight();
-        assert!(memory.len() * each <= 64 << 10 && memory.len() > 50, "{}", memory.len());
-        assert!(lock(&memory.sessions).len() <= memory.len() + 1);
-    }
-}
+mod tests;

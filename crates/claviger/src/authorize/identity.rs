@@ -3,6 +3,7 @@
 //! They assert and never select: whatever is named, the request stays in the credential's own tenant, and a
 //! name that differs ends it.
 
+use std::fmt::Display;
 use std::str::FromStr;
 
 use http::{HeaderMap, HeaderName};
@@ -29,19 +30,24 @@ pub(super) fn agrees(api: &Api, inbound: &Inbound<'_>, principal: &Principal) ->
         return Err(Reason::OtherOrg);
     }
     if inbound.target.query().is_some() {
-        let differs = |names: &[String], own: &str| {
-            names
-                .iter()
-                .any(|name| inbound.target.parameters(name).any(|value| !value.eq_ignore_ascii_case(own)))
-        };
-        if differs(&rules.tenant_parameters, &tenant.to_string()) {
+        if names_another(inbound, &rules.tenant_parameters, &tenant) {
             return Err(Reason::OtherTenant);
         }
-        if differs(&rules.org_parameters, &org.to_string()) {
+        if names_another(inbound, &rules.org_parameters, &org) {
             return Err(Reason::OtherOrg);
         }
     }
     Ok(())
+}
+
+/// Whether a parameter of one of these names is anything but `own`.
+fn names_another(inbound: &Inbound<'_>, names: &[String], own: &impl Display) -> bool {
+    let mut values = names.iter().flat_map(|name| inbound.target.parameters(name)).peekable();
+    // Most queries have none of them, and an id need not be spelt.
+    values.peek().is_some() && {
+        let own = own.to_string();
+        values.any(|value| !value.eq_ignore_ascii_case(&own))
+    }
 }
 
 /// The id in the header called `name`; `None` if it is not there and need not be.

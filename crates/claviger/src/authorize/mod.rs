@@ -5,75 +5,72 @@
 
 mod identity;
 
-use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::api::Api;
-use crate::authenticate::{Principal, Subject};
+use crate::authenticate::{Caller, Parts, Principal};
 use crate::directory::{MemberState, State};
-use crate::inbound::Inbound;
+use crate::need::Need;
+use crate::network::Client;
 use crate::refusal::Reason;
-use crate::route::Need;
 
 /// Proof that a principal may do what its request needs. Not yet counted against any limit.
-#[derive(Debug, Clone)]
-pub struct Grant {
-    principal: Principal,
-    cost: u32,
+#[derive(Debug)]
+pub(crate) struct Grant {
+    principal: Box<Principal>,
+    need: Arc<Need>,
 }
 
 impl Grant {
     /// Who was granted it.
-    pub fn principal(&self) -> &Principal {
+    pub(crate) fn principal(&self) -> &Principal {
         &self.principal
     }
 
-    /// How much of a limit it takes.
-    pub fn cost(&self) -> u32 {
-        self.cost
+    /// What was needed.
+    pub(crate) fn need(&self) -> &Arc<Need> {
+        &self.need
     }
 }
 
 /// A principal that may not do what its request needs, and why.
 #[derive(Debug)]
-pub struct Denied {
-    /// Why.
-    pub reason: Reason,
-    /// Who.
-    pub principal: Principal,
+pub(crate) struct Denied {
+    pub(crate) reason: Reason,
+    pub(crate) principal: Box<Principal>,
 }
 
 /// Grants, or says why not.
 ///
 /// # Errors
 /// 403, and 405 where everything else would have been granted.
-pub fn authorize(
-    api: &Api,
-    inbound: &Inbound<'_>,
-    principal: Principal,
-    need: &Need,
-) -> Result<Grant, Box<Denied>> {
-    match check(api, inbound, &principal, need) {
-        Ok(()) => Ok(Grant { principal, cost: need.cost() }),
+pub(crate) fn authorize(caller: Caller<'_>, need: &Arc<Need>) -> Result<Grant, Box<Denied>> {
+    let (arrival, principal) = caller.into_parts();
+    let checked = may(arrival.api(), arrival.inbound().client, &principal)
+        .and_then(|()| identity::agrees(arrival.api(), arrival.inbound(), &principal))
+        .and_then(|()| reaches(&principal, need))
+        .and_then(|()| match need.not_among() {
+            Some(allow) => Err(Reason::MethodNotAllowed { allow: allow.into() }),
+            None => Ok(()),
+        });
+    match checked {
+        Ok(()) => Ok(Grant { principal, need: need.clone() }),
         Err(reason) => Err(Box::new(Denied { reason, principal })),
     }
 }
 
-fn check(api: &Api, inbound: &Inbound<'_>, principal: &Principal, need: &Need) -> Result<(), Reason> {
-    may_act(api, principal)?;
-    from_here(inbound.client, principal)?;
-    identity::agrees(api, inbound, principal)?;
-    reaches(principal, need)?;
-    match need.not_among() {
-        Some(allow) => Err(Reason::MethodNotAllowed { allow: allow.into() }),
-        None => Ok(()),
-    }
+/// What can change under a stream that stays open: everything but the headers it came with.
+///
+/// # Errors
+/// 403, as when it was granted.
+pub(crate) fn still_may(principal: &Principal, need: &Need) -> Result<(), Reason> {
+    may(principal.api(), principal.client(), principal)?;
+    reaches(principal, need)
 }
 
-/// What can change under a stream that stays open: everything but the headers it came with.
-pub(crate) fn still_may(api: &Api, client: IpAddr, principal: &Principal, need: &Need) -> Result<(), Reason> {
+fn may(api: &Api, client: Client, principal: &Principal) -> Result<(), Reason> {
     may_act(api, principal)?;
-    from_here(client, principal)?;
-    reaches(principal, need)
+    from_here(client, principal)
 }
 
 /// Whether tenant, organization, account and member may act.
@@ -84,7 +81,7 @@ fn may_act(api: &Api, principal: &Principal) -> Result<(), Reason> {
     if principal.org().state != State::Active {
         return Err(Reason::OrgSuspended);
     }
-    if let Subject::Person(person) = principal.subject() {
+    if let Parts::Person(person) = principal.parts() {
         if person.account.state != State::Active {
             return Err(Reason::AccountSuspended);
         }
@@ -98,11 +95,13 @@ fn may_act(api: &Api, principal: &Principal) -> Result<(), Reason> {
     Ok(())
 }
 
-/// Whether a key may be used from where the request came.
-fn from_here(client: IpAddr, principal: &Principal) -> Result<(), Reason> {
-    let Subject::Key(key, _) = principal.subject() else { return Ok(()) };
+/// Whether a key may be used from where the request came. From where nobody knows, one that is bound to networks may not.
+fn from_here(client: Client, principal: &Principal) -> Result<(), Reason> {
+    let Parts::Key(key) = principal.parts() else { return Ok(()) };
     match &key.networks {
-        Some(networks) if !networks.contain(client) => Err(Reason::NetworkNotAllowed { from: client }),
+        Some(networks) if !client.address().is_some_and(|address| networks.contain(address)) => {
+            Err(Reason::NetworkNotAllowed { from: client })
+        }
         _ => Ok(()),
     }
 }

@@ -1,33 +1,40 @@
-//! Counters in this process: exact on one node.
+//! The counters of this node, in memory.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use hashbrown::{Equivalent, HashMap};
+use smallvec::SmallVec;
+
+use crate::api::Api;
 use crate::authenticate::Principal;
 use crate::authorize::Grant;
 use crate::clock::BootMillis;
 use crate::id::{ApiName, Environment, TenantId};
+use crate::limit_rule::{Form, LimitRule, LimitState, Per};
+use crate::need::Need;
+use crate::network::Client;
 use crate::refusal::Reason;
 
 use super::counter::{Counter, Look};
-use super::permit::{Held, Permit};
-use super::{Form, LimitRule, LimitState, Per};
+use super::permit::{Held, Permit, PublicPermit};
+use super::state;
 
 const SHARDS: usize = 64;
 
 /// The limits of this node.
 #[derive(Clone)]
-pub struct LocalLimiter(Arc<Inner>);
+pub(crate) struct LocalLimiter(Arc<Inner>);
 
 struct Inner {
     shards: Box<[Mutex<Counters>]>,
     hasher: RandomState,
 }
 
-/// The counters of some tenants, each with the form it counts in.
-type Counters = HashMap<CounterId, (Form, Counter)>;
+/// The counters of some tenants and public callers, each with the form it counts in.
+type Counters = HashMap<CounterId, (Form, Counter), RandomState>;
 
 impl fmt::Debug for LocalLimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -35,49 +42,144 @@ impl fmt::Debug for LocalLimiter {
     }
 }
 
-/// What a counter is of. The tenant and environment are part of every one: two tenants never share, nor do
-/// live and sandbox.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Which lock a request's counters stand behind.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shard(usize);
+
+/// Whose counters there are. The tenant and environment are part of every one of a known caller's: two tenants never
+/// share, nor do live and sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Scope {
+    Tenant(TenantId, Environment),
+    Public,
+}
+
+/// What of the scope is counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Counted {
+    All,
+    Credential([u8; 16], [u8; 16]),
+    Organization([u8; 16]),
+    Address(IpAddr),
+}
+
+/// What a counter is of.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct CounterId {
-    tenant: TenantId,
-    environment: Environment,
+    scope: Scope,
+    counted: Counted,
     api: ApiName,
     rule: Arc<str>,
-    /// The key's, account's and organization's bytes where the rule counts them apart.
-    who: Option<([u8; 16], [u8; 16])>,
+}
+
+/// The same, borrowed from the request and the rule: most requests find their counters.
+#[derive(Debug, Clone, Copy)]
+struct Wanted<'a> {
+    scope: Scope,
+    counted: Counted,
+    api: &'a ApiName,
+    rule: &'a Arc<str>,
 }
 
 /// Only what tells most counters apart is hashed, as this is done twice for each limit of a request; the few rules
 /// of one API fall together and are told apart by comparing.
-impl Hash for CounterId {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.tenant.hash(state);
-        self.who.map(|(first, _)| u128::from_ne_bytes(first)).unwrap_or_default().hash(state);
+fn hash_counter<H: Hasher>(scope: Scope, counted: Counted, state: &mut H) {
+    match scope {
+        Scope::Tenant(tenant, _) => state.write_u128(u128::from_ne_bytes(*tenant.as_bytes())),
+        Scope::Public => state.write_u8(0),
+    }
+    match counted {
+        Counted::All => {}
+        Counted::Credential(first, _) | Counted::Organization(first) => {
+            state.write_u128(u128::from_ne_bytes(first));
+        }
+        Counted::Address(address) => address.hash(state),
     }
 }
 
-impl CounterId {
-    fn new(rule: &LimitRule, principal: &Principal) -> Self {
-        let (tenant, org) = principal.ids();
-        let none = [0; 16];
-        let who = match rule.per {
-            Per::Tenant => None,
-            Per::Organization => Some((*org.as_bytes(), none)),
-            // A key's stable id, so that rotating it doubles nothing; a person in an organization, so that
-            // another token changes nothing.
-            Per::Credential => Some(match (principal.key(), principal.account()) {
-                (Some(key), _) => (*key.as_bytes(), none),
-                (None, Some(account)) => (*account.as_bytes(), *org.as_bytes()),
-                (None, None) => (none, none),
-            }),
-        };
+impl Hash for CounterId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        hash_counter(self.scope, self.counted, state);
+    }
+}
+
+impl Hash for Wanted<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        hash_counter(self.scope, self.counted, state);
+    }
+}
+
+impl Equivalent<CounterId> for Wanted<'_> {
+    fn equivalent(&self, id: &CounterId) -> bool {
+        (self.scope, self.counted) == (id.scope, id.counted) && **self.rule == *id.rule && *self.api == id.api
+    }
+}
+
+impl From<&Wanted<'_>> for CounterId {
+    fn from(wanted: &Wanted<'_>) -> Self {
         Self {
-            tenant,
-            environment: principal.environment(),
-            api: rule.api.clone(),
-            rule: rule.name.clone(),
-            who,
+            scope: wanted.scope,
+            counted: wanted.counted,
+            api: wanted.api.clone(),
+            rule: wanted.rule.clone(),
         }
+    }
+}
+
+/// Who is counted.
+enum Who<'a> {
+    Known(&'a Principal),
+    Public(&'a Api, Client),
+}
+
+impl<'a> Who<'a> {
+    fn api(&self) -> &'a Api {
+        match self {
+            Self::Known(principal) => principal.api(),
+            Self::Public(api, _) => api,
+        }
+    }
+
+    fn scope(&self) -> Scope {
+        match self {
+            Self::Known(principal) => Scope::Tenant(principal.ids().0, principal.environment()),
+            Self::Public(..) => Scope::Public,
+        }
+    }
+
+    /// What the rule allows, and what of it is counted together; `None` where it does not limit this caller.
+    fn limit(&self, rule: &'a LimitRule) -> Option<(u64, Wanted<'a>)> {
+        let api = self.api();
+        let (plan, access, counted) = match self {
+            Self::Known(principal) => {
+                let counted = counted(rule.per, principal);
+                let access = principal.grants().and_then(crate::grants::Grants::highest);
+                (Some(&principal.tenant().plan), access, counted)
+            }
+            // A public request is of nobody that the other limits could be about.
+            Self::Public(_, client) if rule.per == Per::Address => {
+                (None, None, Counted::Address(client.block()))
+            }
+            Self::Public(..) => return None,
+        };
+        let limit = rule.amount.for_caller(plan, api.known_plans(), access)?;
+        Some((limit, Wanted { scope: self.scope(), counted, api: &api.name, rule: &rule.name }))
+    }
+}
+
+fn counted(per: Per, principal: &Principal) -> Counted {
+    let org = *principal.ids().1.as_bytes();
+    match per {
+        Per::Tenant => Counted::All,
+        Per::Organization => Counted::Organization(org),
+        Per::Address => Counted::Address(principal.client().block()),
+        // A key's stable id, so that rotating it doubles nothing; a person in an organization, so that
+        // another token changes nothing.
+        Per::Credential => match (principal.key(), principal.account()) {
+            (Some(key), _) => Counted::Credential(*key.as_bytes(), [0; 16]),
+            (None, Some(account)) => Counted::Credential(*account.as_bytes(), org),
+            (None, None) => Counted::Credential([0; 16], org),
+        },
     }
 }
 
@@ -88,90 +190,118 @@ impl Default for LocalLimiter {
     }
 }
 
+/// What of its limits a request has taken: the one nearest to its end, and places to be given back.
+type Taken = (Option<LimitState>, Option<Held>);
+
 impl LocalLimiter {
-    /// Counts `grant` against all of `rules`, or against none.
+    /// Counts `grant` against all limits of its API, or against none.
     ///
     /// # Errors
-    /// 429 if a limit is used up: the one with the longest wait.
-    pub fn admit(&self, grant: Grant, rules: &[LimitRule], now: BootMillis) -> Result<Permit, Reason> {
-        if rules.is_empty() {
-            return Ok(Permit::new(grant, None, None));
+    /// 429 if a limit is used up: the one with the longest wait. The grant comes back with it.
+    pub(crate) fn admit(&self, grant: Grant, now: BootMillis) -> Result<Permit, Box<(Reason, Grant)>> {
+        match self.take(&Who::Known(grant.principal()), grant.need(), now) {
+            Ok((state, held)) => Ok(Permit::new(grant, state, held)),
+            Err(reason) => Err(Box::new((reason, grant))),
         }
-        let principal = grant.principal();
-        let cost = u64::from(grant.cost());
-        let tenant = principal.ids().0;
-        let mut counters = self.lock(tenant);
+    }
+
+    /// The same for a request that nobody has to answer for. Only a need that is public asks for it.
+    pub(crate) fn admit_public(
+        &self,
+        api: &Arc<Api>,
+        client: Client,
+        need: &Arc<Need>,
+        now: BootMillis,
+    ) -> Result<PublicPermit, Reason> {
+        let taken = self.take(&Who::Public(api, client), need, now)?;
+        Ok(PublicPermit::new(api.clone(), client, need.clone(), taken))
+    }
+
+    fn take(&self, who: &Who<'_>, need: &Need, now: BootMillis) -> Result<Taken, Reason> {
+        let rules = &who.api().limits;
+        if rules.is_empty() {
+            return Ok((None, None));
+        }
+        let cost = u64::from(need.cost());
+        let shard = self.shard(who);
+        let mut counters = self.lock(shard);
         let mut refused: Option<LimitState> = None;
-        let mut taking: Vec<(CounterId, &LimitRule, u64)> = Vec::with_capacity(rules.len());
+        let mut taking: SmallVec<[(&LimitRule, u64, Wanted<'_>); 4]> = SmallVec::new();
         for rule in rules {
-            let Some(limit) = rule.amount_for(principal) else { continue };
-            let id = CounterId::new(rule, principal);
-            let (form, counter) =
-                counters.entry(id.clone()).or_insert_with(|| (rule.form, Counter::new(rule.form)));
-            *form = rule.form;
-            let look = counter.look(rule.form, limit, cost, now.0);
+            let Some((limit, wanted)) = who.limit(rule) else { continue };
+            let look = match counters.get_mut(&wanted) {
+                Some((form, counter)) => {
+                    *form = rule.form;
+                    counter.look(rule.form, limit, cost, now.0)
+                }
+                None => {
+                    let mut counter = Counter::new(rule.form);
+                    let look = counter.look(rule.form, limit, cost, now.0);
+                    counters.insert(CounterId::from(&wanted), (rule.form, counter));
+                    look
+                }
+            };
             if look.wait_millis > 0 {
-                let state = rule.state(limit, look);
+                let state = state(rule, limit, look);
                 if refused.as_ref().is_none_or(|other| other.retry_after_seconds < state.retry_after_seconds)
                 {
                     refused = Some(state);
                 }
             }
-            taking.push((id, rule, limit));
+            taking.push((rule, limit, wanted));
         }
         if let Some(state) = refused {
             return Err(Reason::TooMany(state));
         }
         let mut held = Vec::new();
         let mut nearest = Nearest::default();
-        for (id, rule, limit) in taking {
-            if let Some((_, counter)) = counters.get_mut(&id) {
-                counter.take(rule.form, limit, cost, now.0);
+        for (rule, limit, wanted) in taking {
+            if let Some((_, counter)) = counters.get_mut(&wanted) {
+                counter.take(rule.form, cost, now.0);
                 nearest.offer(rule, limit, counter.look(rule.form, limit, 0, now.0));
             }
             if rule.form == Form::Concurrency {
-                held.push(id);
+                held.push(CounterId::from(&wanted));
             }
         }
         drop(counters);
-        let held = (!held.is_empty()).then(|| Held { limiter: self.clone(), tenant, counters: held });
-        Ok(Permit::new(grant, nearest.state(), held))
+        let held = (!held.is_empty()).then(|| Held { limiter: self.clone(), shard, counters: held });
+        Ok((nearest.state(), held))
     }
 
     /// Where the principal's limits stand, without taking anything: the one nearest to its end.
-    pub fn standing(
-        &self,
-        principal: &Principal,
-        rules: &[LimitRule],
-        now: BootMillis,
-    ) -> Option<LimitState> {
+    pub(crate) fn standing(&self, principal: &Principal, now: BootMillis) -> Option<LimitState> {
         let mut nearest = Nearest::default();
-        self.look(principal, 0, rules, now, |rule, limit, look| nearest.offer(rule, limit, look));
+        self.look(principal, 0, now, |rule, limit, look| nearest.offer(rule, limit, look));
         nearest.state()
     }
 
     /// What [`admit`](Self::admit) would refuse with, without taking anything.
-    pub fn peek(&self, grant: &Grant, rules: &[LimitRule], now: BootMillis) -> Vec<LimitState> {
+    pub(crate) fn peek(&self, grant: &Grant, now: BootMillis) -> Vec<LimitState> {
         let mut states = Vec::new();
-        self.look(grant.principal(), u64::from(grant.cost()), rules, now, |rule, limit, look| {
-            states.push(rule.state(limit, look));
+        self.look(grant.principal(), u64::from(grant.need().cost()), now, |rule, limit, look| {
+            states.push(state(rule, limit, look));
         });
         states
     }
 
     /// Looks at each limit that holds for `principal`, and makes no counter.
-    fn look<'r>(
+    fn look<'p>(
         &self,
-        principal: &Principal,
+        principal: &'p Principal,
         cost: u64,
-        rules: &'r [LimitRule],
         now: BootMillis,
-        mut tell: impl FnMut(&'r LimitRule, u64, Look),
+        mut tell: impl FnMut(&'p LimitRule, u64, Look),
     ) {
-        let mut counters = self.lock(principal.ids().0);
+        let who = Who::Known(principal);
+        let rules = &who.api().limits;
+        if rules.is_empty() {
+            return;
+        }
+        let mut counters = self.lock(self.shard(&who));
         for rule in rules {
-            let Some(limit) = rule.amount_for(principal) else { continue };
-            let look = match counters.get_mut(&CounterId::new(rule, principal)) {
+            let Some((limit, wanted)) = who.limit(rule) else { continue };
+            let look = match counters.get_mut(&wanted) {
                 Some((_, counter)) => counter.look(rule.form, limit, cost, now.0),
                 None => Counter::new(rule.form).look(rule.form, limit, cost, now.0),
             };
@@ -181,24 +311,19 @@ impl LocalLimiter {
 
     /// Forgets the counters that count nothing any more. A counter that still counts is never forgotten, however
     /// many there are: forgetting one would hand out its limit anew.
-    pub fn sweep(&self, now: BootMillis) {
+    pub(crate) fn sweep(&self, now: BootMillis) {
         for shard in &self.0.shards {
             lock(shard).retain(|_, (form, counter)| !counter.is_idle(*form, now.0));
         }
     }
 
     /// How many counters there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.shards.iter().map(|shard| lock(shard).len()).sum()
     }
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    pub(super) fn release(&self, tenant: TenantId, ids: &[CounterId]) {
-        let mut counters = self.lock(tenant);
+    pub(super) fn release(&self, shard: Shard, ids: &[CounterId]) {
+        let mut counters = self.lock(shard);
         for id in ids {
             if let Some((_, counter)) = counters.get_mut(id) {
                 counter.release();
@@ -206,14 +331,18 @@ impl LocalLimiter {
         }
     }
 
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "the remainder of a division by the number of shards is one of them"
-    )]
-    fn lock(&self, tenant: TenantId) -> MutexGuard<'_, Counters> {
-        let shards = &self.0.shards;
-        let hash = self.0.hasher.hash_one(tenant);
-        lock(&shards[usize::try_from(hash % SHARDS as u64).unwrap_or(0)])
+    /// Everything that a request counts against stands together: by its tenant, or by the address of a public one.
+    fn shard(&self, who: &Who<'_>) -> Shard {
+        let hash = match who {
+            Who::Known(principal) => self.0.hasher.hash_one(principal.ids().0),
+            Who::Public(_, client) => self.0.hasher.hash_one(client.block()),
+        };
+        Shard(usize::try_from(hash % SHARDS as u64).unwrap_or(0))
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "a shard is the remainder of a division by their number")]
+    fn lock(&self, shard: Shard) -> MutexGuard<'_, Counters> {
+        lock(&self.0.shards[shard.0])
     }
 }
 
@@ -236,6 +365,6 @@ impl<'r> Nearest<'r> {
     }
 
     fn state(self) -> Option<LimitState> {
-        self.0.map(|(rule, limit, look)| LimitState { retry_after_seconds: 0, ..rule.state(limit, look) })
+        self.0.map(|(rule, limit, look)| LimitState { retry_after_seconds: 0, ..state(rule, limit, look) })
     }
 }

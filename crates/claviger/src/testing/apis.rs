@@ -1,13 +1,17 @@
 //! Three APIs as people configure them: identity tokens, scoped keys, and a token per user.
 
-use http::{HeaderName, Method};
+use std::sync::Arc;
 
-use crate::api::{Api, HeaderMode, IdentityHeaders, Roles, TokenRules};
+use http::Method;
+
+use crate::api::{Api, ApiSettings, Roles, TokenRules};
+use crate::code::Code;
+use crate::credential::CredentialKind;
 use crate::envelope::{Envelope, Layout};
 use crate::grants::Access;
-use crate::limit::{Amount, Form, LimitRule, Per, PerAccess};
-use crate::refusal::{Code, CredentialKind};
-use crate::route::{Paths, Route, RouteTable, Unlisted};
+use crate::limit_rule::{Amount, Form, LimitRule, Per, PerAccess};
+use crate::route::{Level, Paths, Route, RouteAccess, RouteTable, Unlisted};
+use crate::target::Oddities;
 
 /// What one route of a test API says: path, resource, methods.
 type Line = (&'static str, &'static str, &'static [Method]);
@@ -24,15 +28,30 @@ fn parsed<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
 
 fn routes(lines: &[Line], access: impl Fn(&str) -> Option<Access>) -> Vec<Route> {
     let route = |(path, resource, methods): &Line| Route {
-        path: (*path).to_owned(),
-        resource: parsed(resource),
-        methods: methods.to_vec(),
-        access: access(resource),
-        credentials: None,
-        websocket: false,
-        cost: 1,
+        access: access(resource)
+            .map_or(RouteAccess::Ladder, |access| RouteAccess::Every(Level::Needs(access))),
+        ..Route::new(*path, parsed(resource), methods.to_vec())
     };
     lines.iter().map(route).collect()
+}
+
+/// The API of these settings.
+///
+/// # Panics
+/// If they are none that can be served.
+#[expect(clippy::expect_used, reason = "a test of what cannot be served asks for the error itself")]
+pub fn api(settings: ApiSettings) -> Arc<Api> {
+    Arc::new(Api::new(settings).expect("settings that can be served"))
+}
+
+/// Routes of a test API: lenient, with the ladder for what they do not list.
+///
+/// # Panics
+/// If they clash.
+#[expect(clippy::expect_used, reason = "a test of routes that clash asks for the error itself")]
+pub fn table(routes: Vec<Route>) -> RouteTable {
+    let ladder = Some(Unlisted::Ladder);
+    RouteTable::new(routes, Paths::Lenient, ladder, Oddities::default()).expect("routes that do not clash")
 }
 
 fn roles(names: &[(&str, &str)]) -> Roles {
@@ -42,27 +61,14 @@ fn roles(names: &[(&str, &str)]) -> Roles {
 }
 
 /// An API that takes `credentials` and has nothing else particular to it.
-fn plain(name: &str, credentials: &[CredentialKind], layout: Layout, routes: Vec<Route>) -> Api {
-    #[expect(clippy::expect_used, reason = "the routes stand in this file")]
-    let routes = RouteTable::new(routes, Paths::Lenient, Unlisted::Ladder).expect("routes that do not clash");
-    Api {
-        name: parsed(name),
-        realm: parsed(name),
-        credentials: credentials.iter().copied().collect(),
-        key_prefix: parsed("sk"),
+fn plain(name: &str, credentials: &[CredentialKind], layout: Layout, routes: Vec<Route>) -> ApiSettings {
+    let credentials = credentials.iter().copied().collect();
+    ApiSettings {
         identity_tokens: TokenRules {
             issuer: format!("https://{name}.example").into(),
             audience: name.into(),
             typ: "at+jwt".into(),
             lifetime_seconds: 3600,
-        },
-        user_token_issuer: name.into(),
-        foreign_issuers: Vec::new(),
-        identity_headers: IdentityHeaders {
-            mode: HeaderMode::Optional,
-            names: [HeaderName::from_static("x-tenant-id"), HeaderName::from_static("x-org-id")],
-            tenant_parameters: vec!["tenant_id".into()],
-            org_parameters: vec!["org_id".into()],
         },
         roles: roles(&[
             ("ADMIN", "admin"),
@@ -70,16 +76,13 @@ fn plain(name: &str, credentials: &[CredentialKind], layout: Layout, routes: Vec
             ("MEMBER", "read products:write orders:write inventory:write"),
             ("VIEWER", "read"),
         ]),
-        routes,
-        limits: Vec::new(),
-        requires_verified_email: false,
-        requires_https: false,
         envelope: Envelope::new(layout, None, Vec::new()),
+        ..ApiSettings::new(parsed(name), parsed(name), credentials, table(routes))
     }
 }
 
 /// Synq: identity tokens with tenant, organization and role.
-pub fn synq() -> Api {
+pub fn synq() -> ApiSettings {
     let lines: &[Line] = &[
         ("/api/v1/orders", "orders", LIST),
         ("/api/v1/orders/{id}", "orders", ITEM),
@@ -94,14 +97,14 @@ pub fn synq() -> Api {
         (Code::Unauthorized, "Missing or invalid Authorization header".to_owned()),
         (Code::IdentityMissing, "Missing or invalid tenant/org headers".to_owned()),
     ];
-    Api {
+    ApiSettings {
         envelope: Envelope::new(Layout::ErrorText, None, texts),
         ..plain("synq", &[CredentialKind::IdentityToken], Layout::ErrorText, routes(lines, |_| None))
     }
 }
 
 /// Synaptiq: scoped API keys over TLS, with limits by plan and scope.
-pub fn synaptiq() -> Api {
+pub fn synaptiq() -> ApiSettings {
     let lines: &[Line] = &[
         ("/api/v1/leads", "leads", LIST),
         ("/api/v1/leads/{id}", "leads", ITEM),
@@ -115,7 +118,6 @@ pub fn synaptiq() -> Api {
     let managed = |resource: &str| matches!(resource, "keys" | "webhooks").then_some(Access::Admin);
     let amounts = |read, write, admin| PerAccess { read: Some(read), write: Some(write), admin: Some(admin) };
     let minute = LimitRule {
-        api: parsed("synaptiq"),
         name: "minute".into(),
         per: Per::Credential,
         form: Form::Sliding { window_millis: 60_000 },
@@ -137,16 +139,18 @@ pub fn synaptiq() -> Api {
         (Code::Forbidden, "The API key does not have the required scope.".to_owned()),
     ];
     let docs = "https://synaptiqintel.com/docs/api-reference/authentication".to_owned();
-    Api {
+    ApiSettings {
         limits: vec![minute],
+        plans: ["starter", "pro", "enterprise"].map(parsed).into(),
         requires_https: true,
+        roles: Roles::default(),
         envelope: Envelope::new(Layout::ErrorObject, Some(docs), texts),
         ..plain("synaptiq", &[CredentialKind::ApiKey], Layout::ErrorObject, routes(lines, managed))
     }
 }
 
 /// Syncello: a token per user, signed with the user's own secret; account pages take identity tokens alone.
-pub fn syncello() -> Api {
+pub fn syncello() -> ApiSettings {
     let lines: &[Line] = &[
         ("/v1/tools/{platform}/{tool}", "tools", DO),
         ("/v1/tools", "tools", LOOK),
@@ -163,7 +167,7 @@ pub fn syncello() -> Api {
         (Code::Forbidden, "Token does not have access to this resource".to_owned()),
     ];
     let kinds = [CredentialKind::IdentityToken, CredentialKind::UserToken];
-    Api {
+    ApiSettings {
         roles: roles(&[("ADMIN", "admin"), ("MEMBER", "read tools:write"), ("VIEWER", "read")]),
         envelope: Envelope::new(Layout::SuccessFalse, None, texts),
         ..plain("syncello", &kinds, Layout::SuccessFalse, routes)

@@ -3,14 +3,15 @@
 use std::collections::{HashMap, HashSet};
 use std::future::ready;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
 
 use crate::api_key::KeyDigest;
 use crate::clock::BootMillis;
 use crate::directory::{
-    AccountRecord, Answer, Directory, DirectoryError, ForeignIdentityRecord, Freshness, KeyRecord,
-    MemberRecord, OrgRecord, SessionRecord, TenantRecord, UserSecretRecord,
+    AccountRecord, Answer, Directory, DirectoryError, ForeignIdentityRecord, Found, Freshness, KeyRecord,
+    MemberRecord, OrgRecord, SessionRecord, Subject, TenantRecord, UserSecretRecord, Version,
 };
 use crate::id::{AccountId, OrgId, RealmName, SessionId, TenantId, TokenId};
 use crate::key_set::VerifyingKey;
@@ -67,15 +68,15 @@ pub struct FakeDirectory {
 
 #[derive(Debug, Default)]
 struct Records {
-    keys: HashMap<KeyDigest, Arc<KeyRecord>>,
-    tenants: HashMap<TenantId, Arc<TenantRecord>>,
-    orgs: HashMap<(TenantId, OrgId), Arc<OrgRecord>>,
-    accounts: HashMap<AccountId, Arc<AccountRecord>>,
-    members: HashMap<(TenantId, OrgId, AccountId), Arc<MemberRecord>>,
-    sessions: HashMap<(TenantId, SessionId), Arc<SessionRecord>>,
-    user_secrets: HashMap<String, Arc<UserSecretRecord>>,
-    foreign: HashMap<(TenantId, String, String), Arc<ForeignIdentityRecord>>,
-    identity_keys: HashMap<(RealmName, String), Arc<VerifyingKey>>,
+    keys: HashMap<KeyDigest, Found<KeyRecord>>,
+    tenants: HashMap<TenantId, Found<TenantRecord>>,
+    orgs: HashMap<(TenantId, OrgId), Found<OrgRecord>>,
+    accounts: HashMap<AccountId, Found<AccountRecord>>,
+    members: HashMap<(TenantId, OrgId, AccountId), Found<MemberRecord>>,
+    sessions: HashMap<(TenantId, SessionId), Found<SessionRecord>>,
+    user_secrets: HashMap<String, Found<UserSecretRecord>>,
+    foreign: HashMap<(TenantId, String, String), Found<ForeignIdentityRecord>>,
+    identity_keys: HashMap<(RealmName, String), Found<VerifyingKey>>,
     revoked: HashSet<(TenantId, TokenId)>,
 }
 
@@ -83,9 +84,31 @@ struct Records {
 struct Switches {
     asks: bool,
     fails: HashSet<Lookup>,
+    held: Option<Arc<Holding>>,
     silence: Silence,
     catch_ups: usize,
     looked_up: HashMap<Lookup, usize>,
+}
+
+/// Keeps questions waiting until it is let go.
+#[derive(Debug, Default)]
+struct Holding {
+    is_over: AtomicBool,
+    waiting: Mutex<Vec<Waker>>,
+}
+
+impl Holding {
+    async fn end(self: Arc<Self>) {
+        std::future::poll_fn(|context| {
+            if self.is_over.load(Ordering::SeqCst) {
+                return Poll::Ready(());
+            }
+            lock(&self.waiting).push(context.waker().clone());
+            // It may have ended in between.
+            if self.is_over.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -98,18 +121,17 @@ macro_rules! records {
         impl FakeDirectory {$(
             /// Puts a record in, instead of one that is there.
             pub fn $put(&self, key: $key, record: $record) {
-                lock(&self.records).$map.insert(key, Arc::new(record));
-                self.version.fetch_add(1, Ordering::SeqCst);
+                let found = self.found(record);
+                lock(&self.records).$map.insert(key, found);
             }
 
             /// Changes a record; whether there is one.
             pub fn $change(&self, key: &$key, change: impl FnOnce(&mut $record)) -> bool {
-                self.version.fetch_add(1, Ordering::SeqCst);
                 match lock(&self.records).$map.get_mut(key) {
-                    Some(record) => {
-                        let mut changed = record.as_ref().clone();
+                    Some(found) => {
+                        let mut changed = found.record.as_ref().clone();
                         change(&mut changed);
-                        *record = Arc::new(changed);
+                        *found = self.found(changed);
                         true
                     }
                     None => false,
@@ -137,11 +159,17 @@ records! {
 }
 
 impl FakeDirectory {
+    /// The record in a state that nothing was in before.
+    fn found<T>(&self, record: T) -> Found<T> {
+        let version = self.version.fetch_add(1, Ordering::SeqCst);
+        Found { record: Arc::new(record), version: Version::new(0, version) }
+    }
+
     /// Puts in a key that verifies the identity tokens of `realm`, instead of one of its name.
     pub fn put_identity_key(&self, realm: RealmName, key: VerifyingKey) {
         let name = (realm, key.kid().to_owned());
-        lock(&self.records).identity_keys.insert(name, Arc::new(key));
-        self.version.fetch_add(1, Ordering::SeqCst);
+        let found = self.found(key);
+        lock(&self.records).identity_keys.insert(name, found);
     }
 
     /// Takes out the key called `kid`; whether there was one.
@@ -159,6 +187,15 @@ impl FakeDirectory {
     /// Whether it has to ask for everything, absent things too. The question is answered at once.
     pub fn ask(&self, asks: bool) {
         lock(&self.switches).asks = asks;
+    }
+
+    /// Whether questions wait for their answer until this is said again. Only where it has to ask.
+    pub fn hold(&self, holds: bool) {
+        let before = std::mem::replace(&mut lock(&self.switches).held, holds.then(Arc::default));
+        if let Some(before) = before {
+            before.is_over.store(true, Ordering::SeqCst);
+            lock(&before.waiting).drain(..).for_each(Waker::wake);
+        }
     }
 
     /// Makes the look-ups fail, and all others answer.
@@ -184,7 +221,7 @@ impl FakeDirectory {
     fn answer<K: Hash + Eq, T: Send + Sync + 'static>(
         &self,
         lookup: Lookup,
-        map: impl FnOnce(&Records) -> &HashMap<K, Arc<T>>,
+        map: impl FnOnce(&Records) -> &HashMap<K, Found<T>>,
         key: &K,
     ) -> Answer<T> {
         let found = map(&lock(&self.records)).get(key).cloned();
@@ -194,9 +231,15 @@ impl FakeDirectory {
             let error = DirectoryError::Unavailable(format!("{lookup:?} was made to fail"));
             return Answer::Ask(Box::pin(ready(Err(error))));
         }
+        let held = switches.held.clone();
         match found {
-            found if switches.asks => Answer::Ask(Box::pin(ready(Ok(found)))),
-            Some(record) => Answer::Known(record),
+            found if switches.asks => Answer::Ask(Box::pin(async move {
+                if let Some(held) = held {
+                    held.end().await;
+                }
+                Ok(found)
+            })),
+            Some(found) => Answer::Known(found),
             None => Answer::Absent,
         }
     }
@@ -222,6 +265,31 @@ impl Directory for FakeDirectory {
 
     fn version(&self) -> u64 {
         self.version.load(Ordering::SeqCst)
+    }
+
+    fn version_of(&self, subject: Subject<'_>) -> Option<Version> {
+        fn of<T>(found: Option<&Found<T>>) -> Version {
+            found.map_or(Version::ABSENT, |found| found.version)
+        }
+        let records = lock(&self.records);
+        Some(match subject {
+            Subject::Key(digest) => of(records.keys.get(digest)),
+            Subject::Tenant(tenant) => of(records.tenants.get(&tenant)),
+            Subject::Org(tenant, org) => of(records.orgs.get(&(tenant, org))),
+            Subject::Account(account) => of(records.accounts.get(&account)),
+            Subject::Member(tenant, org, account) => of(records.members.get(&(tenant, org, account))),
+            Subject::Session(tenant, session) => of(records.sessions.get(&(tenant, session))),
+            Subject::UserSecret(kid) => of(records.user_secrets.get(kid)),
+            Subject::ForeignIdentity(tenant, issuer, subject) => {
+                of(records.foreign.get(&(tenant, issuer.to_owned(), subject.to_owned())))
+            }
+            Subject::IdentityKey(realm, kid) => {
+                of(records.identity_keys.get(&(realm.clone(), kid.to_owned())))
+            }
+            Subject::RevokedToken(tenant, token) => {
+                return (!records.revoked.contains(&(tenant, token))).then_some(Version::ABSENT);
+            }
+        })
     }
 
     fn key(&self, digest: &KeyDigest) -> Answer<KeyRecord> {

@@ -4,27 +4,25 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::apis::{synaptiq, syncello, synq};
+use super::apis::{api, synaptiq, syncello, synq};
 use super::clock::FixedClock;
 use super::directory::FakeDirectory;
 use super::random::Counting;
 use super::tokens::{Unsigned, keypair};
 use crate::api::Api;
 use crate::api_key::{KeyDigest, NewKey, Peppers};
-use crate::authenticate::{Authenticator, VerifiedTokens};
 use crate::clock::{Clock, UnixMillis};
 use crate::directory::{
     AccountRecord, Generations, KeyRecord, MemberRecord, MemberState, OrgRecord, SessionRecord, State,
     TenantRecord, UserSecretRecord,
 };
-use crate::door::Door;
+use crate::door::{Door, DoorSettings};
 use crate::grants::Grants;
 use crate::id::{AccountId, Environment, KeyId, OrgId, RealmName, SessionId, TenantId, TokenId};
-use crate::key_set::{Algorithm, SigningKey};
-use crate::limit::LocalLimiter;
-use crate::lookups::Lookups;
+use crate::key_set::Algorithm;
 use crate::random::Random;
 use crate::secret::Secret;
+use crate::signing_key::SigningKey;
 
 /// How many empty look-ups a minute an address has.
 const EMPTY_LOOKUPS: u32 = 30;
@@ -122,20 +120,16 @@ impl TestDoor {
         let directory = Arc::new(FakeDirectory::default());
         let pepper = Secret::new(vec![0x17; 32]);
         let peppers = Peppers::new(("k1".parse().expect("a pepper's name"), &pepper), []);
-        let authenticator = Authenticator::new(
-            directory.clone(),
-            clock.clone(),
-            peppers.clone(),
-            VerifiedTokens::new(1 << 22),
-            Lookups::new(EMPTY_LOOKUPS),
-        );
-        let apis = [synq(), synaptiq(), syncello()].map(Arc::new);
+        let settings =
+            DoorSettings { verified_token_bytes: 1 << 22, empty_lookups_per_minute: EMPTY_LOOKUPS };
+        let door = Door::new(directory.clone(), clock.clone(), peppers.clone(), settings);
+        let apis = [synq(), synaptiq(), syncello()].map(api);
         for api in &apis {
             directory.put_identity_key(api.realm.clone(), signing_key.verifying_key().expect("a public key"));
         }
         let [synq, synaptiq, syncello] = apis;
         Self {
-            door: Arc::new(Door::new(authenticator, LocalLimiter::default())),
+            door: Arc::new(door),
             clock,
             directory,
             random: Arc::default(),

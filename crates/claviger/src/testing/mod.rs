@@ -15,7 +15,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-pub use apis::{synaptiq, syncello, synq};
+pub use apis::{api, synaptiq, syncello, synq, table};
 pub use clock::FixedClock;
 pub use directory::{FakeDirectory, Lookup, Silence};
 pub use door::{Home, Someone, TestDoor, TestKey, TestUserSecret};

@@ -1,15 +1,18 @@
 //! Requests to a [`TestDoor`].
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use super::door::TestDoor;
 use super::now;
 use crate::api::Api;
+use crate::door::Admitted;
 use crate::inbound::Inbound;
 use crate::limit::Permit;
-use crate::refusal::Refusal;
+use crate::network::Client;
+use crate::refusal::{Reason, Refusal};
 use crate::target::Target;
 
 /// A request head: over TLS from 192.0.2.1 unless said otherwise.
@@ -22,7 +25,7 @@ pub struct TestRequest {
     /// The headers.
     pub headers: HeaderMap,
     /// Where it comes from.
-    pub client: IpAddr,
+    pub client: Client,
     /// Whether it comes over TLS.
     pub secure: bool,
 }
@@ -38,7 +41,7 @@ impl TestRequest {
             method: method.parse().expect("a method"),
             uri: target.parse().expect("a target"),
             headers: HeaderMap::new(),
-            client: Ipv4Addr::new(192, 0, 2, 1).into(),
+            client: Client::At(Ipv4Addr::new(192, 0, 2, 1).into()),
             secure: true,
         }
     }
@@ -73,7 +76,7 @@ impl TestRequest {
     #[must_use]
     #[expect(clippy::expect_used, reason = "tests write it down")]
     pub fn from(mut self, client: &str) -> Self {
-        self.client = client.parse().expect("an address");
+        self.client = Client::At(client.parse::<IpAddr>().expect("an address"));
         self
     }
 
@@ -84,14 +87,23 @@ impl TestRequest {
         self
     }
 
-    /// Asks the door, with the need that the API's routes give.
+    /// Asks the door, and expects that it asks who it is.
     ///
     /// # Errors
-    /// As [`Door::decide`](crate::Door::decide), and what target and routes refuse.
-    pub fn decide(&self, test: &TestDoor, api: &Api) -> Result<Permit, Refusal> {
-        let target = Target::of(&self.uri)?;
-        let need = api.routes.need(&self.method, &target)?;
-        now(test.door.decide(api, &self.inbound(target), &need))
+    /// As [`Door::decide`](crate::Door::decide), and what the target is refused for; 500 if it is let in as a public one.
+    pub fn decide(&self, test: &TestDoor, api: &Arc<Api>) -> Result<Permit, Refusal> {
+        match self.admit(test, api)? {
+            Admitted::Known(permit) => Ok(permit),
+            Admitted::Public(_) => Err(Reason::Internal { why: "nobody was asked for" }.into()),
+        }
+    }
+
+    /// Asks the door.
+    ///
+    /// # Errors
+    /// As [`Door::decide`](crate::Door::decide), and what the target is refused for.
+    pub fn admit(&self, test: &TestDoor, api: &Arc<Api>) -> Result<Admitted, Refusal> {
+        now(test.door.decide(api, &self.inbound(Target::of(&self.uri)?)))
     }
 
     /// What the door is asked about.

@@ -5,7 +5,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-use crate::key_set::{Algorithm, SigningKey};
+use crate::key_set::Algorithm;
+use crate::signing_key::SigningKey;
 
 /// A new key pair called `kid`.
 ///

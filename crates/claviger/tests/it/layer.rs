@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use claviger::layer::{ClientAddress, Guarded, RequestId};
-use claviger::limit::{Amount, Form, LimitRule, Per, PerAccess};
-use claviger::testing::{TestDoor, now, synaptiq};
-use claviger::{Api, ClavigerLayer, Permit, Refusal};
+use claviger::limit_rule::{Amount, Form, LimitRule, Per, PerAccess};
+use claviger::network::Client;
+use claviger::testing::{TestDoor, api, now, synaptiq};
+use claviger::{ApiSettings, ClavigerLayer, Permit, PublicPermit, Refusal};
 use http::{HeaderMap, Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
@@ -42,8 +43,9 @@ impl Service<Request<String>> for Upstream {
 
     fn call(&mut self, request: Request<String>) -> Self::Future {
         assert!(std::mem::take(&mut self.ready), "called without having been made ready");
-        let permit = request.extensions().get::<Arc<Permit>>().unwrap();
-        let answer = format!("{} {}", permit.tenant(), request.body());
+        let known = request.extensions().get::<Arc<Permit>>().map(|permit| permit.tenant().to_string());
+        let public = || request.extensions().get::<Arc<PublicPermit>>().unwrap().api().name.to_string();
+        let answer = format!("{} {}", known.unwrap_or_else(public), request.body());
         self.heads.lock().unwrap().push(request.headers().clone());
         let mut response = Response::new(answer);
         response.headers_mut().insert("x-request-id", "the upstream's".parse().unwrap());
@@ -62,11 +64,11 @@ impl Front {
         Self::of(synaptiq())
     }
 
-    fn of(api: Api) -> Self {
+    fn of(settings: ApiSettings) -> Self {
         let test = TestDoor::new();
         let upstream = Upstream::default();
         let heads = upstream.heads.clone();
-        let layer = ClavigerLayer::new(test.door.clone(), Arc::new(api), test.random.clone());
+        let layer = ClavigerLayer::new(test.door.clone(), api(settings), test.random.clone());
         Self { test, heads, service: layer.layer(upstream) }
     }
 
@@ -81,11 +83,15 @@ impl Front {
     }
 }
 
+fn from(secure: bool) -> ClientAddress {
+    ClientAddress { client: Client::At([192, 0, 2, 1].into()), secure }
+}
+
 fn get(path: &str, headers: &[(&str, &str)]) -> Request<String> {
     let request =
         headers.iter().fold(Request::get(path), |request, (name, value)| request.header(*name, *value));
     let mut request = request.body("body".to_owned()).unwrap();
-    request.extensions_mut().insert(ClientAddress { ip: "192.0.2.1".parse().unwrap(), secure: true });
+    request.extensions_mut().insert(from(true));
     request
 }
 
@@ -108,7 +114,7 @@ fn who_is_let_in_reaches_the_service_with_a_permit_and_without_a_credential() {
             ("x-claviger-principal", "forged"),
             ("x-forwarded-for", "10.0.0.1"),
             ("x-request-id", "forged"),
-            ("x-http-method-override", "DELETE"),
+            ("x-http-method-override", "GET"),
             ("upgrade", "websocket"),
             ("accept", "text/plain"),
         ],
@@ -128,6 +134,18 @@ fn who_is_let_in_reaches_the_service_with_a_permit_and_without_a_credential() {
     assert_eq!(header(&response, "x-ratelimit-remaining"), "119");
     assert_eq!(header(&response, "x-ratelimit-reset"), "1700000060");
     assert!(response.extensions().get::<Arc<Permit>>().is_some());
+}
+
+#[test]
+fn forwarding_14_a_wish_for_another_method_reaches_nothing() {
+    let mut front = Front::new();
+    let key = front.test.key(&front.test.tenant(&front.test.synaptiq), "admin").text;
+    let bearer = format!("Bearer {key}");
+    let response =
+        front.send(get(LEADS, &[("authorization", &bearer), ("X-HTTP-Method-Override", "DELETE")]));
+    assert_eq!(response.status(), 400);
+    assert!(response.body().contains("a header wishes for another method"), "{}", response.body());
+    assert!(front.heads.lock().unwrap().is_empty());
 }
 
 #[test]
@@ -213,7 +231,7 @@ fn a04_what_comes_in_clear_gets_one_answer_on_every_path() {
         ("/elsewhere", &[]),
     ] {
         let mut request = get(path, headers);
-        request.extensions_mut().insert(ClientAddress { ip: "192.0.2.1".parse().unwrap(), secure: false });
+        request.extensions_mut().insert(from(false));
         let response = front.send(request);
         assert_eq!(response.status(), 403, "{path}");
         assert!(response.body().contains("https_required"), "{path}");
@@ -243,14 +261,8 @@ fn the_service_that_was_made_ready_is_the_one_that_is_called() {
 #[test]
 fn a_place_is_held_until_the_response_is_dropped() {
     let amount = Amount { by_plan: Vec::new(), otherwise: PerAccess::flat(1) };
-    let at_once = LimitRule {
-        api: "synaptiq".parse().unwrap(),
-        name: "at-once".into(),
-        per: Per::Tenant,
-        form: Form::Concurrency,
-        amount,
-    };
-    let mut front = Front::of(Api { limits: vec![at_once], ..synaptiq() });
+    let at_once = LimitRule { name: "at-once".into(), per: Per::Tenant, form: Form::Concurrency, amount };
+    let mut front = Front::of(ApiSettings { limits: vec![at_once], ..synaptiq() });
     let bearer = format!("Bearer {}", front.test.key(&front.test.tenant(&front.test.synaptiq), "read").text);
     let first = front.send(get(LEADS, &[("authorization", &bearer)]));
     assert_eq!(front.send(get(LEADS, &[("authorization", &bearer)])).status(), 429);
@@ -277,4 +289,80 @@ fn the_layer_can_be_cloned_and_used_by_many() {
         }
     });
     assert_eq!(passed.load(Ordering::SeqCst), 120);
+}
+
+/// Synaptiq, for a web page, with something that asks for nobody.
+fn for_a_page() -> Front {
+    let status = claviger::route::Route {
+        access: claviger::route::RouteAccess::Every(claviger::route::Level::Public),
+        ..claviger::route::Route::new("/status", "status".parse().unwrap(), vec![http::Method::GET])
+    };
+    let leads = claviger::route::Route::new(LEADS, "leads".parse().unwrap(), vec![http::Method::GET]);
+    let routes = claviger::testing::table(vec![status, leads]);
+    let carriers =
+        claviger::api::Carriers { header: Some("x-api-key".parse().unwrap()), ..Default::default() };
+    let cors_origins = vec!["https://app.example".to_owned()];
+    Front::of(ApiSettings { routes, carriers, cors_origins, ..synaptiq() })
+}
+
+#[test]
+fn a_preflight_is_answered_from_the_routes_and_reaches_nothing() {
+    let mut front = for_a_page();
+    let mut preflight = |path: &str, origin: &str, method: &str| {
+        let headers = [("origin", origin), ("access-control-request-method", method)];
+        let mut request = get(path, &headers);
+        *request.method_mut() = http::Method::OPTIONS;
+        front.send(request)
+    };
+    let good = preflight(LEADS, "https://app.example", "GET");
+    assert_eq!((good.status().as_u16(), good.body().as_str()), (204, ""));
+    assert_eq!(header(&good, "access-control-allow-origin"), "https://app.example");
+    assert_eq!(header(&good, "access-control-allow-methods"), "GET");
+    let allowed = header(&good, "access-control-allow-headers");
+    for name in ["authorization", "content-type", "x-tenant-id", "x-org-id", "x-api-key"] {
+        assert!(allowed.split(", ").any(|listed| listed == name), "{name} in {allowed}");
+    }
+    assert_eq!(header(&good, "vary"), "Origin");
+    assert!(!header(&good, "x-request-id").is_empty());
+    let other_method = preflight(LEADS, "https://app.example", "DELETE");
+    assert_eq!(header(&other_method, "access-control-allow-methods"), "GET, HEAD, OPTIONS");
+    let stranger = preflight(LEADS, "https://evil.example", "GET");
+    assert_eq!((stranger.status().as_u16(), header(&stranger, "access-control-allow-origin")), (401, ""));
+    assert_eq!(front.seen(), 0);
+}
+
+#[test]
+fn a_page_that_may_call_can_read_what_it_is_refused_for() {
+    let mut front = for_a_page();
+    let refused = front.send(get(LEADS, &[("origin", "https://app.example")]));
+    assert_eq!(
+        (refused.status().as_u16(), header(&refused, "access-control-allow-origin")),
+        (401, "https://app.example")
+    );
+    let stranger = front.send(get(LEADS, &[("origin", "https://evil.example")]));
+    assert_eq!(header(&stranger, "access-control-allow-origin"), "");
+}
+
+#[test]
+fn a_public_request_reaches_the_service_without_what_it_showed() {
+    let mut front = for_a_page();
+    let response = front.send(get(
+        "/status",
+        &[
+            ("authorization", "Bearer anything"),
+            ("x_api_key", "anything"),
+            ("x-tenant-id", "forged"),
+            ("x-claviger-principal", "forged"),
+            ("sec-websocket-protocol", "claviger.bearer.anything, v2"),
+            ("accept", "text/plain"),
+        ],
+    ));
+    assert_eq!((response.status().as_u16(), response.body().as_str()), (200, "synaptiq body"));
+    assert!(response.extensions().get::<Arc<PublicPermit>>().is_some());
+    assert!(response.extensions().get::<Arc<Permit>>().is_none());
+    let heads = front.heads.lock().unwrap();
+    let mut names: Vec<_> = heads[0].keys().map(http::HeaderName::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["accept", "sec-websocket-protocol", "x-request-id"]);
+    assert_eq!(heads[0]["sec-websocket-protocol"], "v2");
 }

@@ -2,29 +2,30 @@
 
 use std::sync::Arc;
 
-use claviger::api::Api;
+use claviger::api::{Api, ApiSettings};
 use claviger::grants::Access;
 use claviger::id::Environment;
-use claviger::limit::{Amount, Form, LimitRule, Per, PerAccess};
+use claviger::limit_rule::{Amount, Form, LimitRule, Per, PerAccess};
 use claviger::refusal::Reason;
-use claviger::route::{Paths, Route, RouteTable, Unlisted};
-use claviger::testing::{TestDoor, TestRequest, synaptiq};
+use claviger::route::{Level, Paths, Route, RouteAccess, RouteTable};
+use claviger::target::Oddities;
+use claviger::testing::{TestDoor, TestRequest, api, synaptiq};
 
 use crate::{code, status};
 
 const LEADS: &str = "/api/v1/leads";
 
-fn ask(test: &TestDoor, api: &Api, key: &str) -> u16 {
+fn ask(test: &TestDoor, api: &Arc<Api>, key: &str) -> u16 {
     status(&TestRequest::get(LEADS).bearer(key).decide(test, api))
 }
 
 fn rule(name: &str, per: Per, form: Form, amount: u64) -> LimitRule {
     let amount = Amount { by_plan: Vec::new(), otherwise: PerAccess::flat(amount) };
-    LimitRule { api: "synaptiq".parse().unwrap(), name: name.into(), per, form, amount }
+    LimitRule { name: name.into(), per, form, amount }
 }
 
-fn limited(rules: Vec<LimitRule>) -> Api {
-    Api { limits: rules, ..synaptiq() }
+fn limited(rules: Vec<LimitRule>) -> Arc<Api> {
+    api(ApiSettings { limits: rules, ..synaptiq() })
 }
 
 const MINUTE: Form = Form::Sliding { window_millis: 60_000 };
@@ -205,15 +206,15 @@ fn places_of_a_concurrency_limit_come_back_when_permits_are_dropped() {
     assert!(permit().is_err());
     drop((first, third));
     assert!(permit().is_ok() && permit().is_ok());
-    test.door.limiter().sweep(claviger::clock::Clock::boot(&*test.clock));
-    assert_eq!(test.door.limiter().len(), 1, "what still counts is kept");
+    test.door.sweep();
+    assert_eq!(test.door.figures().limit_counters, 1, "what still counts is kept");
 }
 
 #[test]
 fn a_place_comes_back_from_another_thread_and_after_a_panic() {
     let test = Arc::new(TestDoor::new());
     let home = test.tenant(&test.synaptiq);
-    let api = Arc::new(limited(vec![rule("at-once", Per::Tenant, Form::Concurrency, 4)]));
+    let api = limited(vec![rule("at-once", Per::Tenant, Form::Concurrency, 4)]);
     let key = test.key(&home, "read").text;
     let threads: Vec<_> = (0..4)
         .map(|n| {
@@ -253,16 +254,14 @@ fn a_costly_route_takes_more_and_a_free_one_nothing() {
     let test = TestDoor::new();
     let home = test.tenant(&test.synaptiq);
     let route = |path: &str, cost| Route {
-        path: path.into(),
-        resource: "leads".parse().unwrap(),
-        methods: vec![http::Method::GET],
-        access: Some(Access::Read),
-        credentials: None,
-        websocket: false,
+        access: RouteAccess::Every(Level::Needs(Access::Read)),
         cost,
+        ..Route::new(path, "leads".parse().unwrap(), vec![http::Method::GET])
     };
-    let routes = RouteTable::new(vec![route("/a", 3), route("/free", 0)], Paths::Exact, Unlisted::NotFound);
-    let api = Api { routes: routes.unwrap(), ..limited(vec![rule("minute", Per::Credential, MINUTE, 7)]) };
+    let routes = vec![route("/a", 3), route("/free", 0)];
+    let routes = RouteTable::new(routes, Paths::Exact, None, Oddities::default()).unwrap();
+    let limits = vec![rule("minute", Per::Credential, MINUTE, 7)];
+    let api = api(ApiSettings { routes, limits, ..synaptiq() });
     let key = test.key(&home, "read").text;
     let get = |path: &str| TestRequest::get(path).bearer(&key).decide(&test, &api);
     assert_eq!(get("/a").unwrap().limit().unwrap().remaining, 4);
@@ -279,13 +278,66 @@ fn a_person_has_one_limit_whatever_the_token() {
     let test = TestDoor::new();
     let home = test.tenant(&test.synq);
     let person = test.member(&home, "VIEWER");
-    let mut limit = rule("minute", Per::Credential, MINUTE, 3);
-    limit.api = "synq".parse().unwrap();
-    let api = Api { limits: vec![limit], ..claviger::testing::synq() };
+    let limits = vec![rule("minute", Per::Credential, MINUTE, 3)];
+    let api = api(ApiSettings { limits, ..claviger::testing::synq() });
     let get = |token: &str| status(&TestRequest::get("/api/v1/orders").bearer(token).decide(&test, &api));
     let tokens: Vec<_> = (0..4).map(|_| test.identity_token(&person)).collect();
     assert_eq!(tokens.iter().map(|token| get(token)).collect::<Vec<_>>(), [200, 200, 200, 429]);
     let other_org = claviger::testing::Home { org: test.org(home.tenant), ..home };
     let elsewhere = test.join(&other_org, person.account, "VIEWER");
     assert_eq!(get(&test.identity_token(&elsewhere)), 200);
+}
+
+#[test]
+fn core_08_a_plan_that_no_limit_lists_is_not_unlimited() {
+    let test = TestDoor::new();
+    let home = test.tenant(&test.synaptiq);
+    let amounts = |read| PerAccess { read: Some(read), ..PerAccess::default() };
+    let limit = LimitRule {
+        amount: Amount {
+            by_plan: vec![("starter".parse().unwrap(), amounts(2)), ("pro".parse().unwrap(), amounts(9))],
+            otherwise: PerAccess::default(),
+        },
+        ..rule("minute", Per::Credential, MINUTE, 0)
+    };
+    let api = limited(vec![limit]);
+    for (plan, expected) in [("starter", 2), ("pro", 9), ("enterprise", 2), ("Starter", 2), ("gone", 2)] {
+        test.set_plan(&home, plan);
+        let key = test.key(&home, "read").text;
+        assert_eq!((0..20).filter(|_| ask(&test, &api, &key) == 200).count(), expected, "{plan}");
+    }
+}
+
+#[test]
+fn of_several_limits_that_refuse_the_longest_wait_is_told() {
+    let test = TestDoor::new();
+    let key = test.key(&test.tenant(&test.synaptiq), "read").text;
+    for reverse in [false, true] {
+        let mut rules = vec![
+            rule("short", Per::Credential, Form::Sliding { window_millis: 1_000 }, 1),
+            rule("long", Per::Tenant, Form::Sliding { window_millis: 30_000 }, 1),
+            rule("middle", Per::Organization, MINUTE, 2),
+        ];
+        if reverse {
+            rules.reverse();
+        }
+        test.clock.advance_millis(120_000);
+        let api = limited(rules);
+        assert_eq!(ask(&test, &api, &key), 200);
+        let refusal = TestRequest::get(LEADS).bearer(&key).decide(&test, &api).unwrap_err();
+        assert_eq!((&*refusal.limit().unwrap().name, refusal.retry_after_seconds()), ("long", Some(30)));
+    }
+}
+
+#[test]
+fn each_api_counts_for_itself() {
+    let test = TestDoor::new();
+    let key = test.key(&test.tenant(&test.synaptiq), "read").text;
+    let rules = || vec![rule("minute", Per::Credential, MINUTE, 1)];
+    let one = limited(rules());
+    let twin = api(ApiSettings { name: "twin".parse().unwrap(), limits: rules(), ..synaptiq() });
+    assert_eq!((ask(&test, &one, &key), ask(&test, &twin, &key)), (200, 200));
+    assert_eq!((ask(&test, &one, &key), ask(&test, &twin, &key)), (429, 429));
+    let made_anew = limited(rules());
+    assert_eq!(ask(&test, &made_anew, &key), 429, "settings that are read again forgive nothing");
 }

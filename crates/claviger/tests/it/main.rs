@@ -1,10 +1,16 @@
 //! The door from outside: every test goes through a real [`Door`](claviger::Door), with real credentials.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
 
+mod carriers;
 mod decide;
+mod guessing;
+mod issuers;
 mod layer;
 mod limits;
+mod public;
 mod sessions;
+mod settings;
+mod standing;
 mod tokens;
 mod traps;
 mod vectors;

@@ -550,6 +550,11 @@ fn checklist_09_bad_signatures_are_counted_against_the_guesser_and_remembered_to
     for _ in 0..30 {
         assert_eq!(ask(&identity.unsigned().signed(&forged)), "unauthorized");
     }
-    assert_eq!(ask(&identity.token()), "rate_limited", "an unseen signature is what costs");
+    assert_eq!(
+        ask(&identity.unsigned().signed(&forged)),
+        "rate_limited",
+        "a signature that fails is a guess"
+    );
     assert_eq!(ask(&seen), "let in");
+    assert_eq!(ask(&identity.token()), "let in", "a good one that was not seen before gets its turn");
 }

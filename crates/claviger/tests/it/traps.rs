@@ -3,13 +3,12 @@
 //! Beside the code they are about: the underscore in a key's prefix and trailing bytes (`api_key.rs`), networks
 //! that never match and the left-most forwarded address (`network.rs`), paths and rules read differently
 //! (`target.rs`, `route.rs`), header spelling and forwarded credentials (`protected.rs`), the underflow
-//! (`limit/counter.rs`), eviction (`lookups.rs`), the memory's scope (`authenticate/verified.rs`), the 429
+//! (`limit/counter.rs`), eviction (`lookups/`), the memory's scope (`authenticate/verified.rs`), the 429
 //! (`answer.rs`). What needs a store or more than one node is tested there.
 
 use claviger::api_key::KeyDigest;
 use claviger::directory::KeyRecord;
 use claviger::network::Networks;
-use claviger::route::Need;
 use claviger::target::Target;
 use claviger::testing::{Lookup, TestDoor, TestKey, TestRequest, now};
 
@@ -41,11 +40,11 @@ fn trap_allowlist_skipped_on_one_path() {
     assert_eq!(ask(&test, &test.rotated(&key)), "network_not_allowed");
     let request = TestRequest::get(LEADS).bearer(&key.text);
     let inbound = request.inbound(Target::of(&request.uri).unwrap());
-    let need = Need::of("leads".parse().unwrap(), claviger::grants::Access::Read);
-    let principal = now(test.door.who(&test.synaptiq, &inbound)).unwrap();
-    let stands = test.door.still_stands(&test.synaptiq, inbound.client, &principal, &need);
-    assert!(now(stands).is_err());
-    assert!(now(test.door.explain(&test.synaptiq, &inbound, &need)).refusal().is_some());
+    assert!(now(test.door.explain(&test.synaptiq, &inbound)).refusal().is_some());
+    change(&test, &key, |record| record.networks = None);
+    let permit = request.decide(&test, &test.synaptiq).unwrap();
+    change(&test, &key, |record| record.networks = Some(Networks::default()));
+    assert_eq!(now(test.door.still_stands(&permit)).unwrap_err().code().as_str(), "network_not_allowed");
 }
 
 #[test]
@@ -137,7 +136,7 @@ fn trap_two_counters_on_one_request() {
         permit.limit().unwrap().remaining
     };
     assert_eq!([left(), left(), left()], [119, 118, 117]);
-    assert_eq!(test.door.limiter().len(), 1);
+    assert_eq!(test.door.figures().limit_counters, 1);
 }
 
 #[test]
@@ -150,7 +149,7 @@ fn trap_denied_requests_burning_quota() {
             403
         );
     }
-    assert_eq!(test.door.limiter().len(), 0);
+    assert_eq!(test.door.figures().limit_counters, 0);
     assert_eq!((0..500).filter(|_| ask(&test, &key) == "let in").count(), 120);
 }
 
@@ -163,11 +162,11 @@ fn trap_eviction_resetting_a_limit() {
     for _ in 0..2_000 {
         assert_eq!(ask(&test, &test.key(&home, "read")), "let in");
     }
-    test.door.limiter().sweep(claviger::clock::Clock::boot(&*test.clock));
+    test.door.sweep();
     assert_eq!(ask(&test, &key), "rate_limited");
     test.clock.advance_millis(60_000);
-    test.door.limiter().sweep(claviger::clock::Clock::boot(&*test.clock));
-    assert_eq!(test.door.limiter().len(), 0, "what counts nothing any more is forgotten");
+    test.door.sweep();
+    assert_eq!(test.door.figures().limit_counters, 0, "what counts nothing any more is forgotten");
 }
 
 #[test]

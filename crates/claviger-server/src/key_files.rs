@@ -1,0 +1,107 @@
+//! Public keys of other issuers, read again when their file changes: an issuer's next key needs no restart.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use claviger::key_set::KeySet;
+
+use crate::config::KeyFile;
+
+/// How often the files are looked at.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// The files of all issuers.
+#[derive(Debug)]
+pub(crate) struct KeyFiles(Mutex<Vec<Watched>>);
+
+#[derive(Debug)]
+struct Watched {
+    file: KeyFile,
+    /// What the file was when it was last read, whether it could be used or not.
+    seen: Option<Version>,
+}
+
+/// What changes when a file is written, replaced, or reached by another link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Version {
+    device: u64,
+    inode: u64,
+    size: u64,
+    changed: (i64, i64),
+    written: (i64, i64),
+}
+
+impl Version {
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            written: (metadata.mtime(), metadata.mtime_nsec()),
+        })
+    }
+}
+
+impl KeyFiles {
+    /// Files that were read just now.
+    pub(crate) fn new(files: impl IntoIterator<Item = KeyFile>) -> Arc<Self> {
+        let watched = |file: KeyFile| Watched { seen: Version::of(&file.path), file };
+        Arc::new(Self(Mutex::new(files.into_iter().map(watched).collect())))
+    }
+
+    /// Looks at them from now on, until the runtime ends.
+    pub(crate) async fn watch(self: Arc<Self>) {
+        if self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+            return;
+        }
+        let mut ticks = tokio::time::interval(EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let files = self.clone();
+            // A file may be on a disk that does not answer.
+            if tokio::task::spawn_blocking(move || files.look(false)).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Reads those that have changed; all of them if that is asked for.
+    pub(crate) fn look(&self, all: bool) {
+        let mut watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for watched in watched.iter_mut() {
+            // Before the file is read: what is written meanwhile is a change the next time.
+            let version = Version::of(&watched.file.path);
+            if all || version != watched.seen {
+                watched.seen = version;
+                read_again(&watched.file);
+            }
+        }
+    }
+}
+
+fn read_again(file: &KeyFile) {
+    let issuer = &file.issuer;
+    match file.read() {
+        Ok(keys) => {
+            let names: Vec<&str> = keys.keys().iter().map(|key| key.kid()).collect();
+            tracing::info!(%issuer, keys = ?names, "the issuer's keys were read again");
+            tell_passed_over(issuer, &keys);
+            file.keys.replace(keys);
+        }
+        Err(why) => {
+            tracing::error!(%issuer, "the issuer's keys could not be read again, and the last ones stay: {why}");
+        }
+    }
+}
+
+/// Keys that are of no use are named, or whoever published them would not know why their tokens are refused.
+pub(crate) fn tell_passed_over(issuer: &str, keys: &KeySet) {
+    for passed in keys.passed_over() {
+        tracing::warn!(%issuer, "the key {passed}");
+    }
+}

@@ -1,0 +1,91 @@
+//! What the settings know of a realm: a command that names something else would do nothing that anybody meant.
+
+use std::collections::BTreeSet;
+
+use claviger::Api;
+use claviger::credential::CredentialKind;
+use claviger::grants::Grants;
+use claviger::id::{RealmName, RoleName};
+
+use crate::management::{Failure, Management, parse};
+
+impl Management {
+    fn apis_of(&self, realm: &RealmName) -> impl Iterator<Item = &Api> {
+        self.apis.values().map(|api| &*api.api).filter(move |api| api.realm == *realm)
+    }
+
+    /// The role of that name, if an API of the realm has it: one that none has would allow nothing.
+    pub(crate) fn known_role(&self, realm: &RealmName, name: &str) -> Result<RoleName, Failure> {
+        let role: RoleName = parse(name, "--role")?;
+        let known: BTreeSet<&str> =
+            self.apis_of(realm).flat_map(|api| api.roles.iter()).map(|(name, _)| name.as_str()).collect();
+        if known.iter().any(|known| role.matches(known)) {
+            return Ok(role);
+        }
+        Err(Failure::new(format!("no API of realm `{realm}` has a role `{role}`")).hint(listed(
+            "its roles are",
+            known,
+            "name roles and what they allow under `[api.roles]` in the settings",
+        )))
+    }
+
+    /// What a key may do, if an API of the realm takes keys and has routes about each resource that is named.
+    pub(crate) fn known_scope(&self, realm: &RealmName, scope: &str) -> Result<Grants, Failure> {
+        let grants: Grants = parse(scope, "--scope")?;
+        let takes_keys = |api: &&Api| api.credentials.contain(CredentialKind::ApiKey);
+        if !self.apis_of(realm).any(|api| takes_keys(&api)) {
+            return Err(Failure::new(format!(
+                "no API of realm `{realm}` takes API keys, so nobody could use one"
+            ))
+            .hint("say `credentials = [\"api-key\"]` under `[[api]]` in the settings"));
+        }
+        let known: BTreeSet<&str> = self
+            .apis_of(realm)
+            .filter(takes_keys)
+            .flat_map(|api| api.routes.routes())
+            .map(|route| route.resource.as_str())
+            .collect();
+        match grants.single().iter().find(|(resource, _)| !known.contains(resource.as_str())) {
+            None => Ok(grants),
+            Some((unknown, _)) => {
+                let what = format!("`--scope {scope}`: no route of realm `{realm}` is about `{unknown}`");
+                Err(Failure::new(what).hint(listed(
+                    "its routes are about",
+                    known,
+                    "name routes under `[[api.route]]` in the settings, or say `read`, `write` or `admin`",
+                )))
+            }
+        }
+    }
+
+    /// Whether an API of the realm takes tokens of the issuer: to the letter, as tokens are compared.
+    pub(crate) fn known_issuer(&self, realm: &RealmName, issuer: &str) -> Result<(), Failure> {
+        let known: BTreeSet<&str> =
+            self.apis_of(realm).flat_map(|api| &api.foreign_issuers).map(|known| &*known.issuer).collect();
+        if known.contains(issuer) {
+            return Ok(());
+        }
+        Err(Failure::new(format!("no API of realm `{realm}` takes tokens of `{issuer}`")).hint(listed(
+            "its issuers are",
+            known,
+            "name the issuer under `[[api.issuer]]` in the settings",
+        )))
+    }
+}
+
+impl Management {
+    /// The longest that a token of the issuer may live in any API of the realm, its clock's leeway included, in seconds.
+    pub(crate) fn longest_lifetime(&self, realm: &RealmName, issuer: &str) -> i64 {
+        let issuers = self.apis_of(realm).flat_map(|api| &api.foreign_issuers);
+        let lifetimes = issuers.filter(|known| &*known.issuer == issuer);
+        lifetimes.map(|known| known.lifetime_seconds + 2 * known.leeway_seconds).max().unwrap_or_default()
+    }
+}
+
+fn listed(lead: &str, known: BTreeSet<&str>, where_none: &str) -> String {
+    if known.is_empty() {
+        return where_none.to_owned();
+    }
+    let names: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+    format!("{lead} {}", names.join(", "))
+}
