@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Each step takes what the step before made and can only be made there: that a request came by a transport its API
-//! takes ([`Arrival`]), and that the directory was fresh ([`Fresh`]), are values too.
+//! takes (`Arrival`), and that the directory was fresh (`Fresh`), are values too.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! The paths that an API lists, and what each asks for: by method and path to a [`Need`].
 //!
 //! A server behind us may mind case and a slash at the end of a path, or not; it may decode a path and cut things off
-//! it ([`readings`]). Whatever routes a path may be read as, all of them have to be satisfied.
+//! it (`readings.rs`). Whatever routes a path may be read as, all of them have to be satisfied.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Step 2: from a credential to a proven [`Principal`].
 //!
-//! In two parts. [`Authenticator::prove`] looks at what a credential is, its digest or signature, and has to be done
-//! once; [`Authenticator::stand`] looks at everything that can change, and is asked again of whatever stays open. The
+//! In two parts. `Authenticator::prove` looks at what a credential is, its digest or signature, and has to be done
+//! once; `Authenticator::stand` looks at everything that can change, and is asked again of whatever stays open. The
 //! shape has chosen the verifier, and there is no way from one that refused to another. Only the files in this folder
 //! can make a `Principal`.
 
