@@ -267,7 +267,9 @@ impl Line<'_> {
         put(out, &["\",\"path\":\""]);
         Escaped(out).write_str(shortened(&redact(self.path)))?;
         put(out, &["\",\"client\":\"", self.client, "\",\"status\":", self.status.as_str()]);
-        write!(out, ",\"micros\":{},\"total_micros\":{}", self.micros, self.total_micros)?;
+        let (mut micros, mut total) = (itoa::Buffer::new(), itoa::Buffer::new());
+        put(out, &[",\"micros\":", micros.format(self.micros)]);
+        put(out, &[",\"total_micros\":", total.format(self.total_micros)]);
         match self.whose {
             None => {}
             Some(Whose::Spelt(Ids { tenant, org, environment, credential })) => {
@@ -303,6 +305,9 @@ impl Line<'_> {
 
 /// As much of a text as is written down.
 fn shortened(text: &str) -> &str {
+    if text.len() <= MAX_PATH {
+        return text;
+    }
     let end = text.char_indices().nth(MAX_PATH).map_or(text.len(), |(end, _)| end);
     text.get(..end).unwrap_or_default()
 }

@@ -165,9 +165,9 @@ impl Handler for Gateway {
             },
         );
         let surface = self.surface_for(&exchange);
-        passage.surface = surface.as_ref().ok().cloned();
-        let api = passage.surface.as_ref().map(|surface| surface.served.api.clone());
-        let origin = api.as_ref().and_then(|api| cors::allowed_origin(api, exchange.request.headers()));
+        passage.surface = surface.as_ref().ok().copied().cloned();
+        let api = surface.as_ref().ok().map(|surface| &*surface.served.api);
+        let origin = api.and_then(|api| cors::allowed_origin(api, exchange.request.headers()));
         let outcome = match surface {
             Ok(surface) => self.serve(surface, exchange, &mut passage).await,
             Err(refused) => Err(refused),
@@ -181,7 +181,7 @@ impl Handler for Gateway {
             Ok(Outcome::Tunnel(response, tunnel)) => (response, None, Some(tunnel)),
             Err(refused) => {
                 let now = self.door.clock().now();
-                let response = match &api {
+                let response = match api {
                     Some(api) => respond::refuse(&refused, &api.envelope, &passage.request_id, now),
                     None => respond::refuse(&refused, &no_api(), &passage.request_id, now),
                 };
@@ -191,9 +191,10 @@ impl Handler for Gateway {
         let headers = response.headers_mut();
         headers.insert(respond::REQUEST_ID, passage.request_id.clone());
         if let Some(limit) = passage.limit() {
-            claviger::answer::write_limit_headers(limit, self.door.clock().now(), headers);
+            // By the time of the decision, which the limit's state is of.
+            claviger::answer::write_limit_headers(limit, passage.at, headers);
         }
-        if let Some(api) = &api {
+        if let Some(api) = api {
             cors::mark(api, origin, headers);
         }
         passage.answers(response.status(), refused);
@@ -256,7 +257,7 @@ fn http_date(at: claviger::clock::UnixMillis) -> Option<HeaderValue> {
 impl Gateway {
     async fn serve(
         &self,
-        surface: Arc<Surface>,
+        surface: &Arc<Surface>,
         exchange: Exchange,
         passage: &mut Passage,
     ) -> Result<Outcome, Refused> {
@@ -265,7 +266,7 @@ impl Gateway {
         let secure = self.is_secure(&exchange) || self.is_local_development(&exchange);
         // Before the path is looked at, so that the answer to what came in clear is one and the same.
         if api.requires_https && !secure {
-            self.tell_the_owner(&surface, &exchange, passage.client);
+            self.tell_the_owner(surface, &exchange, passage.client);
             return Err(Reason::HttpsRequired.into());
         }
         let request = &exchange.request;
@@ -280,7 +281,7 @@ impl Gateway {
             && api.credentials.contain(CredentialKind::IdentityToken)
         {
             // Seldom asked for: on the heap, so that every other request has less to carry.
-            return Box::pin(self.jwk_set(&surface)).await.map(Outcome::Answer);
+            return Box::pin(self.jwk_set(surface)).await.map(Outcome::Answer);
         }
         let stopwatch = Stopwatch::start();
         let decision = self.door.decide(api, &inbound).await;
@@ -289,7 +290,7 @@ impl Gateway {
             Admitted::Known(permit) => Held::Known(Arc::new(Standing::new(self.door.clone(), permit))),
             Admitted::Public(permit) => Held::Public(permit),
         });
-        self.forward(&surface, exchange, passage).await
+        self.forward(surface, exchange, passage).await
     }
 
     /// Publishes the keys that verify identity tokens (RFC 7517).
@@ -305,7 +306,7 @@ impl Gateway {
 
     /// A good credential in clear is no secret any more: its owner is told, off the path of the answer, which is the
     /// same for good, bad and no credential.
-    fn tell_the_owner(&self, surface: &Arc<Surface>, exchange: &Exchange, client: Client) {
+    fn tell_the_owner(&self, surface: &Surface, exchange: &Exchange, client: Client) {
         let (headers, carriers) = (exchange.request.headers(), &surface.served.api.carriers);
         let shows_one = headers.contains_key(header::AUTHORIZATION)
             || carriers.header.as_ref().is_some_and(|name| headers.contains_key(name))

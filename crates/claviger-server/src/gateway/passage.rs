@@ -45,7 +45,8 @@ pub(super) struct Passage {
     records: Arc<Records>,
     watch: Watch,
     core: usize,
-    at: UnixMillis,
+    /// When it came.
+    pub(super) at: UnixMillis,
     stopwatch: Stopwatch,
     pub(super) request_id: HeaderValue,
     pub(super) method: Method,

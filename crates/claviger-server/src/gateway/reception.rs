@@ -25,7 +25,7 @@ pub struct ListenerRules {
 
 impl Gateway {
     /// The API a request is for: the listener's, or the one its Host names.
-    pub(super) fn surface_for(&self, exchange: &Exchange) -> Result<Arc<Surface>, Refused> {
+    pub(super) fn surface_for(&self, exchange: &Exchange) -> Result<&Arc<Surface>, Refused> {
         let misdirected = |why| Refused::from(Fault::Misdirected { why });
         let host = host_of(exchange.request.uri(), exchange.request.headers())?;
         if let Some(name) = exchange.tls.as_ref().and_then(|tls| tls.server_name.as_deref())
@@ -41,7 +41,7 @@ impl Gateway {
             }
             None => self.hosts.get(host),
         };
-        surface.cloned().ok_or_else(|| misdirected("no API answers to this host"))
+        surface.ok_or_else(|| misdirected("no API answers to this host"))
     }
 
     /// Whether the request came over TLS, or a trusted proxy says that it came to it so.

@@ -18,6 +18,7 @@ pub(super) struct Standing {
     permit: Permit,
     lost: AtomicBool,
     asking: AtomicBool,
+    /// When the whole question was last asked, or first came up, by the boot clock; 0 before that.
     asked_at: AtomicU64,
 }
 
@@ -38,8 +39,8 @@ impl fmt::Debug for Standing {
 
 impl Standing {
     pub(super) fn new(door: Arc<Door>, permit: Permit) -> Self {
-        let asked_at = AtomicU64::new(door.clock().boot().0);
-        Self { door, permit, lost: AtomicBool::new(false), asking: AtomicBool::new(false), asked_at }
+        let (lost, asking) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { door, permit, lost, asking, asked_at: AtomicU64::new(0) }
     }
 
     pub(super) fn permit(&self) -> &Permit {
@@ -52,7 +53,15 @@ impl StillAllowed for Standing {
     /// request did, and its answer is there at the next beat.
     fn still_allowed(self: Arc<Self>) -> bool {
         let now = self.door.clock().boot();
-        let is_due = now.0.saturating_sub(self.asked_at.load(Ordering::Relaxed)) >= AT_LEAST_EVERY_MILLIS;
+        let asked_at = match self.asked_at.load(Ordering::Relaxed) {
+            // Most requests are over before anybody wants to know; the others were let in less than a beat ago.
+            0 => {
+                self.asked_at.store(now.0, Ordering::Relaxed);
+                now.0
+            }
+            asked_at => asked_at,
+        };
+        let is_due = now.0.saturating_sub(asked_at) >= AT_LEAST_EVERY_MILLIS;
         if (is_due || !self.door.is_unchanged(&self.permit)) && !self.asking.swap(true, Ordering::AcqRel) {
             self.asked_at.store(now.0, Ordering::Relaxed);
             // However it ends, the question can be asked again.
