@@ -25,7 +25,51 @@ const LONGEST_LIFE: i64 = 30;
 /// How far the clocks of Claviger and this server may differ, in seconds.
 const LEEWAY: i64 = 5;
 
-/// Who is calling, as Claviger signed it. Only [`Guard::admit`] makes one.
+/// Whom Claviger let in. Only [`Guard::admit`] makes one.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Visitor {
+    /// Somebody it knows.
+    Known(Caller),
+    /// Anybody, at a path that asks for nobody.
+    Public(Public),
+}
+
+impl Visitor {
+    /// The API that was asked.
+    pub(crate) fn api(&self) -> Api {
+        match self {
+            Self::Known(caller) => caller.aud,
+            Self::Public(public) => public.aud,
+        }
+    }
+
+    fn times(&self) -> (i64, i64) {
+        match self {
+            Self::Known(caller) => (caller.iat, caller.exp),
+            Self::Public(public) => (public.iat, public.exp),
+        }
+    }
+}
+
+/// A request of which nobody is known, as Claviger signed it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Public {
+    aud: Api,
+    iat: i64,
+    exp: i64,
+    /// Says that it is one.
+    #[serde(rename = "kind")]
+    _kind: PublicKind,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum PublicKind {
+    Public,
+}
+
+/// Who is calling, as Claviger signed it.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Caller {
     pub(crate) iss: String,
@@ -93,22 +137,22 @@ impl Guard {
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_issuer(&["claviger"]);
         validation.set_audience(&apis.keys().map(|api| api.name()).collect::<Vec<_>>());
-        validation.set_required_spec_claims(&["iss", "aud", "exp", "sub"]);
+        validation.set_required_spec_claims(&["iss", "aud", "exp"]);
         // The library would ask the machine for the time; `in_time` asks the server's clock.
         validation.validate_exp = false;
         Ok(Self { keys: Keys::new(jwks_url)?, validation, apis })
     }
 
     /// Makes the three checks. Every failure of the request itself is the same [`Refused::Stranger`].
-    pub(crate) async fn admit(&self, head: &Parts, now: Timestamp) -> Result<Caller, Refused> {
+    pub(crate) async fn admit(&self, head: &Parts, now: Timestamp) -> Result<Visitor, Refused> {
         let token = only(&head.headers, "x-claviger-principal").ok_or(Refused::Stranger)?;
-        let caller = self.caller(token, now).await?;
-        let key = self.apis.get(&caller.aud).ok_or(Refused::Stranger)?;
-        if is_bound(token, head, key, now) { Ok(caller) } else { Err(Refused::Stranger) }
+        let visitor = self.visitor(token, now).await?;
+        let key = self.apis.get(&visitor.api()).ok_or(Refused::Stranger)?;
+        if is_bound(token, head, key, now) { Ok(visitor) } else { Err(Refused::Stranger) }
     }
 
     /// Checks 1 and 2.
-    async fn caller(&self, token: &str, now: Timestamp) -> Result<Caller, Refused> {
+    async fn visitor(&self, token: &str, now: Timestamp) -> Result<Visitor, Refused> {
         let header = decode_header(token).map_err(|_| Refused::Stranger)?;
         // Other tokens are signed with keys of the same set, so the type must be checked; and the library
         // ignores `crit`, which names what a verifier must understand (RFC 7515, section 4.1.11).
@@ -117,15 +161,15 @@ impl Guard {
         }
         let kid = header.kid.ok_or(Refused::Stranger)?;
         let key = self.keys.find(&kid, now).await?.ok_or(Refused::Stranger)?;
-        let caller = decode::<Caller>(token, &key, &self.validation).map_err(|_| Refused::Stranger)?.claims;
-        if in_time(&caller, now.as_second()) { Ok(caller) } else { Err(Refused::Stranger) }
+        let visitor = decode::<Visitor>(token, &key, &self.validation).map_err(|_| Refused::Stranger)?.claims;
+        if in_time(visitor.times(), now.as_second()) { Ok(visitor) } else { Err(Refused::Stranger) }
     }
 }
 
-fn in_time(caller: &Caller, now: i64) -> bool {
-    caller.iat <= now.saturating_add(LEEWAY)
-        && caller.exp.saturating_add(LEEWAY) > now
-        && caller.exp.saturating_sub(caller.iat) <= LONGEST_LIFE
+fn in_time((iat, exp): (i64, i64), now: i64) -> bool {
+    iat <= now.saturating_add(LEEWAY)
+        && exp.saturating_add(LEEWAY) > now
+        && exp.saturating_sub(iat) <= LONGEST_LIFE
 }
 
 /// Check 3.

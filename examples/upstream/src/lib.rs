@@ -44,7 +44,7 @@ pub use binding::BindingKey;
 
 use answer::{Answer, Problem, json_answer};
 use call::Call;
-use guard::{Caller, Guard, Refused};
+use guard::{Caller, Guard, Refused, Visitor};
 use shelf::Shelf;
 
 /// The largest request body, in bytes.
@@ -144,7 +144,12 @@ impl Server {
         let (head, body) = request.into_parts();
         let now = self.clock.now();
         let caller = match self.guard.admit(&head, now).await {
-            Ok(caller) => caller,
+            Ok(Visitor::Known(caller)) => caller,
+            Ok(Visitor::Public(_)) if head.uri.path() == "/status" => {
+                return json_answer(StatusCode::OK, &json!({"status": "ok"}));
+            }
+            // A path that is about somebody has nothing for nobody, whatever the settings of Claviger say.
+            Ok(visitor) => return Problem::not_found().answer(visitor.api()),
             Err(refused) => return turn_away(refused),
         };
         let answer = match read(body).await {

@@ -10,6 +10,7 @@
 
 mod bodies;
 mod connections;
+mod endings;
 mod faults;
 mod framing;
 mod support;

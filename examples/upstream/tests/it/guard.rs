@@ -294,3 +294,21 @@ async fn echo_tells_claims_and_header_names_but_no_values() {
         assert!(answer["headers"].as_array().unwrap().contains(&Value::from("x-tenant-id")));
     }
 }
+
+#[tokio::test]
+async fn nobody_sees_what_is_for_everybody_and_nothing_else() {
+    let server = TestServer::start().await;
+    let nobody = Principal(json!({
+        "iss": "claviger", "aud": "synq", "iat": NOW, "exp": NOW + 10, "kind": "public", "realm": "synq",
+        "access": {},
+    }));
+    let ask =
+        |caller: &Principal, path: &str| Forwarded::new(&server.jwks.signer, caller, "GET", path).build();
+    assert_eq!(server.send(ask(&nobody, "/status")).await.expect(200), json!({"status": "ok"}));
+    for path in ["/api/v1/products", "/echo"] {
+        server.send(ask(&nobody, path)).await.expect(404);
+    }
+    for half in [acme().without("tenant_id"), acme().without("sub"), nobody.with("kind", "api-key")] {
+        assert_turned_away(server.send(ask(&half, "/status")).await, "who is known is known whole");
+    }
+}
