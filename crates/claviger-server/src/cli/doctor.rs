@@ -23,28 +23,40 @@ struct Check {
     what: String,
     /// `None` if it is well; else what is wrong and what to do.
     finding: Option<String>,
+    /// Whether somebody may mean it so.
+    is_warning: bool,
+}
+
+impl Check {
+    fn new(what: String, finding: Option<String>) -> Self {
+        Self { what, finding, is_warning: false }
+    }
 }
 
 pub(super) fn run(file: &Path, json: bool) -> Result<ExitCode, Failure> {
     let settings = format!("settings `{}`", file.display());
     let checks = match Config::load(file) {
         Ok((config, source)) => {
-            let finding = settings_finding(&config, &source, file).map(|failure| said(&failure));
-            let mut checks = vec![Check { what: settings, finding }];
+            let mut checks = settings_checks(&config, &source, file, settings);
             checks.extend(look(&config));
             checks
         }
-        Err(error) => vec![Check { what: settings, finding: Some(said(&error.into())) }],
+        Err(error) => vec![Check::new(settings, Some(said(&error.into())))],
     };
-    let found = checks.iter().filter(|check| check.finding.is_some()).count();
+    let found = checks.iter().filter(|check| check.finding.is_some() && !check.is_warning).count();
     if json {
-        let rows: Vec<Value> =
-            checks.iter().map(|check| json!({ "check": check.what, "finding": check.finding })).collect();
+        let rows: Vec<Value> = checks
+            .iter()
+            .map(
+                |check| json!({ "check": check.what, "finding": check.finding, "warning": check.is_warning }),
+            )
+            .collect();
         print::value(&rows.into(), true);
     } else {
         for check in &checks {
             print::line(&match &check.finding {
                 None => format!("ok       {}", check.what),
+                Some(finding) if check.is_warning => format!("WARNING  {}: {finding}", check.what),
                 Some(finding) => format!("PROBLEM  {}: {finding}", check.what),
             });
         }
@@ -52,20 +64,28 @@ pub(super) fn run(file: &Path, json: bool) -> Result<ExitCode, Failure> {
     Ok(if found == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn settings_finding(config: &Config, source: &Source, file: &Path) -> Option<Failure> {
+fn settings_checks(config: &Config, source: &Source, file: &Path, what: String) -> Vec<Check> {
     // Only the demonstration makes a file of this name, and only it may have a development certificate.
     let is_demo = file.file_name().is_some_and(|name| name == crate::demo::SETTINGS);
     let served = match checks::check(config, source) {
         Ok(served) => served,
-        Err(failure) => return Some(failure),
+        Err(failure) => return vec![Check::new(what, Some(said(&failure)))],
     };
-    checks::check_serving(config, source, &served, is_demo).err()
+    let finding = checks::check_serving(config, source, &served, is_demo).err();
+    let mut found = vec![Check::new(what.clone(), finding.map(|failure| said(&failure)))];
+    found.extend(
+        checks::warnings(config, source, &served).into_iter().map(|warning| Check {
+            is_warning: true,
+            ..Check::new(what.clone(), Some(said(&warning.into())))
+        }),
+    );
+    found
 }
 
 /// Everything but the settings themselves.
 fn look(config: &Config) -> Vec<Check> {
     let mut checks = Vec::new();
-    let mut check = |what: String, finding: Option<String>| checks.push(Check { what, finding });
+    let mut check = |what: String, finding: Option<String>| checks.push(Check::new(what, finding));
     let database = config.store.url.sqlite_path();
     let is_served = database.is_some_and(crate::control::is_served);
     check(format!("keyring `{}`", config.keyring.file.display()), keyring_finding(config));

@@ -1,14 +1,21 @@
 //! Identity tokens of another issuer, whose key set is a file.
 
+use std::time::Duration;
+
 use claviger::id::TokenId;
 use claviger::key_set::Algorithm;
 use claviger::random::SystemRandom;
+use claviger::testing::keypair;
 use claviger_server::on_every_store;
-use claviger_server::testing::{On, TestIssuer, TestServer};
+use claviger_server::testing::{Home, Log, On, TestIssuer, TestServer, eventually};
 use serde_json::{Value, json};
 use toml::Table;
 
-on_every_store!(another_issuer_speaks_for_its_tenants_and_of_who_was_linked);
+on_every_store!(
+    another_issuer_speaks_for_its_tenants_and_of_who_was_linked,
+    j06_an_issuers_keys_are_read_again_when_their_file_changes,
+    j02_one_of_its_tokens_is_revoked_by_issuer_and_jti,
+);
 
 const ISSUER: &str = "https://login.example";
 
@@ -58,4 +65,77 @@ fn another_issuer_speaks_for_its_tenants_and_of_who_was_linked(on: On) {
 
     server.run(server.store(home.tenant).foreign_identity_unlink(ISSUER, "sub-1")).unwrap();
     assert_eq!(status("at+jwt", json!({})), 401, "unlinked");
+}
+
+/// A server whose Synq takes tokens of an issuer for `home`, whose subject `sub-1` is a member there.
+fn trusting(on: On) -> (TestServer, Home, TestIssuer) {
+    // The log is one for all tests, and tells issuers apart by name.
+    let name = format!("https://login.{on:?}.example");
+    let server = TestServer::start(on);
+    let home = server.tenant("synq", "Northwind");
+    let member = server.member(&home, "MEMBER");
+    server.run(server.store(home.tenant).foreign_identity_link(&name, "sub-1", member.account)).unwrap();
+    let issuer = TestIssuer::start(server.folder(), &name, "first", Algorithm::EdDsa);
+    let trust = issuer.settings("synq", &[home.tenant]);
+    let server = server.restart(&|settings: &mut Table| {
+        settings["api"][0].as_table_mut().unwrap().insert("issuer".into(), vec![trust.clone()].into());
+    });
+    (server, home, issuer)
+}
+
+fn claims(server: &TestServer, home: &Home, issuer: &TestIssuer) -> Value {
+    let now = server.now().seconds();
+    json!({
+        "iss": issuer.name, "aud": "synq", "sub": "sub-1", "role": "MEMBER", "iat": now, "exp": now + 600,
+        "tenant_id": home.tenant.to_string(), "org_id": home.org.to_string(),
+    })
+}
+
+fn j06_an_issuers_keys_are_read_again_when_their_file_changes(on: On) {
+    let (server, home, issuer) = trusting(on);
+    let (second, claims) = (keypair("second", Algorithm::Es256), claims(&server, &home, &issuer));
+    let [old, new] = [issuer.sign("at+jwt", &claims), issuer.sign_with(&second, "at+jwt", &claims)];
+    let status = |token: &str| server.synq().get("/api/v1/products").bearer(token).status();
+    assert_eq!((status(&old), status(&new)), (200, 401));
+
+    let soon = Duration::from_secs(5);
+    let jwk = |key: &claviger::signing_key::SigningKey| key.verifying_key().unwrap().to_jwk();
+    issuer.publish(&[jwk(&issuer.key), jwk(&second)]);
+    eventually("the next key is known", soon, || status(&new) == 200);
+    assert_eq!(status(&old), 200);
+
+    // What cannot be read changes nothing, and is told of.
+    let said = |what: &str| {
+        let log = Log::of_this_process().text();
+        log.lines().filter(|line| line.contains(&issuer.name) && line.contains(what)).count()
+    };
+    for bad in ["", "{\"keys\": [", "{\"keys\": []}", "{\"keys\": [{\"kid\": \"odd\"}]}"] {
+        let before = said("and the last ones stay");
+        issuer.write(bad);
+        eventually("it is told of", soon, || said("and the last ones stay") > before);
+    }
+    assert_eq!((status(&old), status(&new)), (200, 200));
+
+    issuer.publish(&[jwk(&second), json!({ "kty": "RSA", "kid": "for-encryption", "use": "enc" })]);
+    eventually("a key that is gone ends what it signed", soon, || status(&old) == 401);
+    assert_eq!(status(&new), 200);
+    eventually("one of no use is named", soon, || said("the key `for-encryption`") > 0);
+}
+
+fn j02_one_of_its_tokens_is_revoked_by_issuer_and_jti(on: On) {
+    let (server, home, issuer) = trusting(on);
+    let token = |jti: Option<&str>| {
+        let mut claims = claims(&server, &home, &issuer);
+        if let Some(jti) = jti {
+            claims["jti"] = jti.into();
+        }
+        issuer.sign("at+jwt", &claims)
+    };
+    let status = |token: &str| server.synq().get("/api/v1/products").bearer(token).status();
+    let [first, second, none] = [token(Some("onrtro:1")), token(Some("onrtro:2")), token(None)];
+    assert_eq!([&first, &second, &none].map(|token| status(token)), [200; 3]);
+    let id = TokenId::foreign(&issuer.name, "onrtro:1");
+    let until = server.now().plus_seconds(86_400);
+    server.run(server.store(home.tenant).token_revoke(id, until)).unwrap();
+    assert_eq!([&first, &second, &none].map(|token| status(token)), [401, 200, 200]);
 }

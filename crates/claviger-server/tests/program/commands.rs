@@ -16,7 +16,8 @@ fn every_command_prints_json_with_a_server_and_without() {
                \"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}";
     folder.write("issuer.jwks.json", set);
     let issuer = "[[api.issuer]]\nissuer = \"https://i.example\"\naudience = \"orders\"\n\
-                  jwks_file = \"issuer.jwks.json\"\n";
+                  jwks_file = \"issuer.jwks.json\"\n\
+                  tenants = [\"8b9b1c52-4a9c-4a7e-9d2f-0a6c4f1e7b11\"]\n";
     let text = orders(upstream.address, "").replace("credentials = [\"api-key\"]", tokens) + issuer;
     folder.write("claviger.toml", &text);
     for with_server in [true, false] {
@@ -86,6 +87,8 @@ fn every_command_prints_json_with_a_server_and_without() {
         let retired = if active == next { of(&json("token keys --realm orders")[1], "kid") } else { active };
         let drop = format!("token rotate-key --realm orders --step drop --kid {retired}");
         assert_eq!(json(&drop)["state"], "dropped");
+        let foreign = "token revoke --tenant TENANT --issuer https://i.example --token AT.1:x";
+        assert_eq!(json(foreign)["issuer"], "https://i.example");
         assert!(json(&format!("user-token issue --api orders {who}"))["token"].is_string());
         assert!(json(&format!("user-token regenerate --api orders {who}"))["token"].is_string());
         assert_eq!(json(&format!("user-token revoke --api orders {who}"))["state"], "revoked");
@@ -144,6 +147,21 @@ fn a_mistake_gets_one_line_and_what_to_do() {
             "member add --tenant TENANT --org ORG --email a@b.example --role BOSS",
             "has a role `BOSS`",
             "`ADMIN`",
+        ),
+        (
+            "key create --tenant TENANT --org ORG --name k --scope oders:read",
+            "`--scope oders:read`: no route of realm `orders` is about `oders`",
+            "`[[api.route]]`",
+        ),
+        (
+            "member link --tenant TENANT --org ORG --email owner@acme.example --issuer https://i.exmaple --subject s",
+            "no API of realm `orders` takes tokens of `https://i.exmaple`",
+            "`[[api.issuer]]`",
+        ),
+        (
+            "token revoke --tenant TENANT --issuer https://i.example --token x",
+            "no API of realm `orders` takes tokens of `https://i.example`",
+            "`[[api.issuer]]`",
         ),
         (
             "key create --tenant TENANT --org ORG --name k --expires-at tomorrow",

@@ -18,4 +18,5 @@ mod demo;
 mod faults;
 mod operations;
 mod refusals;
+mod settings;
 mod support;
