@@ -151,6 +151,10 @@ fn basic<'a>(api: &Api, headers: &HeaderMap, credential: &str) -> Result<Text<'a
 
 /// The credential among the subprotocols that a browser offers when it opens a WebSocket.
 fn subprotocol(headers: &HeaderMap) -> Result<Option<Text<'_>>, Reason> {
+    // A value that is no text, which names no protocol either, may hide one.
+    for value in headers.get_all(header::SEC_WEBSOCKET_PROTOCOL) {
+        ascii(value)?;
+    }
     let mut offered = subprotocols(headers).filter_map(|name| name.strip_prefix(BEARER_SUBPROTOCOL));
     let Some(credential) = offered.next() else { return Ok(None) };
     if offered.next().is_some() {

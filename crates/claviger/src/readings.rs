@@ -20,54 +20,83 @@ pub(crate) struct Reading<'a> {
 
 /// Calls `visit` for every reading of `target`'s path, the path as it came first. With `lenient`, readings that forget
 /// a suffix or what Windows does not see at the end of a name are among them.
-pub(crate) fn each<'a>(target: &Target<'a>, lenient: bool, mut visit: impl FnMut(Reading<'a>)) {
+pub(crate) fn each<'a>(target: &Target<'a>, lenient: bool, visit: impl FnMut(Reading<'a>)) {
     let path = target.path();
     if target.is_plain() {
-        return visit(Reading { path: path.into(), lists: true });
+        return std::iter::once(Reading { path: path.into(), lists: true }).for_each(visit);
     }
-    let matrix = target.oddities().matrix;
-    follow(path.into(), true, matrix, lenient, &mut visit);
-    if !path.contains('%') {
-        return;
+    let mut readings = Readings { matrix: target.oddities().matrix, lenient, all: Vec::new() };
+    readings.follow(Reading { path: path.into(), lists: true }, &CUTS);
+    if path.contains('%') {
+        readings.decode(path, target.oddities().encoded_slash);
     }
-    let decoded = text(decode(path));
-    if target.oddities().encoded_slash {
-        // To whoever splits first and decodes each segment then, the slash is a character like any other.
-        let kept = path.replace("%2f", "%252F").replace("%2F", "%252F");
-        follow(text(decode(&kept)).into(), true, matrix, lenient, &mut visit);
-    }
-    let again =
-        decoded.contains('%').then(|| normal(&text(decode(&decoded)))).filter(|again| *again != decoded);
-    follow(decoded.into(), true, matrix, lenient, &mut visit);
-    if let Some(again) = again {
-        follow(again.into(), false, false, lenient, &mut visit);
+    readings.all.into_iter().for_each(visit);
+}
+
+/// What servers leave out of a path before they look for what it names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    Parameters,
+    Query,
+    Fragment,
+    Ending,
+    Suffix,
+}
+
+const CUTS: [Cut; 5] = [Cut::Parameters, Cut::Query, Cut::Fragment, Cut::Ending, Cut::Suffix];
+
+impl Cut {
+    /// What is left of the path; `None` for all of it.
+    fn of(self, path: &str) -> Option<String> {
+        match self {
+            Self::Parameters => without_parameters(path),
+            Self::Query => before(path, '?'),
+            Self::Fragment => before(path, '#'),
+            Self::Ending => without_ending(path),
+            Self::Suffix => without_suffix(path),
+        }
     }
 }
 
-/// What is left of a path without something, if it has that.
-type Cut = fn(&str) -> Option<String>;
-
-/// A path, and what is left of it when one thing after the other is cut off.
-fn follow<'a>(
-    path: Cow<'a, str>,
-    lists: bool,
+struct Readings<'a> {
     matrix: bool,
     lenient: bool,
-    visit: &mut impl FnMut(Reading<'a>),
-) {
-    let mut now = Reading { path, lists };
-    let stages: [(Cut, bool, bool); 4] = [
-        (without_parameters, matrix, true),
-        (without_query, false, true),
-        (without_ending, false, lenient),
-        (without_suffix, false, lenient),
-    ];
-    for (cut, lists, is_wanted) in stages {
-        let Some(path) = is_wanted.then(|| cut(&now.path)).flatten() else { continue };
-        let next = Reading { path: path.into(), lists: now.lists && lists };
-        visit(std::mem::replace(&mut now, next));
+    all: Vec<Reading<'a>>,
+}
+
+impl<'a> Readings<'a> {
+    fn decode(&mut self, path: &str, keeps_slashes: bool) {
+        let decoded = text(decode(path));
+        if keeps_slashes {
+            // To whoever splits first and decodes each segment then, the slash is a character like any other.
+            let kept = path.replace("%2f", "%252F").replace("%2F", "%252F");
+            self.follow(Reading { path: text(decode(&kept)).into(), lists: true }, &CUTS);
+        }
+        let again = decoded.contains('%').then(|| normal(&text(decode(&decoded))));
+        self.follow(Reading { path: decoded.into(), lists: true }, &CUTS);
+        if let Some(again) = again {
+            self.follow(Reading { path: again.into(), lists: false }, &CUTS);
+        }
     }
-    visit(now);
+
+    /// Adds a reading, and what is left of it when any of `cuts` are made, each once and in any order: a server may
+    /// make one and know nothing of another.
+    fn follow(&mut self, reading: Reading<'a>, cuts: &[Cut]) {
+        if self.all.iter().any(|seen| seen.path == reading.path && (seen.lists || !reading.lists)) {
+            return;
+        }
+        let Reading { path, lists } = reading.clone();
+        self.all.push(reading);
+        for cut in cuts {
+            if !self.lenient && matches!(cut, Cut::Ending | Cut::Suffix) {
+                continue;
+            }
+            let Some(left) = cut.of(&path) else { continue };
+            let lists = lists && self.matrix && *cut == Cut::Parameters;
+            let others: Vec<Cut> = cuts.iter().filter(|other| *other != cut).copied().collect();
+            self.follow(Reading { path: left.into(), lists }, &others);
+        }
+    }
 }
 
 /// Bytes that are no UTF-8 are read as what stands for them: no route has them.
@@ -83,27 +112,27 @@ fn without_parameters(path: &str) -> Option<String> {
     })
 }
 
-/// What stands before a question mark or number sign that was encoded.
-fn without_query(path: &str) -> Option<String> {
-    path.split_once(['?', '#']).map(|(before, _)| before.to_owned())
+/// What stands before a delimiter that was encoded.
+fn before(path: &str, delimiter: char) -> Option<String> {
+    path.split_once(delimiter).map(|(before, _)| before.to_owned())
 }
 
-/// The last segment without dots and spaces at its end.
+/// The last segment without dots and spaces at its end; Windows leaves nothing of one that has no more than those.
 fn without_ending(path: &str) -> Option<String> {
-    change_last(path, |last| last.trim_end_matches(|c: char| c == '.' || c.is_whitespace()))
+    change_last(path, |last| Some(last.trim_end_matches(|c: char| c == '.' || c.is_whitespace())))
 }
 
 /// The last segment without its suffix.
 fn without_suffix(path: &str) -> Option<String> {
-    change_last(path, |last| last.rsplit_once('.').map_or(last, |(name, _)| name))
+    change_last(path, |last| last.rsplit_once('.').map(|(name, _)| name))
 }
 
-fn change_last(path: &str, change: impl FnOnce(&str) -> &str) -> Option<String> {
+fn change_last(path: &str, change: impl FnOnce(&str) -> Option<&str>) -> Option<String> {
     let (whole, slash) = path.strip_suffix('/').map_or((path, ""), |whole| (whole, "/"));
     let (parents, last) = whole.rsplit_once('/')?;
-    let changed = change(last);
-    let is_name = changed.bytes().any(|byte| byte != b'.');
-    (changed != last && is_name).then(|| format!("{parents}/{changed}{slash}"))
+    let changed = change(last).filter(|changed| *changed != last)?;
+    let slash = if changed.is_empty() { "" } else { slash };
+    Some(format!("{parents}/{changed}{slash}"))
 }
 
 /// The path with dot segments and empty ones resolved (RFC 3986, section 5.2.4).
@@ -158,7 +187,20 @@ mod tests {
         assert_eq!(readings("/keys%3fa", false), ["/keys%3fa", "/keys?a", "/keys ?"]);
         assert_eq!(readings("/keys%23a", false)[2], "/keys ?");
         assert_eq!(readings("/a%3bx/keys%3b", false), ["/a%3bx/keys%3b", "/a;x/keys;", "/a/keys ?"]);
-        assert_eq!(readings("/keys%3bx%3fy", false), ["/keys%3bx%3fy", "/keys;x?y", "/keys ?"]);
+        assert_eq!(readings("/keys%3bx%3fy", false), ["/keys%3bx%3fy", "/keys;x?y", "/keys ?", "/keys;x ?"]);
+    }
+
+    #[test]
+    fn each_cut_is_made_or_not_and_in_any_order() {
+        assert_eq!(
+            readings("/a%3fx;y/b%23z", false),
+            ["/a%3fx;y/b%23z", "/a%3fx/b%23z", "/a?x;y/b#z", "/a?x/b#z", "/a ?", "/a?x/b ?", "/a?x;y/b ?"]
+        );
+        assert_eq!(
+            readings("/keys%3b%23", true),
+            ["/keys%3b%23", "/keys;#", "/keys ?", "/keys; ?"],
+            "what knows a fragment need not know parameters"
+        );
     }
 
     #[test]
@@ -168,17 +210,18 @@ mod tests {
         assert_eq!(readings("/keys.", true), ["/keys.", "/keys ?"]);
         assert_eq!(readings("/keys%20", true), ["/keys%20", "/keys ", "/keys ?"]);
         assert_eq!(readings("/keys.tar.gz.", true), ["/keys.tar.gz.", "/keys.tar.gz ?", "/keys.tar ?"]);
-        assert_eq!(readings("/.env", true), ["/.env"]);
-        assert_eq!(readings("/...", true), ["/..."]);
+        assert_eq!(readings("/a/.env", true), ["/a/.env", "/a/ ?"]);
+        assert_eq!(readings("/keys/...", true), ["/keys/...", "/keys/ ?", "/keys/.. ?"]);
+        assert_eq!(readings("/keys/%20/", true), ["/keys/%20/", "/keys/ /", "/keys/ ?"]);
         assert_eq!(readings("/keys.json", false), ["/keys.json"], "exact is to the letter");
     }
 
     #[test]
     fn what_was_asked_for_lists_the_path() {
-        assert_eq!(readings("/u/@a%2Fb", true), ["/u/@a%2Fb", "/u/@a%2Fb", "/u/@a/b"]);
+        assert_eq!(readings("/u/@a%2Fb", true), ["/u/@a%2Fb", "/u/@a/b"]);
         assert_eq!(readings("/%61/b%2fc", false), ["/%61/b%2fc", "/a/b%2Fc", "/a/b/c"]);
         assert_eq!(readings("/admin;x/u;y=1", false), ["/admin;x/u;y=1", "/admin/u"]);
-        assert_eq!(readings("/a;x.json", true), ["/a;x.json", "/a"]);
+        assert_eq!(readings("/a;x.json", true), ["/a;x.json", "/a", "/a;x ?"]);
         assert_eq!(readings("/caf\u{e9}", true), ["/caf\u{e9}"]);
     }
 }

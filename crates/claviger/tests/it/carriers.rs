@@ -170,6 +170,9 @@ fn a_token_too_can_stand_in_each_place() {
     ] {
         assert_eq!(code(&request.decide(&test, &api)), "let in");
     }
+    let hidden = "v2\u{e9}, claviger.bearer.x";
+    let both = opens(get().bearer(&token)).header("sec-websocket-protocol", hidden);
+    assert_eq!(code(&both.decide(&test, &api)), "unauthorized", "what is no text may be another one");
     let plain = get().header("sec-websocket-protocol", &format!("claviger.bearer.{token}"));
     assert_eq!(code(&plain.decide(&test, &api)), "unauthorized", "without a WebSocket it has no meaning");
 }
