@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt clippy doc deny words bench update
+.PHONY: help run test check fmt clippy doc deny words fuzz mutants bench update
 
 # Options for `claviger demo`: make run DEMO='--port-base 9000 --data /somewhere'
 DEMO ?=
@@ -45,6 +45,14 @@ deny: ## Check licences, sources, advisories and the direction of the crates
 words:
 	@scripts/say.sh "words: nothing of one machine in the files"
 	@scripts/words.sh
+
+fuzz: ## Look for inputs that break what the fuzz targets claim, a minute each
+	@scripts/need.sh fuzz
+	@scripts/fuzz.sh
+
+mutants: ## Break what decides, one thing after another, and see whether a test notices (an hour or two)
+	@scripts/need.sh mutants
+	@scripts/mutants.sh
 
 bench: ## Compare the gateway with nginx and HAProxy, and write docs/benchmarks.md
 	@scripts/need.sh bench

@@ -36,6 +36,23 @@ want_requests() {
     packages+=(python3-requests)
 }
 
+want_test() {
+    want_postgres
+    want curl curl "because the tests run the commands of the documentation"
+    want node nodejs "because the tests run the JavaScript of the APIs' documents"
+    want_requests
+    want python3 python3 "because the README's first own configuration stands before Python's web server"
+}
+
+# want_cargo PROGRAM VERSION REASON: one of cargo's, in the exact version, so that a new one changes nothing by itself.
+want_cargo() {
+    have "$1" && return
+    echo "need: $1, $3" >&2
+    install_packages
+    packages=()
+    cargo install "$1" --locked --version "$2"
+}
+
 need_rust() {
     have cargo && return
     echo "error: there is no cargo" >&2
@@ -68,28 +85,23 @@ need_rust
 want cc gcc "because SQLite and the crypto library are compiled from C"
 case "${1:-}" in
     run) ;;
-    test)
-        want_postgres
-        want curl curl "because the tests run the commands of the documentation"
-        want node nodejs "because the tests run the JavaScript of the APIs' documents"
-        want_requests
-        want python3 python3 "because the README's first own configuration stands before Python's web server"
-        ;;
+    test) want_test ;;
     bench)
         want nginx nginx-light "because it is one of the peers, and the upstream of all"
         want haproxy haproxy "because it is one of the peers"
         want wrk wrk "because it makes the load"
         ;;
-    deny)
-        # The exact version, so that a new one changes nothing by itself.
-        if ! have cargo-deny; then
-            echo "need: cargo-deny, because it checks licences, sources and the direction of the crates" >&2
-            install_packages
-            cargo install cargo-deny --locked --version 0.20.2
-        fi
+    fuzz)
+        want c++ g++ "because libFuzzer is compiled from C++"
+        want_cargo cargo-bolero 0.13.5 "because it builds and runs the fuzz targets"
         ;;
+    mutants)
+        want_test
+        want_cargo cargo-mutants 27.1.0 "because it breaks the code and runs the tests"
+        ;;
+    deny) want_cargo cargo-deny 0.20.2 "because it checks licences, sources and the direction of the crates" ;;
     *)
-        echo "error: \`${1:-}\` is no target that needs anything; write run, test, bench or deny" >&2
+        echo "error: \`${1:-}\` is no target that needs anything; write run, test, bench, fuzz, mutants or deny" >&2
         exit 2
         ;;
 esac

@@ -40,12 +40,12 @@ const WORDS: [&str; 34] = [
     "\u{0}",
     "\u{e9}",
     "id",
-    "{\"id\":1,",
-    "\"id\":[],",
-    "\"\\u0069d\":2,",
-    "\"sub\":\"\",",
-    "\"id\":{}}",
-    "\"a\":null,",
+    "{\"a\":1",
+    ",\"a\":[]",
+    ",\"\\u0061\":2",
+    ",\"b\":\"\"",
+    ",\"c\":{}",
+    ",\"c\":null",
 ];
 
 struct World {
@@ -81,7 +81,7 @@ fn target() {
     check!().for_each(|bytes: &[u8]| {
         let Some((mode, bytes)) = bytes.split_first() else { return };
         let text = spelt(bytes, &WORDS);
-        let (header, claims) = text.split_once('\n').unwrap_or((&text, "{}"));
+        let (header, claims) = text.split_once('\n').unwrap_or((&text, &text));
         // As it came, and as a token whose parts say that.
         let encoded = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".") + ".c2ln";
         let shown = if mode & 1 == 0 { encoded } else { text.clone() };

@@ -191,6 +191,7 @@ mod tests {
 
     #[test]
     fn only_three_parts_are_a_token() {
+        assert_eq!(format!("{:?}", CompactJws::split("a.b.c")), "Some(CompactJws(..))", "never the token");
         for bad in ["", "a", "a.b", "a.b.", ".b.c", "a..c", "a.b.c.d", "a.b.c.d.e", ".."] {
             assert!(CompactJws::split(bad).is_none(), "{bad}");
         }

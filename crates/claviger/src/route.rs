@@ -366,7 +366,6 @@ impl Patterns {
 
     fn add(&mut self, pattern: String, at: usize) {
         match self.0.iter_mut().find(|(other, _)| *other == pattern) {
-            Some((_, routes)) if routes.contains(&at) => {}
             Some((_, routes)) => routes.push(at),
             None => self.0.push((pattern, vec![at])),
         }

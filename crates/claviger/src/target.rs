@@ -159,7 +159,7 @@ fn check_path(path: &str) -> Result<(Oddities, bool), Reason> {
         match byte {
             b'%' => {
                 let hex = bytes.get(at + 1).zip(bytes.get(at + 2));
-                let Some(decoded) = hex.and_then(|(high, low)| Some(nibble(*high)? << 4 | nibble(*low)?))
+                let Some(decoded) = hex.and_then(|(high, low)| Some(nibble(*high)? * 16 + nibble(*low)?))
                 else {
                     return refuse("the path has a percent sign without two hexadecimal digits");
                 };
@@ -180,7 +180,7 @@ fn check_path(path: &str) -> Result<(Oddities, bool), Reason> {
                 is_plain = false;
             }
             b'.' => last_dot = at,
-            b'/' if at > 0 => {
+            b'/' => {
                 check_segment(bytes.get(segment_start..at).unwrap_or_default())?;
                 if at == segment_start {
                     return refuse("the path has an empty segment");
@@ -343,6 +343,27 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_target_has_8192_bytes_at_most_path_and_query_together() {
+        let target = |length: usize| format!("/{}?{}", "a".repeat(4000), "b".repeat(length - 4001));
+        let (longest, longer): (Uri, Uri) = (target(8192).parse().unwrap(), target(8193).parse().unwrap());
+        let taken = Target::of(&longest).unwrap();
+        assert_eq!(taken.query(), Some(&*"b".repeat(4191)));
+        assert_eq!(Target::of(&longer), Err(Reason::TargetTooLong));
+        assert_eq!(Target::of(&Uri::from_static("/a")).unwrap().query(), None);
+    }
+
+    #[test]
+    fn a_plain_path_has_nothing_to_read_twice() {
+        let is_plain = |path: &str| Target::of(&path.parse().unwrap()).unwrap().is_plain();
+        for plain in ["/", "/api/v1/orders", "/api/v1/Orders/", "/v1.2/orders", "/.well-known/keys"] {
+            assert!(is_plain(plain), "{plain}");
+        }
+        for two_ways in ["/a%41", "/a;b", "/a/orders.json", "/a/orders.json/", "/caf\u{e9}"] {
+            assert!(!is_plain(two_ways), "{two_ways}");
+        }
+    }
+
     fn found(query: &str, name: &str) -> Vec<String> {
         let uri: Uri = format!("/a?{query}").parse().unwrap();
         Target::of(&uri).unwrap().parameters(name).map(Cow::into_owned).collect()
@@ -377,6 +398,7 @@ mod tests {
         for (query, name) in [
             ("filter[org]=9", "filter[tenant]"),
             ("xtenant_id=9", "tenant_id"),
+            ("tenant_ix=9", "tenant_id"),
             ("a[tenant_id]=9", "tenant_id"),
         ] {
             assert_eq!(found(query, name), [""; 0], "{query}");

@@ -43,18 +43,46 @@ fn without(jwk: &Value, name: &str) -> Value {
 
 #[test]
 fn keys_under_which_anything_verifies_are_refused() {
-    for bytes in SMALL_ORDER {
+    // Worked out apart from the table under test: 0 and 1, the two of order 8, and p - 1, p and p + 1.
+    let near_p = |last: u8| {
+        let mut y = [0xff; 32];
+        (y[0], y[31]) = (last, 0x7f);
+        y
+    };
+    let small = |first: u8| {
+        let mut y = [0; 32];
+        y[0] = first;
+        y
+    };
+    let order_8 = [
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5,
+        0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+    ];
+    // The other one is p less the first.
+    let mut less = [0; 32];
+    let mut borrow = 0;
+    for (at, place) in less.iter_mut().enumerate() {
+        let difference = i32::from(near_p(0xed)[at]) - i32::from(order_8[at]) - borrow;
+        borrow = i32::from(difference < 0);
+        *place = u8::try_from(difference.rem_euclid(256)).unwrap();
+    }
+    for bytes in [small(0), small(1), order_8, less, near_p(0xec), near_p(0xed), near_p(0xee)] {
+        assert!(has_small_order(&bytes), "{bytes:?}");
         assert!(VerifyingKey::new("a", Algorithm::EdDsa, &bytes).is_err(), "{bytes:?}");
         let mut signed = bytes;
         signed[31] |= 0x80;
+        assert!(has_small_order(&signed), "{bytes:?} with the sign bit");
         assert!(VerifyingKey::new("a", Algorithm::EdDsa, &signed).is_err(), "{bytes:?} with the sign bit");
     }
+    assert!(!has_small_order(&small(2)) && !has_small_order(&near_p(0xeb)));
     let (_, jwk) = rsa(KeySize::Rsa2048);
     let modulus = URL_SAFE_NO_PAD.decode(jwk["n"].as_str().unwrap()).unwrap();
     for exponent in [&[1][..], &[], &[0], &[2], &[1, 0, 0], &[0, 0, 1], &[1, 0, 0, 0, 0, 1]] {
         assert!(VerifyingKey::rsa("a", Algorithm::Rs256, &modulus, exponent).is_err(), "{exponent:?}");
     }
-    assert!(VerifyingKey::rsa("a", Algorithm::Rs256, &modulus, &[1, 0, 1]).is_ok());
+    for exponent in [&[3][..], &[1, 0, 1], &[1, 0, 0, 0, 1]] {
+        assert!(VerifyingKey::rsa("a", Algorithm::Rs256, &modulus, exponent).is_ok(), "{exponent:?}");
+    }
     assert!(VerifyingKey::rsa("a", Algorithm::Es256, &modulus, &[1, 0, 1]).is_err());
     assert!(VerifyingKey::new("a", Algorithm::Rs256, &modulus).is_err());
     assert!(VerifyingKey::new("a", Algorithm::Es256, &[4; 65]).is_err(), "no point of the curve");
@@ -224,4 +252,23 @@ fn what_is_no_key_set_is_an_error() {
         assert!(KeySet::parse(bad.as_bytes(), None).is_err(), "{bad}");
     }
     assert!(set(&[], None).keys().is_empty());
+}
+
+#[test]
+fn a_key_is_printed_by_name_and_read_back_from_its_own_jwk() {
+    for algorithm in [Algorithm::EdDsa, Algorithm::Es256] {
+        let document = SigningKey::generate(algorithm).unwrap();
+        let key = SigningKey::from_pkcs8("k1", algorithm, &document).unwrap().verifying_key().unwrap();
+        assert_eq!(format!("{key:?}"), format!("VerifyingKey(k1, {})", algorithm.as_str()));
+        assert_eq!(key.raw().len(), if algorithm == Algorithm::EdDsa { 32 } else { 65 });
+        let again = VerifyingKey::new("k1", algorithm, key.raw()).unwrap();
+        assert_eq!(again.thumbprint(), key.thumbprint());
+        let read = set(&[key.to_jwk()], None);
+        let read = read.find("k1").unwrap();
+        assert_eq!((read.thumbprint(), read.to_jwk()), (key.thumbprint(), key.to_jwk()));
+    }
+    let (_, jwk) = rsa(KeySize::Rsa2048);
+    let read = set(&[with(&jwk, "alg", "RS256")], None);
+    let again = read.find("r").unwrap().to_jwk();
+    assert_eq!((&again["n"], &again["e"]), (&jwk["n"], &jwk["e"]));
 }

@@ -578,3 +578,9 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_table_is_printed_as_its_paths() {
+    let printed = format!("{:?}", table(Paths::Exact, Unlisted::NotFound));
+    assert_eq!(printed, r#"["/leads", "/leads/{id}", "/leads/export", "/files/{*rest}"]"#);
+}

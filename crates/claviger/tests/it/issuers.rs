@@ -138,6 +138,7 @@ fn a_foreign_issuer_speaks_only_of_linked_people_in_its_own_tenants() {
     let abroad = Abroad::new();
     let permit = abroad.ask(&abroad.claims()).unwrap();
     assert_eq!(permit.principal().account(), Some(abroad.someone.account));
+    assert_eq!(permit.principal().role().map(claviger::id::RoleName::as_str), Some("EDITOR"));
     assert_eq!(&*permit.principal().credential_id(), "AT.onrtro-8c2e");
 
     let elsewhere = abroad.test.tenant(&abroad.api);
@@ -164,7 +165,23 @@ fn a_foreign_issuer_speaks_only_of_linked_people_in_its_own_tenants() {
         assert_eq!(abroad.with_claim(name, value.clone()), 401, "{name} {value}");
     }
     assert_eq!(abroad.with_claim("aud", json!(["other", "synq"])), 200);
+    // What is wrong with a subject is told, whichever way.
+    for subject in ["x".repeat(256), "their-42\u{7}".into()] {
+        let mut claims = abroad.claims();
+        claims["sub"] = json!(subject);
+        assert!(
+            abroad.why(&claims).contains("too long, or has control characters"),
+            "{}",
+            abroad.why(&claims)
+        );
+    }
+    assert!(abroad.test.door.is_unchanged(&permit));
+    abroad.link(&abroad.someone.home, 1);
+    assert!(!abroad.test.door.is_unchanged(&permit), "linked anew");
+    let permit = abroad.ask(&abroad.claims()).unwrap();
+    assert!(abroad.test.door.is_unchanged(&permit));
     abroad.test.directory.take_foreign(&(abroad.someone.home.tenant, ISSUER.into(), "their-42".into()));
+    assert!(!abroad.test.door.is_unchanged(&permit), "no longer linked");
     assert_eq!(status(&abroad.ask(&abroad.claims())), 401, "nobody is linked");
 }
 
@@ -326,6 +343,24 @@ fn a05_claims_are_as_ornate_as_they_come_within_a_bound() {
     let groups: Vec<String> = (0..520).map(|n| format!("/team/{n:04}")).collect();
     assert_eq!(abroad.with_claim("groups", json!(groups)), 200, "9 kB");
     assert_eq!(abroad.with_claim("groups", json!("x".repeat(13_000))), 401, "more than 16 KiB");
+    // To the byte: each byte of the claim adds at least one to the token.
+    let token = |length: usize| {
+        let mut claims = abroad.claims();
+        claims["groups"] = json!("x".repeat(length));
+        Unsigned::new(&abroad.header(), &claims).signed(&abroad.key)
+    };
+    let (mut some, mut last) = (false, 0);
+    for token in (11_500..12_500).map(token).skip_while(|token| token.len() < 16_384).take(3) {
+        assert_eq!(
+            status(&abroad.show(&token)),
+            if token.len() <= 16_384 { 200 } else { 401 },
+            "{}",
+            token.len()
+        );
+        some |= token.len() == 16_384;
+        last = token.len();
+    }
+    assert!(some && last > 16_384);
     let nest = |depth: usize| (0..depth).fold(json!(1), |inner, _| json!([inner]));
     assert_eq!(abroad.with_claim("resource_access", nest(15)), 200);
     assert_eq!(abroad.with_claim("resource_access", nest(16)), 401);

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 
 use claviger::key_set::Algorithm;
-use claviger::testing::{Someone, TestDoor, TestRequest, TestUserSecret, Unsigned, keypair};
+use claviger::testing::{Lookup, Someone, TestDoor, TestRequest, TestUserSecret, Unsigned, keypair};
 use serde_json::{Value, json};
 
 use crate::{code, status};
@@ -278,8 +278,28 @@ fn checklist_10_a_kid_that_is_missing_odd_or_unknown_is_refused() {
     ] {
         assert_eq!(identity.with_header(|header| header["kid"] = kid.clone()), 401, "{kid}");
     }
+    // What cannot be the name of a key of ours is not looked for; what can is.
+    for (kid, asked) in [("own-1 ", 0), ("../own-1", 0), ("own-2", 1)] {
+        let before = identity.test.directory.looked_up(Lookup::IdentityKey);
+        assert_eq!(identity.with_header(|header| header["kid"] = json!(kid)), 401, "{kid}");
+        assert_eq!(identity.test.directory.looked_up(Lookup::IdentityKey) - before, asked, "{kid}");
+    }
     let user = User::new();
     assert_eq!(user.with_header(|header| header["kid"] = json!("us_unknown")), 401);
+    // Nor is a user secret looked for that a token cannot name, or under a token that cannot be one.
+    let looked_up = |token: &str| {
+        let before = user.test.directory.looked_up(Lookup::UserSecret);
+        assert_eq!(user.status(token), 401);
+        user.test.directory.looked_up(Lookup::UserSecret) - before
+    };
+    let of_length = |length: usize| {
+        let input = Unsigned::new(&user.test.user_header(&user.secret), &user.claims()).input() + ".";
+        format!("{input}{}", "A".repeat(length - input.len()))
+    };
+    assert_eq!((looked_up(&of_length(8192)), looked_up(&of_length(8193))), (1, 0));
+    let mut odd = user.test.user_header(&user.secret);
+    odd["kid"] = json!("us_odd name");
+    assert_eq!(looked_up(&Unsigned::new(&odd, &user.claims()).signed_hs256(&[7; 32])), 0);
 }
 
 #[test]
@@ -543,6 +563,8 @@ fn checklist_09_bad_signatures_are_counted_against_the_guesser_and_remembered_to
     let identity = Identity::new();
     let seen = identity.token();
     assert_eq!(identity.status(&seen), 200);
+    let permit = identity.request().bearer(&seen).decide(&identity.test, &identity.test.synq).unwrap();
+    assert_eq!(permit.principal().session(), Some(identity.someone.session));
     let forged = keypair("own-1", Algorithm::EdDsa);
     let ask = |token: &str| {
         code(&TestRequest::get("/api/v1/orders").bearer(token).decide(&identity.test, &identity.test.synq))
@@ -555,6 +577,10 @@ fn checklist_09_bad_signatures_are_counted_against_the_guesser_and_remembered_to
         "rate_limited",
         "a signature that fails is a guess"
     );
+    // A key is looked up to verify a signature, and once more to see that it is there still.
+    let looked_up = || identity.test.directory.looked_up(Lookup::IdentityKey);
+    let before = looked_up();
     assert_eq!(ask(&seen), "let in");
+    assert_eq!(looked_up() - before, 1, "remembered, so nothing is verified");
     assert_eq!(ask(&identity.token()), "let in", "a good one that was not seen before gets its turn");
 }

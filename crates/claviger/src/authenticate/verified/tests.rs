@@ -144,3 +144,15 @@ fn a_sweep_forgets_what_has_expired_and_nothing_else() {
     rig.memory.sweep(NOW.plus_seconds(3600 + 300));
     assert!(!rig.knows("a") && rig.knows("b"));
 }
+
+#[test]
+fn claims_weigh_all_the_texts_that_they_hold() {
+    let hash = TokenHash::of(&api(synq()), "a.b.c");
+    let fixed = "k".len() + "a3f8c120-4e72-4b91-9d63-1c5e7a09bf44".len();
+    let mut held = claims(hash, Err((0, "their-42")), HOUR);
+    assert_eq!(held.heap_bytes(), fixed + "EDITOR".len() + "their-42".len());
+    held.role = None;
+    assert_eq!(held.heap_bytes(), fixed + "their-42".len());
+    let ours = claims(hash, Ok(SessionId::generate(&Counting::default())), HOUR);
+    assert_eq!(ours.heap_bytes(), fixed + "EDITOR".len(), "an account's id has no text");
+}
