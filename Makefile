@@ -61,7 +61,8 @@ bench: ## Compare the gateway with nginx and HAProxy, and write docs/benchmarks.
 	@scripts/say.sh "measuring; this takes some minutes, and wants a quiet machine"
 	@target/release/claviger-bench
 
-update: ## Write the checked files in docs/reference/ anew
+update: ## Write the files that tests compare anew: docs/reference/ and the manifest of walls
 	@scripts/need.sh run
+	@UPDATE=1 cargo test -p claviger-store --test it store_04_the_walls
 	@UPDATE=1 cargo test -p claviger-server --test reference
-	@git --no-pager diff --stat -- docs/reference
+	@git --no-pager diff --stat -- docs/reference crates/claviger-store/migrations

@@ -28,7 +28,7 @@ for target in "${targets[@]}"; do
     mkdir -p "$kept/corpus" "$kept/crashes" "$found"
     cp -r "$kept/corpus/." "$found/"
     scripts/say.sh "$target: ${seconds} s, beginning with $(find "$found" -type f | wc -l) inputs"
-    cargo bolero test "$target::target" "${bolero[@]}" --time "${seconds}s" \
+    cargo bolero test "$target::target" "${bolero[@]}" -T "${seconds}s" \
         --corpus-dir "$found" --crashes-dir "$PWD/$kept/crashes" || broken+=("$target")
     if [[ -n ${KEEP:-} ]]; then
         cp -r "$found/." "$kept/corpus/"

@@ -31,6 +31,7 @@ use crate::key_files::KeyFiles;
 use crate::management::{Failure, Management, complaint};
 use crate::metrics::Metrics;
 use crate::ops::Ops;
+use crate::walls::{LOOK_EVERY, Walls};
 use crate::wire::{Counters, Limits, Server};
 
 /// What a process is started with besides its settings.
@@ -104,6 +105,7 @@ impl App {
         let Core { management, memory, served } =
             runtime.block_on(Core::open(config, served, world, holds))?;
         let counters = Arc::new(Counters::default());
+        let walls = Arc::new(Walls::default());
         let signer = runtime.block_on(principal_signer(&management.store))?;
         let gateway = Arc::new(gateway(
             config,
@@ -125,6 +127,7 @@ impl App {
             metrics,
             counters.clone(),
             gateway.clone(),
+            walls.clone(),
         ));
         let ops = Server::start(ops_ports, ops_handler, limits, counters).map_err(io)?;
         let socket = match data_directory(config)? {
@@ -132,6 +135,7 @@ impl App {
             None => None,
         };
         runtime.spawn(housekeeping(management.clone(), signer));
+        runtime.spawn(watch_walls(management.store.clone(), walls));
         runtime.spawn(key_files.clone().watch());
         let drain = Duration::from_secs(config.server.drain_seconds);
         tracing::info!(?addresses, ops = %ops_address, "ready");
@@ -234,6 +238,16 @@ async fn housekeeping(management: Management, signer: Arc<PrincipalSigner>) {
             Err(error) => tracing::warn!(%error, "the key for principals could not be read again"),
         }
         sweep(&management.store).await;
+    }
+}
+
+/// The store has looked at them when it was opened.
+async fn watch_walls(store: Store, walls: Arc<Walls>) {
+    let mut interval = tokio::time::interval(LOOK_EVERY);
+    interval.tick().await;
+    loop {
+        interval.tick().await;
+        walls.look(&store).await;
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config::{Config, ConfigError, ServedApi, Source, build_api, doubts};
+use crate::core::store_settings;
 use crate::management::{Failure, complaint};
 use crate::wire::{BindError, Listen, PemPair, Ports, ServerTls, Upstream, UpstreamSettings};
 
@@ -32,6 +33,7 @@ pub(crate) fn check(config: &Config, source: &Source) -> Result<Vec<ServedApi>, 
         }
         served.push(api);
     }
+    store_settings(config).check().map_err(|error| source.error("store.url", error.to_string()))?;
     if !(1..=60).contains(&config.directory.max_staleness_seconds) {
         let what =
             "use a number from 1 to 60: a node that believes its memory for longer admits what was revoked";

@@ -24,4 +24,5 @@ mod redact;
 pub mod respond;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod walls;
 pub mod wire;

@@ -10,6 +10,7 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use crate::app::jwk_set;
 use crate::gateway::Gateway;
 use crate::metrics::Metrics;
+use crate::walls::Walls;
 use crate::wire::{Body, Counters, Exchange, Handler};
 
 /// Answers on the operations address.
@@ -20,22 +21,25 @@ pub struct Ops {
     metrics: Arc<Metrics>,
     counters: Arc<Counters>,
     gateway: Arc<Gateway>,
+    walls: Arc<Walls>,
 }
 
 impl Ops {
     /// Over the parts it tells of.
-    pub fn new(
+    pub(crate) fn new(
         store: Store,
         memory: Arc<Memory>,
         metrics: Arc<Metrics>,
         counters: Arc<Counters>,
         gateway: Arc<Gateway>,
+        walls: Arc<Walls>,
     ) -> Self {
-        Self { store, memory, metrics, counters, gateway }
+        Self { store, memory, metrics, counters, gateway, walls }
     }
 
     fn ready(&self) -> Result<(), String> {
-        self.memory.readiness().map_err(|why| why.to_string())
+        self.memory.readiness().map_err(|why| why.to_string())?;
+        self.walls.stand()
     }
 
     fn metrics(&self) -> String {
@@ -81,6 +85,11 @@ impl Ops {
         }
         for (name, help, value) in [
             ("directory_entries", "Records held in memory", figures.entries as u64),
+            (
+                "store_walls_standing",
+                "Whether the walls of the store stood when they were last looked at",
+                u64::from(self.walls.stand().is_ok()),
+            ),
             ("limit_counters", "Limits that are being counted", door.limit_counters as u64),
             ("verified_tokens", "Tokens remembered as verified", door.verified_tokens as u64),
             (

@@ -1,38 +1,50 @@
 //! The change feed, and the reads of a node's memory.
 //!
-//! On PostgreSQL commits have no order that a number could tell: a cursor is a snapshot, and the changes since
-//! are those that it could not see. The origin is the server and its timeline: the one written to now, as the control
-//! file names it only after the first checkpoint of a promoted server. On SQLite there is one writer, and the feed's own numbers are the order.
+//! On PostgreSQL commits have no order that a number could tell: a cursor is a snapshot, and the changes since are those
+//! that it could not see. That holds only for the server, the timeline and the epoch that the snapshot is of: crash
+//! recovery and promotion give out transaction ids again. So every poll and every read brings the *origin* it was
+//! answered from (`feed_origin` in `migrations/postgres/0003_origin.sql`), in its own snapshot; a poll from another one
+//! empties the memory, and a read from another one than the feed's is refused. On SQLite there is one writer, and the
+//! feed's own numbers are the order.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use claviger::clock::UnixMillis;
 use claviger::directory::DirectoryError;
 
-use crate::backend::{Bound, FEED, Mode, Tx};
+use crate::backend::{DIRECTORY, FEED, Mode, Tx};
 use crate::error::StoreError;
 use crate::loads;
-use crate::source::{Cursor, Poll, Source, SourceFuture};
+use crate::source::{Cursor, Forget, Poll, Source, SourceFuture};
 use crate::statement::statements;
 use crate::store::Inner;
 use crate::subject::{Change, Loaded, Subject};
 use crate::value::values;
 
+/// Which kinds of change this program knows: those of the feed's first version.
+const FEED_VERSION: i64 = 1;
+
+/// How many changes a poll reads at most. Who is further behind forgets everything, which costs less than to hear it.
+pub(crate) const MAX_CHANGES_PER_POLL: usize = 20_000;
+
 statements! { "change";
-    /// Position, origin, whether rows since `$1` may be gone, the clock, and one change or none. Rows are gone if
-    /// what was swept saw a transaction that `$1` did not.
-    FEED_SINCE: System [Text]
-        "SELECT CAST(h.seq AS TEXT), 'sqlite',
+    /// Position, whether rows since `$1` may be gone, the clock, whether this is the feed's home, and of the changes since
+    /// `$1` none, or `$2` at most. Rows are gone if what was swept saw a transaction that `$1` did not. Those that `$1` could
+    /// not see are of the transactions that were under way then, and of those that began later: an index finds either, however
+    /// long one of them stays open. (Of `xid = x.xid` a planner that has seen one transaction write most of the table would
+    /// make a scan of all of it.)
+    FEED_SINCE: System [Text, Int]
+        "SELECT CAST(h.seq AS TEXT),
              CASE WHEN CAST($1 AS INTEGER) < h.swept OR CAST($1 AS INTEGER) > h.seq THEN 1 ELSE 0 END,
-             NULL, c.kind, c.id, c.row_version
+             NULL, 1, c.kind, c.id, c.row_version, c.needs
          FROM (SELECT max(coalesce((SELECT max(seq) FROM change), 0), s.swept) AS seq, s.swept AS swept
                FROM (SELECT coalesce((SELECT CAST(value AS INTEGER) FROM store_meta WHERE name = 'swept_to'), 0) AS swept)
                    AS s) AS h
-         LEFT JOIN change AS c ON c.seq > CAST($1 AS INTEGER)"
-        postgres "SELECT h.snapshot, h.origin, h.forget, h.now, c.kind, c.id, c.row_version
+         LEFT JOIN (SELECT kind, id, row_version, needs FROM change WHERE seq > CAST($1 AS INTEGER) ORDER BY seq LIMIT $2) AS c
+             ON 1 = 1"
+        postgres "SELECT h.snapshot, h.forget, h.now, h.is_home, c.kind, c.id, c.row_version, c.needs
          FROM (SELECT CAST(pg_current_snapshot() AS text) AS snapshot,
-                   CAST((SELECT system_identifier FROM pg_control_system()) AS text) || '/'
-                       || left(pg_walfile_name(pg_current_wal_lsn()), 8) AS origin,
                    CAST(CASE WHEN pg_snapshot_xmax(CAST($1 AS pg_snapshot)) > pg_snapshot_xmax(pg_current_snapshot())
                        OR EXISTS (
                            SELECT 1 FROM store_meta AS m WHERE m.name = 'swept_to' AND (
@@ -40,36 +52,63 @@ statements! { "change";
                                OR EXISTS (SELECT 1 FROM pg_snapshot_xip(CAST($1 AS pg_snapshot)) AS x(xid)
                                    WHERE pg_visible_in_snapshot(x.xid, CAST(m.value AS pg_snapshot)))))
                        THEN 1 ELSE 0 END AS bigint) AS forget,
-                   CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint) AS now) AS h
-         LEFT JOIN change AS c ON c.xid >= pg_snapshot_xmin(CAST($1 AS pg_snapshot))
-             AND NOT pg_visible_in_snapshot(c.xid, CAST($1 AS pg_snapshot))";
-    /// Position, origin and clock.
+                   CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint) AS now,
+                   (SELECT count(*) FROM store_meta AS m WHERE m.name = 'home' AND m.value = feed_home()) AS is_home) AS h
+         LEFT JOIN (
+             (SELECT kind, id, row_version, needs FROM change
+              WHERE xid >= pg_snapshot_xmax(CAST($1 AS pg_snapshot)) ORDER BY xid LIMIT $2)
+             UNION ALL
+             (SELECT o.kind, o.id, o.row_version, o.needs FROM pg_snapshot_xip(CAST($1 AS pg_snapshot)) AS x(xid)
+              CROSS JOIN LATERAL (SELECT kind, id, row_version, needs FROM change
+                  WHERE xid >= x.xid AND xid <= x.xid ORDER BY xid LIMIT $2) AS o LIMIT $2)
+             ) AS c ON true";
+    /// Position, clock, and whether this is the feed's home.
     FEED_HERE: System []
         "SELECT CAST(max(coalesce((SELECT max(seq) FROM change), 0),
-             coalesce((SELECT CAST(value AS INTEGER) FROM store_meta WHERE name = 'swept_to'), 0)) AS TEXT), 'sqlite', NULL"
-        postgres "SELECT CAST(pg_current_snapshot() AS text),
-             CAST((SELECT system_identifier FROM pg_control_system()) AS text) || '/'
-                 || left(pg_walfile_name(pg_current_wal_lsn()), 8),
-             CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)";
+             coalesce((SELECT CAST(value AS INTEGER) FROM store_meta WHERE name = 'swept_to'), 0)) AS TEXT), NULL, 1"
+        postgres "SELECT CAST(pg_current_snapshot() AS text), CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint),
+             (SELECT count(*) FROM store_meta AS m WHERE m.name = 'home' AND m.value = feed_home())";
+    FEED_EPOCH: System [] "SELECT 1" postgres "SELECT begin_epoch()";
     FEED_REVOKED: System [Int]
         "SELECT tenant_id, token_id, row_version, expires_at FROM revoked_token WHERE expires_at > $1";
 }
 
 /// A store as a node's memory sees it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Feed {
     inner: Arc<Inner>,
+    /// The origin of the answers that the memory has.
+    followed: Arc<Mutex<Option<String>>>,
+    /// Whether a read was answered from elsewhere: then the feed's own connection may be the one that leads astray.
+    is_doubtful: Arc<AtomicBool>,
 }
 
-/// A cursor's parts: the store, the server and its timeline, and how far.
-pub(crate) struct Place {
+/// A cursor's parts: the store, the feed's origin, and how far.
+struct Place {
     origin: String,
-    pub(crate) position: String,
+    position: String,
 }
+
+/// Where the feed is now.
+struct Here {
+    place: Place,
+    store_now: UnixMillis,
+}
+
+/// What a unit of the feed found.
+enum Answer<T> {
+    Found(T),
+    /// The server has come back from a crash, or has been promoted: nobody has said that its feed begins.
+    NoEpoch,
+}
+
+/// What the store says of a database that came out of a dump, or of another server's files.
+const RESTORED: &str =
+    "the database is another server's, or was restored; look at it, then run `claviger store accept`";
 
 impl Feed {
     pub(crate) fn new(inner: Arc<Inner>) -> Self {
-        Self { inner }
+        Self { inner, followed: Arc::default(), is_doubtful: Arc::default() }
     }
 
     fn spell(&self, place: &Place) -> Cursor {
@@ -83,71 +122,136 @@ impl Feed {
         Some(Place { origin: origin.to_owned(), position: position.to_owned() })
     }
 
-    fn ask<T, F>(&self, work: F) -> SourceFuture<T>
+    /// Asks, and begins an epoch first where the server has none.
+    async fn ask<T, F>(&self, work: F) -> Result<T, StoreError>
     where
-        F: AsyncFn(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        F: AsyncFn(&mut Tx<'_>) -> Result<Answer<T>, StoreError> + Clone + Send + 'static,
         T: Send + 'static,
     {
-        let inner = Arc::clone(&self.inner);
-        Box::pin(async move {
-            let answer = inner.run(FEED, Mode::Read, work).await;
-            answer.map_err(|error| DirectoryError::Unavailable(error.to_string()))
-        })
+        if let Answer::Found(found) = self.inner.run(FEED, Mode::Read, work.clone()).await? {
+            return Ok(found);
+        }
+        let begin = async |tx: &mut Tx<'_>| tx.run(&FEED_EPOCH, &[]).await.map(drop);
+        self.inner.run(FEED, Mode::Write, begin).await?;
+        match self.inner.run(FEED, Mode::Read, work).await? {
+            Answer::Found(found) => Ok(found),
+            Answer::NoEpoch => Err(StoreError::unavailable("the change feed does not begin")),
+        }
+    }
+
+    /// Notes where the memory's answers come from. Gives where they came from before, if that is another place.
+    fn follow(&self, origin: &str) -> Option<String> {
+        let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = followed.replace(origin.to_owned());
+        before.filter(|before| before != origin)
+    }
+
+    /// Whether a read that was answered from `origin` belongs to what is followed.
+    fn is_followed(&self, origin: Option<&str>) -> bool {
+        let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        match (origin, &*followed) {
+            (Some(origin), Some(followed)) => origin == followed,
+            (Some(origin), None) => {
+                // Read before the feed was: the first poll then tells whether it comes from here too.
+                *followed = Some(origin.to_owned());
+                true
+            }
+            (None, _) => false,
+        }
     }
 }
 
-/// Where the feed is now, and the store's clock.
-pub(crate) async fn here(tx: &mut Tx<'_>, local: UnixMillis) -> Result<(Place, UnixMillis), StoreError> {
+fn unavailable(error: StoreError) -> DirectoryError {
+    DirectoryError::Unavailable(error.to_string())
+}
+
+/// How far the feed is now, and the store's clock.
+pub(crate) async fn position(tx: &mut Tx<'_>, local: UnixMillis) -> Result<(String, UnixMillis), StoreError> {
     let row = tx.run_one(&FEED_HERE, &[]).await?.ok_or(StoreError::Corrupt { what: "change" })?;
     let mut columns = row.read();
-    let place = Place { position: columns.text()?, origin: columns.text()? };
-    Ok((place, columns.maybe_time()?.unwrap_or(local)))
+    let (position, store_now) = (columns.text()?, columns.maybe_time()?.unwrap_or(local));
+    if columns.int()? == 0 {
+        return Err(StoreError::unavailable(RESTORED));
+    }
+    Ok((position, store_now))
+}
+
+/// Where the feed is now; nothing while it has no epoch.
+async fn here(tx: &mut Tx<'_>, local: UnixMillis) -> Result<Option<Here>, StoreError> {
+    let (position, store_now) = position(tx, local).await?;
+    Ok(tx.origin().map(|origin| Here { place: Place { origin: origin.to_owned(), position }, store_now }))
 }
 
 /// What one poll found, before its cursor is spelt.
 struct Since {
     place: Place,
     changes: Vec<Change>,
-    forget_all: bool,
+    forget: Forget,
+    is_outdated: bool,
     store_now: UnixMillis,
 }
 
-async fn since(tx: &mut Tx<'_>, after: &Place, local: UnixMillis) -> Result<Since, StoreError> {
-    let mut found = None;
-    for row in tx.run(&FEED_SINCE, values![&after.position]).await? {
+async fn since(tx: &mut Tx<'_>, after: &Place, local: UnixMillis) -> Result<Option<Since>, StoreError> {
+    let most = i64::try_from(MAX_CHANGES_PER_POLL).unwrap_or(i64::MAX);
+    let rows = tx.run(&FEED_SINCE, values![&after.position, most.saturating_add(1)]).await?;
+    let Some(origin) = tx.origin().map(str::to_owned) else { return Ok(None) };
+    let is_too_many = rows.len() > MAX_CHANGES_PER_POLL;
+    let mut found: Option<Since> = None;
+    for row in rows {
         let mut columns = row.read();
-        let place = Place { position: columns.text()?, origin: columns.text()? };
+        let position = columns.text()?;
         let (gone, now) = (columns.truth()?, columns.maybe_time()?.unwrap_or(local));
-        let since = found.get_or_insert_with(|| {
-            // Another server or timeline: what it has committed cannot be compared with what we have seen.
-            let forget_all = gone || place.origin != after.origin;
-            Since { place, changes: Vec::new(), forget_all, store_now: now }
+        if columns.int()? == 0 {
+            return Err(StoreError::unavailable(RESTORED));
+        }
+        let since = found.get_or_insert_with(|| Since {
+            place: Place { origin: origin.clone(), position },
+            changes: Vec::new(),
+            // Another server, timeline or epoch: what it has committed cannot be compared with what we have seen.
+            forget: match (origin == after.origin, gone || is_too_many) {
+                (false, _) => Forget::Origin,
+                (true, true) => Forget::Everything,
+                (true, false) => Forget::Nothing,
+            },
+            is_outdated: false,
+            store_now: now,
         });
         let (Some(kind), Some(id)) = (columns.maybe_text()?, columns.maybe_text()?) else { continue };
+        let (version, needs) = (columns.int()?, columns.int()?);
         match Subject::read(&kind, &id) {
-            Ok(subject) => since.changes.push(Change { subject, version: columns.int()? }),
-            Err(_) => since.forget_all = true,
+            Ok(subject) => since.changes.push(Change { subject, version }),
+            // A newer program's, of no meaning to this one unless it says so.
+            Err(_) => since.is_outdated |= needs <= FEED_VERSION,
         }
     }
-    found.ok_or(StoreError::Corrupt { what: "change" })
+    found.map(Some).ok_or(StoreError::Corrupt { what: "change" })
 }
 
 impl Source for Feed {
     fn load(&self, subjects: Vec<Subject>) -> SourceFuture<Vec<Loaded>> {
-        let inner = Arc::clone(&self.inner);
+        let feed = self.clone();
         Box::pin(async move {
             let mut answers = Vec::with_capacity(subjects.len());
             // A question that fails of itself is asked again in halves, so that of 256 subjects of many tenants one
             // fails alone. A store that does not answer is not asked again.
             let mut parts = vec![subjects];
             while let Some(part) = parts.pop() {
-                let (asked, keys) = (part.clone(), Arc::clone(&inner));
-                let work = async move |tx: &mut Tx<'_>| loads::load(tx, &keys.keyring, &asked).await;
-                match inner.run(Bound::System("directory"), Mode::Read, work).await {
-                    Ok(loaded) => answers.extend(loaded),
-                    Err(error @ StoreError::Unavailable { .. }) => {
-                        return Err(DirectoryError::Unavailable(error.to_string()));
+                let (asked, feed_of) = (part.clone(), feed.clone());
+                let work = async move |tx: &mut Tx<'_>| {
+                    let loaded = loads::load(tx, &feed_of.inner.keyring, &asked).await?;
+                    if tx.has_run() && !feed_of.is_followed(tx.origin()) {
+                        // This connection leads to another server, or to one that has been down.
+                        tx.discard();
+                        feed_of.is_doubtful.store(true, Ordering::SeqCst);
+                        return Err(StoreError::unavailable(
+                            "the server is not the one whose changes are followed",
+                        ));
                     }
+                    Ok(loaded)
+                };
+                match feed.inner.run(DIRECTORY, Mode::Read, work).await {
+                    Ok(loaded) => answers.extend(loaded),
+                    Err(error @ StoreError::Unavailable { .. }) => return Err(unavailable(error)),
                     Err(error) => match part.split_at(part.len() / 2) {
                         ([], rest) => {
                             let kind = rest.first().map(Subject::kind);
@@ -162,36 +266,61 @@ impl Source for Feed {
     }
 
     fn poll(&self, after: Cursor) -> SourceFuture<Poll> {
-        let feed = Self { inner: Arc::clone(&self.inner) };
-        let local = self.inner.now();
-        self.ask(async move |tx: &mut Tx<'_>| {
-            let Some(after) = feed.parse(&after) else {
-                let (place, store_now) = here(tx, local).await?;
-                return Ok(Poll {
-                    changes: Vec::new(),
-                    cursor: feed.spell(&place),
-                    forget_all: true,
-                    store_now,
-                });
-            };
-            let Since { place, changes, forget_all, store_now } = since(tx, &after, local).await?;
-            let changes = if forget_all { Vec::new() } else { changes };
-            Ok(Poll { changes, cursor: feed.spell(&place), forget_all, store_now })
+        let feed = self.clone();
+        Box::pin(async move {
+            let local = feed.inner.now();
+            let after = Arc::new(feed.parse(&after));
+            let is_doubtful = feed.is_doubtful.swap(false, Ordering::SeqCst);
+            let since = feed
+                .ask(async move |tx: &mut Tx<'_>| {
+                    if is_doubtful {
+                        // The next poll connects anew, to whichever server may be written to.
+                        tx.discard();
+                    }
+                    let found = match &*after {
+                        Some(after) => since(tx, after, local).await?,
+                        None => here(tx, local).await?.map(|Here { place, store_now }| Since {
+                            place,
+                            changes: Vec::new(),
+                            forget: Forget::Origin,
+                            is_outdated: false,
+                            store_now,
+                        }),
+                    };
+                    Ok(found.map_or(Answer::NoEpoch, Answer::Found))
+                })
+                .await
+                .map_err(unavailable)?;
+            let Since { place, changes, mut forget, is_outdated, store_now } = since;
+            if feed.follow(&place.origin).is_some() {
+                forget = Forget::Origin;
+            }
+            let changes = if forget == Forget::Nothing { changes } else { Vec::new() };
+            Ok(Poll { changes, cursor: feed.spell(&place), forget, is_outdated, store_now })
         })
     }
 
     fn revoked_tokens(&self) -> SourceFuture<(Vec<Loaded>, Cursor)> {
-        let feed = Self { inner: Arc::clone(&self.inner) };
-        let now = self.inner.now();
-        self.ask(async move |tx: &mut Tx<'_>| {
-            let keyring = &feed.inner.keyring;
-            // The cursor first: a token revoked between the two reads is then in both, and not in neither.
-            let (place, _) = here(tx, now).await?;
-            let mut tokens = Vec::new();
-            for row in
-                tx.run(&FEED_REVOKED, values![now.plus_seconds(-claviger::clock::LEEWAY_SECONDS)]).await?
-            {
-                tokens.push(loads::revoked_token(&mut row.read(), keyring)?);
+        let feed = self.clone();
+        Box::pin(async move {
+            let now = feed.inner.now();
+            let keyring = feed.inner.keyring.clone();
+            let (tokens, mut place) = feed
+                .ask(async move |tx: &mut Tx<'_>| {
+                    // The cursor first: where reads see what was committed in between, a token revoked then is in both.
+                    let Some(Here { place, .. }) = here(tx, now).await? else { return Ok(Answer::NoEpoch) };
+                    let mut tokens = Vec::new();
+                    let since = now.plus_seconds(-claviger::clock::LEEWAY_SECONDS);
+                    for row in tx.run(&FEED_REVOKED, values![since]).await? {
+                        tokens.push(loads::revoked_token(&mut row.read(), &keyring)?);
+                    }
+                    Ok(Answer::Found((tokens, place)))
+                })
+                .await
+                .map_err(unavailable)?;
+            if let Some(before) = feed.follow(&place.origin) {
+                // What was read before came from elsewhere: the next poll is to find that out.
+                place.origin = before;
             }
             Ok((tokens, feed.spell(&place)))
         })

@@ -19,6 +19,7 @@ pub(crate) const SQLITE: &[Migration] = &[
         name: "0002_foreign_by_account",
         sql: include_str!("../migrations/sqlite/0002_foreign_by_account.sql"),
     },
+    Migration { name: "0003_origin", sql: include_str!("../migrations/sqlite/0003_origin.sql") },
 ];
 
 pub(crate) const POSTGRES: &[Migration] = &[
@@ -27,6 +28,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
         name: "0002_foreign_by_account",
         sql: include_str!("../migrations/postgres/0002_foreign_by_account.sql"),
     },
+    Migration { name: "0003_origin", sql: include_str!("../migrations/postgres/0003_origin.sql") },
 ];
 
 fn hash(migration: &Migration) -> String {
@@ -131,7 +133,8 @@ pub(crate) async fn postgres(client: &mut Client) -> Result<(), StoreError> {
 /// If a migration is missing, changed or unknown.
 pub(crate) async fn postgres_is_current(client: &Client) -> Result<(), StoreError> {
     let unread = |_| StoreError::Setup("the database is not prepared; run `claviger store prepare`".into());
-    let rows = client.query("SELECT name, sha256 FROM migration ORDER BY name", &[]).await.map_err(unread)?;
+    let sql = "SELECT name, sha256 FROM migration ORDER BY name";
+    let rows = client.query_typed(sql, &[]).await.map_err(unread)?;
     let ran = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<Vec<_>, _>>();
     match missing(POSTGRES, &ran.map_err(unread)?)? {
         [] => Ok(()),
@@ -154,7 +157,9 @@ mod tests {
             let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(engine);
             let mut files: Vec<String> = std::fs::read_dir(folder)
                 .unwrap()
-                .map(|entry| entry.unwrap().file_name().to_string_lossy().trim_end_matches(".sql").to_owned())
+                .filter_map(|entry| {
+                    Some(entry.unwrap().file_name().to_str()?.strip_suffix(".sql")?.to_owned())
+                })
                 .collect();
             files.sort();
             assert_eq!(files, names(list), "{engine}: each file is in the list");
@@ -163,15 +168,17 @@ mod tests {
 
     #[test]
     fn a_changed_or_unknown_migration_is_refused() {
-        let [first, second] = SQLITE else { panic!("two migrations") };
+        let [first, second, ..] = SQLITE else { panic!("two migrations and more") };
         let ran = |name: &str, sha256: String| vec![(name.to_owned(), sha256)];
         let left = |ran: &[(String, String)]| missing(SQLITE, ran).map(<[Migration]>::len);
-        assert_eq!(left(&[]).unwrap(), 2);
-        assert_eq!(left(&ran(first.name, hash(first))).unwrap(), 1);
+        assert_eq!(left(&[]).unwrap(), SQLITE.len());
+        assert_eq!(left(&ran(first.name, hash(first))).unwrap(), SQLITE.len() - 1);
         assert!(left(&ran(first.name, "0".repeat(64))).is_err());
         let both = [ran(first.name, hash(first)), ran(second.name, hash(second))].concat();
-        assert_eq!(left(&both).unwrap(), 0);
-        let newer = [both, ran("9999_later", "0".repeat(64))].concat();
+        assert_eq!(left(&both).unwrap(), SQLITE.len() - 2);
+        let all: Vec<_> = SQLITE.iter().map(|one| (one.name.to_owned(), hash(one))).collect();
+        assert_eq!(left(&all).unwrap(), 0);
+        let newer = [all, ran("9999_later", "0".repeat(64))].concat();
         assert!(left(&newer).is_err());
     }
 }

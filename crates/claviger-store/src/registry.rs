@@ -1,5 +1,6 @@
 //! All statements there are.
 
+use crate::backend::postgres::check;
 use crate::statement::Statement;
 use crate::{
     accounts, api_keys, audit, feed, foreign_identities, loads, members, operator, orgs, revoked_tokens,
@@ -13,6 +14,7 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static Statement> {
         accounts::STATEMENTS,
         api_keys::STATEMENTS,
         audit::STATEMENTS,
+        check::STATEMENTS,
         feed::STATEMENTS,
         foreign_identities::STATEMENTS,
         loads::STATEMENTS,

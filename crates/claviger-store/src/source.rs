@@ -31,6 +31,19 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor(pub String);
 
+/// What a node has to forget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Forget {
+    /// Nothing: the changes are all there are.
+    #[default]
+    Nothing,
+    /// Every record: there may be changes that nobody will tell of.
+    Everything,
+    /// Every record, and which versions there were: the feed comes from elsewhere now, where what was heard of may never
+    /// have happened, and a version may stand for another state.
+    Origin,
+}
+
 /// The answer of one poll.
 #[derive(Debug, Clone)]
 pub struct Poll {
@@ -38,8 +51,10 @@ pub struct Poll {
     pub changes: Vec<Change>,
     /// Where the next poll goes on.
     pub cursor: Cursor,
-    /// Whether rows that we have not seen may be gone: everything remembered has to be forgotten.
-    pub forget_all: bool,
+    /// What has to be forgotten before the changes hold.
+    pub forget: Forget,
+    /// Whether there was a change that a program of this version must understand, and this one does not.
+    pub is_outdated: bool,
     /// The store's clock when it answered.
     pub store_now: UnixMillis,
 }

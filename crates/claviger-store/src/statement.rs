@@ -75,7 +75,7 @@ fn numbered(sql: &str) -> String {
 /// Declares statements and `STATEMENTS`, the list of them: `statements! { "noun"; NAME: Tenant [Uuid] "SELECT …"; }`.
 /// A second text after `postgres` is that engine's own.
 macro_rules! statements {
-    ($noun:literal; $($(#[$doc:meta])* $name:ident: $reach:ident [$($kind:ident),*] $sql:literal $(postgres $postgres:literal)?;)*) => {
+    ($noun:literal; $($(#[$doc:meta])* $name:ident: $reach:ident [$($kind:ident),*] $sql:literal $(postgres $postgres:expr)?;)*) => {
         $(
             $(#[$doc])*
             pub(crate) static $name: $crate::statement::Statement = $crate::statement::Statement {
@@ -93,7 +93,7 @@ macro_rules! statements {
         pub(crate) static STATEMENTS: &[&$crate::statement::Statement] = &[$(&$name),*];
     };
     (@own) => { None };
-    (@own $sql:literal) => { Some($sql) };
+    (@own $sql:expr) => { Some($sql) };
 }
 pub(crate) use statements;
 

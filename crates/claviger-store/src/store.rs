@@ -12,9 +12,9 @@ use claviger::random::Random;
 
 use crate::accounts::Accounts;
 use crate::actor::Actor;
-use crate::backend::{Backend, Bound, FollowerSlot, Mode, Tx, postgres, sqlite};
+use crate::backend::{Backend, Bound, FEED, FollowerSlot, Mode, Tx, postgres, sqlite};
 use crate::error::StoreError;
-use crate::feed::Feed;
+use crate::feed::{FEED_EPOCH, Feed};
 use crate::follower::Follower;
 use crate::keyring::Keyring;
 use crate::operator::Operator;
@@ -43,6 +43,8 @@ pub struct Settings {
     pub url: String,
     /// The certificates to trust for PostgreSQL over TLS, as PEM.
     pub ca_file: Option<PathBuf>,
+    /// Where the change feed is read, if not at `url`: past a pooler, so that a queue there holds up no poll.
+    pub feed_url: Option<String>,
     /// Reading threads of SQLite.
     pub readers: usize,
     /// Connections to PostgreSQL at most.
@@ -62,6 +64,20 @@ enum Engine<'a> {
 }
 
 impl Settings {
+    /// Whether a store can be reached with these at all, as far as that can be said without reaching it.
+    ///
+    /// # Errors
+    /// If not, what is wrong.
+    pub fn check(&self) -> Result<(), StoreError> {
+        match self.engine()? {
+            Engine::Sqlite(_) => Ok(()),
+            Engine::Postgres => [Some(&self.url), self.feed_url.as_ref()]
+                .into_iter()
+                .flatten()
+                .try_for_each(|url| postgres::connect::check_url(url, self.ca_file.as_deref())),
+        }
+    }
+
     fn engine(&self) -> Result<Engine<'_>, StoreError> {
         if let Some(path) = self.url.strip_prefix("sqlite:").filter(|path| !path.is_empty()) {
             return Ok(Engine::Sqlite(Path::new(path)));
@@ -157,15 +173,9 @@ impl Store {
             Engine::Sqlite(path) => {
                 Backend::Sqlite(sqlite::Sqlite::open(path, settings.readers, follower.clone())?)
             }
-            Engine::Postgres => Backend::Postgres(
-                postgres::Postgres::open(
-                    &settings.url,
-                    settings.ca_file.as_deref(),
-                    settings.connections,
-                    follower.clone(),
-                )
-                .await?,
-            ),
+            Engine::Postgres => {
+                Backend::Postgres(postgres::Postgres::open(settings, follower.clone()).await?)
+            }
         };
         let id = match accept_keyring(&backend, &keyring, random.as_ref()).await {
             Ok(id) => id,
@@ -239,7 +249,7 @@ async fn accept_keyring(
     random: &dyn Random,
 ) -> Result<String, StoreError> {
     let job = Bound::System("open");
-    let (stored_id, stored, in_use) = backend
+    let (stored_id, stored, in_use, has_epoch) = backend
         .run(job, Mode::Read, async |tx: &mut Tx<'_>| {
             let id =
                 tx.run_one(&META, values!["store_id"]).await?.map(|row| row.read().text()).transpose()?;
@@ -252,9 +262,15 @@ async fn accept_keyring(
             for row in tx.run(&PEPPERS_IN_USE, &[]).await? {
                 peppers.push(row.read().text()?);
             }
-            Ok((id, checks, peppers))
+            Ok((id, checks, peppers, tx.origin().is_some()))
         })
         .await?;
+    if !has_epoch {
+        // A new database, or one whose server has been down.
+        backend
+            .run(FEED, Mode::Write, async |tx: &mut Tx<'_>| tx.run(&FEED_EPOCH, &[]).await.map(drop))
+            .await?;
+    }
     let id = stored_id.unwrap_or_else(|| {
         let mut bytes = [0; 16];
         random.fill(&mut bytes);

@@ -152,7 +152,7 @@ impl Subject {
     /// Reads the two columns of the feed.
     ///
     /// # Errors
-    /// If they name nothing we know; whoever follows the feed then has to forget everything.
+    /// If they name nothing we know.
     pub fn read(kind: &str, id: &str) -> Result<Self, UnknownSubject> {
         let mut parts = id.split(SEPARATOR);
         let mut part = || parts.next().unwrap_or_default();

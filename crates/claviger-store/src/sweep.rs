@@ -41,8 +41,8 @@ impl SystemStore {
     pub async fn feed_sweep(&self, kept_millis: i64) -> Result<usize, StoreError> {
         let local = self.inner.now();
         self.write(async move |tx: &mut Tx<'_>| {
-            let (place, now) = feed::here(tx, local).await?;
-            let fresh = format!("{} {}", now.0, place.position);
+            let (here, now) = feed::position(tx, local).await?;
+            let fresh = format!("{} {here}", now.0);
             let Some(row) = tx.run_one(&META, values!["sweep_mark"]).await? else {
                 tx.run(&META_SET, values!["sweep_mark", &fresh]).await?;
                 return Ok(0);

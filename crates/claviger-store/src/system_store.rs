@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::actor::Actor;
 use crate::audit::Entry;
+use crate::backend::postgres::check;
 use crate::backend::{Bound, Mode, Tx};
 use crate::error::StoreError;
 use crate::store::Inner;
@@ -41,6 +42,18 @@ impl SystemStore {
         T: Send + 'static,
     {
         self.inner.run(Bound::System(self.job), Mode::Write, work).await
+    }
+
+    /// Whether the walls stand that the store was opened behind: whoever may change them may do so while a server runs.
+    ///
+    /// # Errors
+    /// If one does not, which; or if the store does not answer.
+    pub async fn walls_stand(&self) -> Result<(), StoreError> {
+        if self.inner.backend.is_embedded() {
+            // Those of SQLite are this process's own connections, which nobody else reaches.
+            return Ok(());
+        }
+        self.read(async |tx: &mut Tx<'_>| check::walls_stand(tx).await).await
     }
 
     /// An entry of the operator's audit.

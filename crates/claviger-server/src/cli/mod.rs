@@ -46,8 +46,8 @@ const EVERYWHERE: &str = "Options of every command";
         claviger --config FILE serve\n\n\
         A command takes effect before it returns, whether a server runs on the same data or not.",
     after_long_help = "Exit codes: 0 done, 1 failed, 2 the command line is wrong.\n\n\
-        CLAVIGER_STORE_URL and CLAVIGER_STORE_OWNER_URL stand in place of `store.url` and `store.owner_url`, so \
-        that their passwords need stand in no file.",
+        CLAVIGER_STORE_URL, CLAVIGER_STORE_OWNER_URL and CLAVIGER_STORE_FEED_URL stand in place of `store.url`, \
+        `store.owner_url` and `store.feed_url`, so that their passwords need stand in no file.",
     disable_help_subcommand = true
 )]
 struct Program {

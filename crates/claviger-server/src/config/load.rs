@@ -56,8 +56,11 @@ impl std::error::Error for ConfigError {}
 
 /// Settings that the environment has in place of the file, as they may hold passwords: the variable, and the name
 /// within `[store]`.
-const FROM_ENVIRONMENT: [(&str, &str); 2] =
-    [("CLAVIGER_STORE_URL", "url"), ("CLAVIGER_STORE_OWNER_URL", "owner_url")];
+const FROM_ENVIRONMENT: [(&str, &str); 3] = [
+    ("CLAVIGER_STORE_URL", "url"),
+    ("CLAVIGER_STORE_OWNER_URL", "owner_url"),
+    ("CLAVIGER_STORE_FEED_URL", "feed_url"),
+];
 
 /// A file's text and the places in it.
 #[derive(Debug)]
@@ -112,8 +115,8 @@ impl Source {
 }
 
 impl Config {
-    /// Reads the settings in `file`. `CLAVIGER_STORE_URL` and `CLAVIGER_STORE_OWNER_URL`, where they are set and
-    /// not empty, stand in place of `store.url` and `store.owner_url`.
+    /// Reads the settings in `file`. `CLAVIGER_STORE_URL`, `CLAVIGER_STORE_OWNER_URL` and `CLAVIGER_STORE_FEED_URL`, where
+    /// they are set and not empty, stand in place of `store.url`, `store.owner_url` and `store.feed_url`.
     ///
     /// # Errors
     /// If the file cannot be read, is not TOML, or has a setting that is unknown or ill-typed.
@@ -171,6 +174,7 @@ impl super::Store {
             })?;
             match setting {
                 "owner_url" => self.owner_url = Some(url),
+                "feed_url" => self.feed_url = Some(url),
                 _ => self.url = url,
             }
         }
@@ -297,7 +301,13 @@ pub fn in_force(file: &Path) -> Result<Table, ConfigError> {
     let (config, source) = Config::load(file)?;
     let own = follow_likes(&source, source.text.parse().unwrap_or_default())?;
     let mut merged = merge(&mut Vec::new(), &defaults(), Some(&Value::Table(own)));
-    for (name, url) in [("url", Some(&config.store.url)), ("owner_url", config.store.owner_url.as_ref())] {
+    let store = &config.store;
+    let urls = [
+        ("url", Some(&store.url)),
+        ("owner_url", store.owner_url.as_ref()),
+        ("feed_url", store.feed_url.as_ref()),
+    ];
+    for (name, url) in urls {
         let place = merged.get_mut("store").and_then(Value::as_table_mut);
         if let (Some(store), Some(url)) = (place, url) {
             store.insert(name.to_owned(), Value::String(url.shown()));

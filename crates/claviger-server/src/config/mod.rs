@@ -98,6 +98,8 @@ pub struct Store {
     #[serde(deserialize_with = "unset_if_empty")]
     pub owner_url: Option<StoreUrl>,
     #[serde(deserialize_with = "unset_if_empty")]
+    pub feed_url: Option<StoreUrl>,
+    #[serde(deserialize_with = "unset_if_empty")]
     pub ca_file: Option<PathBuf>,
     pub readers: usize,
 }

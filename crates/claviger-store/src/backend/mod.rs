@@ -36,6 +36,9 @@ pub(crate) enum Bound {
 /// The job that follows the feed. It never waits behind others: a node that does not hear of changes refuses all.
 pub(crate) const FEED: Bound = Bound::System("feed");
 
+/// The job that reads what decisions ask for.
+pub(crate) const DIRECTORY: Bound = Bound::System("directory");
+
 /// Whether a unit of work changes anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -49,6 +52,8 @@ pub(crate) struct Tx<'c> {
     engine: Engine<'c>,
     /// The first statement that failed: what follows it in the transaction is not to be trusted.
     failed: Option<StoreError>,
+    /// Whether the connection must serve nobody any more.
+    is_discarded: bool,
 }
 
 enum Engine<'c> {
@@ -85,6 +90,29 @@ impl<'c> Tx<'c> {
         Ok(self.run(statement, params).await?.into_iter().next())
     }
 
+    /// Where a named job's read was answered, in the snapshot that all its statements share: server, timeline, table
+    /// and epoch of the feed. `None` before the first statement, of other units, and while the server's feed has no
+    /// epoch.
+    pub(crate) fn origin(&self) -> Option<&str> {
+        match &self.engine {
+            Engine::Sqlite(_) => Some("sqlite"),
+            Engine::Postgres(transaction) => transaction.origin(),
+        }
+    }
+
+    /// Whether the engine was asked anything.
+    pub(crate) fn has_run(&self) -> bool {
+        match &self.engine {
+            Engine::Sqlite(_) => true,
+            Engine::Postgres(transaction) => transaction.has_begun(),
+        }
+    }
+
+    /// The connection is not to be used again: it leads to another server than the one wanted.
+    pub(crate) fn discard(&mut self) {
+        self.is_discarded = true;
+    }
+
     /// The binding guard: a statement runs for the tenant that is bound or not at all.
     fn guard(&self, statement: &'static Statement, params: &[Value]) -> Result<(), StoreError> {
         let allowed = match (self.bound, statement.reach) {
@@ -99,7 +127,7 @@ impl<'c> Tx<'c> {
     }
 
     fn new(bound: Bound, engine: Engine<'c>) -> Self {
-        Self { bound, engine, failed: None }
+        Self { bound, engine, failed: None, is_discarded: false }
     }
 
     /// The end of the unit: its own error, or the first statement's that it passed over.
@@ -182,6 +210,11 @@ impl Backend {
             Mode::Read => StoreError::unavailable("the store was closed"),
             Mode::Write => StoreError::UnknownOutcome,
         }))
+    }
+
+    /// Whether the database is this process's alone.
+    pub(crate) fn is_embedded(&self) -> bool {
+        matches!(self, Self::Sqlite(_))
     }
 
     /// Ends the engine's threads and gives the files free. Work under way is finished first.

@@ -17,7 +17,7 @@ use super::deadline::{at, by_deadline};
 use super::known::Known;
 use super::loader::stopped;
 use super::seats::{Seat, Seats};
-use crate::source::{Cursor, Source};
+use crate::source::{Cursor, Forget, Source};
 
 /// Reading all revoked tokens may take longer than a poll.
 const TOKENS_DEADLINE: Duration = Duration::from_secs(30);
@@ -215,12 +215,13 @@ async fn try_round(known: &Known, source: &Arc<dyn Source>, state: &mut State) -
     let deadline = Instant::now() + known.settings.poll_deadline;
     let asked = Arc::clone(source);
     let poll = by_deadline(deadline, move || asked.poll(cursor)).await?;
-    if poll.forget_all {
-        tracing::warn!("changes may have been missed: everything remembered is forgotten");
+    if poll.forget != Forget::Nothing {
+        tracing::warn!(why = ?poll.forget, "changes may have been missed: everything remembered is forgotten");
         known.pulse.doubt();
-        known.forget_all();
+        known.forget(poll.forget);
         state.has_tokens = false;
     }
+    known.note_outdated(poll.is_outdated);
     known.changed(&poll.changes);
     state.cursor = Some(poll.cursor);
     known.clock.store.read(poll.store_now, sent, known.clock.boot());

@@ -3,7 +3,7 @@
 //! Look-ups read here without a lock. The loader brings in what it read, and the feed and the store's follower
 //! take out what has changed; both go through the [`Ring`], which decides between them.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use claviger::clock::{BootMillis, Clock, UnixMillis};
@@ -18,6 +18,7 @@ use super::settings::{MemorySettings, millis};
 use super::shelf::{Before, state};
 use super::shelves::{Remembered, Shelves};
 use super::store_time::{StoreClock, StoreTime};
+use crate::source::Forget;
 use crate::subject::{Change, Loaded, Record, Subject};
 
 /// How many locks the ring's subjects are spread over.
@@ -39,6 +40,7 @@ pub(super) struct Known {
     pub(super) ring: Ring,
     pub(super) counts: Counts,
     pub(super) clock: Arc<StoreClock>,
+    pub(super) is_outdated: AtomicBool,
     jitter: AtomicU64,
     suspicions: Mutex<Vec<Suspicion>>,
 }
@@ -67,6 +69,7 @@ impl Known {
             ring: Ring::new(limits),
             counts: Counts::default(),
             clock: Arc::new(StoreClock { node, store: Arc::new(StoreTime::default()) }),
+            is_outdated: AtomicBool::new(false),
             jitter: AtomicU64::new(0),
             suspicions: Mutex::default(),
             settings,
@@ -106,7 +109,7 @@ impl Known {
         let mut before = None;
         let version = loaded.found.as_ref().map(|(version, _)| *version);
         let verdict = self.ring.admit(subject, sent, version, || {
-            // The beat is read under the ring's lock: see `forget_all`.
+            // The beat is read under the ring's lock: see `forget`.
             before = self.put(subject, loaded.found.as_ref(), self.pulse.beat());
         });
         if let Some(before) = before {
@@ -252,13 +255,26 @@ impl Known {
     }
 
     /// Forgets everything but the revoked tokens, which are never un-revoked.
-    pub(super) fn forget_all(&self) {
+    pub(super) fn forget(&self, what: Forget) {
         // In this order: a read under way either finds itself distrusted, or was put on its shelf before that,
         // and so in the life that ends here.
-        self.ring.distrust_reads_under_way();
+        match what {
+            Forget::Nothing => return,
+            Forget::Everything => self.ring.distrust_reads_under_way(),
+            Forget::Origin => self.ring.begin_anew(),
+        }
         self.pulse.forget_all();
         self.pulse.changed();
         self.counts.forgotten.add(1);
+    }
+
+    /// Whether the feed has told of something that this program should understand and does not. Once told, it stays so.
+    pub(super) fn note_outdated(&self, is_outdated: bool) {
+        if is_outdated && !self.is_outdated.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                "the change feed tells of something that this program does not understand; update it"
+            );
+        }
     }
 
     /// How far this node's time of day is behind the store's, in milliseconds.

@@ -33,6 +33,7 @@ mod store_time;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use claviger::api_key::KeyDigest;
 use claviger::clock::{BootMillis, Clock};
@@ -82,6 +83,9 @@ pub enum NotReady {
     /// The feed has been silent for too long.
     #[error("the change feed has been silent for too long")]
     Stale,
+    /// The feed has told of something that this program must understand and does not: it is older than the others.
+    #[error("this program is too old for the store: the change feed tells of what it does not understand")]
+    Outdated,
     /// The node's time of day is too far from the store's. Milliseconds; positive if the node is behind.
     #[error("the clock differs from the store's by {0} ms")]
     ClockOff(i64),
@@ -130,6 +134,9 @@ impl Memory {
         }
         if !self.known.pulse.is_fresh(self.known.boot()) {
             return Err(NotReady::Stale);
+        }
+        if self.known.is_outdated.load(Ordering::Relaxed) {
+            return Err(NotReady::Outdated);
         }
         match self.store_time_offset_millis() {
             Some(offset) if offset.unsigned_abs() > MAX_OFFSET_MILLIS => Err(NotReady::ClockOff(offset)),

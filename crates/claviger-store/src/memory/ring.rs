@@ -233,6 +233,18 @@ impl<P: Primitives> Ring<P> {
         }
     }
 
+    /// Forgets which versions there were, and distrusts the reads under way: what was heard of may never have happened.
+    /// Commits under way stay announced: whoever announced them says what became of them.
+    pub(super) fn begin_anew(&self) {
+        for stripe in &self.stripes {
+            stripe.with(|stripe| {
+                stripe.heard.clear();
+                stripe.order.clear();
+                stripe.horizon = self.moments.next();
+            });
+        }
+    }
+
     /// Forgets the changes heard longer ago than the ring's span, and gives up on commits announced longer ago.
     /// Answers how many of those there were: there should be none.
     pub(super) fn prune(&self, now: BootMillis) -> usize {

@@ -101,7 +101,7 @@ impl TestStore {
                 Err(why) => panic!("no postgres to test with: {why}"),
             },
         };
-        let settings = Settings { url, ca_file: None, readers: 2, connections: 8 };
+        let settings = Settings { url, ca_file: None, feed_url: None, readers: 2, connections: 8 };
         let keyring = Keyring::generate(&SystemRandom).expect("a keyring");
         keyring.save(&folder.path().join("keyring.toml")).expect("a keyring's file");
         let clock = Arc::new(FixedClock::at(START));
@@ -201,6 +201,16 @@ impl TestTenant {
         let added = self.store.member_add(self.org, &email(address), &role, MemberState::Active).await;
         added.expect("the member").account
     }
+}
+
+/// What a poll of the feed asks PostgreSQL, for those who look at its plan.
+pub fn poll_sql() -> &'static str {
+    crate::feed::FEED_SINCE.for_postgres()
+}
+
+/// What the store asks the catalogue for its walls.
+pub fn walls_sql() -> &'static str {
+    crate::backend::postgres::check::WALLS.for_postgres()
 }
 
 /// An address.

@@ -11,7 +11,7 @@ use claviger::random::SystemRandom;
 use claviger_store::follower::Follower;
 use claviger_store::on_every_backend;
 use claviger_store::signing_keys::Line;
-use claviger_store::source::{Cursor, Source};
+use claviger_store::source::{Cursor, Forget, Source};
 use claviger_store::subject::{Change, Record, Subject};
 use claviger_store::testing::{Engine, START, TestStore, TestTenant, email};
 use tokio_postgres::NoTls;
@@ -26,6 +26,8 @@ on_every_backend!(
     who_is_behind_the_sweep_forgets_everything,
     a_follower_hears_of_a_commit_before_and_after_it,
     a_store_that_is_cut_off_says_so,
+    store_06_a_poll_reads_so_many_changes_and_no_more,
+    store_12_a_kind_that_only_a_newer_program_knows_is_passed_over,
 );
 
 /// The feed from now on.
@@ -35,7 +37,7 @@ async fn cursor(source: &Arc<dyn Source>) -> Cursor {
 
 async fn changes(source: &Arc<dyn Source>, after: &mut Cursor) -> Vec<Change> {
     let poll = source.poll(after.clone()).await.unwrap();
-    assert!(!poll.forget_all);
+    assert_eq!(poll.forget, Forget::Nothing);
     *after = poll.cursor;
     poll.changes
 }
@@ -244,15 +246,18 @@ async fn who_is_behind_the_sweep_forgets_everything(test: TestStore) {
     assert_eq!(system.feed_sweep(0).await.unwrap(), 0, "the first sweep only marks");
     let recent = cursor(&source).await;
     assert_eq!(system.feed_sweep(600_000).await.unwrap(), 0, "the mark is not that old");
-    assert!(!source.poll(old.clone()).await.unwrap().forget_all);
+    assert_eq!(source.poll(old.clone()).await.unwrap().forget, Forget::Nothing);
     assert!(system.feed_sweep(0).await.unwrap() > 0);
-    assert!(source.poll(old).await.unwrap().forget_all);
+    assert_eq!(source.poll(old).await.unwrap().forget, Forget::Everything);
     acme.store.tenant_suspend().await.unwrap();
     let poll = source.poll(recent).await.unwrap();
-    assert!(!poll.forget_all && subjects(&poll.changes).contains(&Subject::Tenant(acme.tenant)));
+    assert!(
+        poll.forget == Forget::Nothing && subjects(&poll.changes).contains(&Subject::Tenant(acme.tenant))
+    );
     let foreign = Cursor("another-store sqlite 1".into());
     let poll = source.poll(foreign).await.unwrap();
-    assert!(poll.forget_all && !source.poll(poll.cursor).await.unwrap().forget_all);
+    assert_eq!(poll.forget, Forget::Origin);
+    assert_eq!(source.poll(poll.cursor).await.unwrap().forget, Forget::Nothing);
 }
 
 /// Notes the calls it gets.
@@ -421,10 +426,10 @@ async fn another_timeline_of_the_server_is_another_origin() {
     let test = TestStore::start(Engine::Postgres).await;
     let source = test.store.source();
     let Cursor(here) = cursor(&source).await;
-    let there = here.replacen("/00000001 ", "/00000002 ", 1);
+    let there = here.replacen("/00000001/", "/00000002/", 1);
     assert_ne!(here, there, "it names the timeline");
-    assert!(!source.poll(Cursor(here)).await.unwrap().forget_all);
-    assert!(source.poll(Cursor(there)).await.unwrap().forget_all);
+    assert_eq!(source.poll(Cursor(here)).await.unwrap().forget, Forget::Nothing);
+    assert_eq!(source.poll(Cursor(there)).await.unwrap().forget, Forget::Origin);
 }
 
 #[tokio::test]
@@ -440,10 +445,10 @@ async fn loads_that_hang_do_not_hold_up_the_feed() {
     held.batch_execute("LOCK TABLE claviger.tenant").await.unwrap();
     let loads: Vec<_> =
         (0..32).map(|_| tokio::spawn(source.load(vec![Subject::Tenant(acme.tenant)]))).collect();
-    // Every connection but the feed's own waits.
+    // Every connection that is for loads waits.
     let waiting = "SELECT count(*) FROM pg_stat_activity
                    WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    let all = i64::try_from(test.settings.connections).unwrap() - 1;
+    let all = 2;
     loop {
         // A transaction sees the activity as it was when it first looked, unless it is told to look again.
         held.batch_execute("SELECT pg_stat_clear_snapshot()").await.unwrap();
@@ -458,4 +463,131 @@ async fn loads_that_hang_do_not_hold_up_the_feed() {
     for load in loads {
         assert!(load.await.unwrap().unwrap()[0].found.is_some());
     }
+}
+
+/// What crash recovery and promotion do to the feed.
+const CRASH: &str = "TRUNCATE feed_epoch";
+
+#[tokio::test]
+async fn store_01_after_a_crash_the_feed_begins_anew_and_nothing_read_before_it_counts() {
+    let test = TestStore::start(Engine::Postgres).await;
+    let acme = test.tenant("Acme").await;
+    let source = test.store.source();
+    let mut after = cursor(&source).await;
+    let tenant = || vec![Subject::Tenant(acme.tenant)];
+    assert!(source.load(tenant()).await.unwrap()[0].found.is_some());
+    for _ in 0..3 {
+        tamper(&test, CRASH).await;
+        // Nobody has polled: what is read now cannot be held against the changes that were heard.
+        let refused = source.load(tenant()).await.unwrap_err();
+        assert!(
+            matches!(&refused, DirectoryError::Unavailable(why) if why.contains("followed")),
+            "{refused:?}"
+        );
+        let poll = source.poll(after).await.unwrap();
+        assert_eq!(poll.forget, Forget::Origin);
+        after = poll.cursor;
+        assert!(source.load(tenant()).await.unwrap()[0].found.is_some());
+        acme.store.org_create("North").await.unwrap();
+        assert_eq!(changes(&source, &mut after).await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn nodes_that_find_no_epoch_at_once_agree_on_one() {
+    let test = TestStore::start(Engine::Postgres).await;
+    let nodes: Vec<_> = (0..8).map(|_| test.store.source()).collect();
+    tamper(&test, CRASH).await;
+    let begin = |node: &Arc<dyn Source>| {
+        let node = Arc::clone(node);
+        tokio::spawn(async move { cursor(&node).await })
+    };
+    let mut origins = HashSet::new();
+    for begun in nodes.iter().map(begin).collect::<Vec<_>>() {
+        let Cursor(text) = begun.await.unwrap();
+        origins.insert(text.rsplit_once(' ').unwrap().0.to_owned());
+    }
+    assert_eq!(origins.len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_read_before_the_server_changed_is_found_out_by_the_next_poll() {
+    let test = TestStore::start(Engine::Postgres).await;
+    let acme = test.tenant("Acme").await;
+    let source = test.store.source();
+    // A read before the first cursor, and the crash between them.
+    source.load(vec![Subject::Tenant(acme.tenant)]).await.unwrap();
+    tamper(&test, CRASH).await;
+    let after = cursor(&source).await;
+    let poll = source.poll(after).await.unwrap();
+    assert_eq!(poll.forget, Forget::Origin);
+    assert_eq!(source.poll(poll.cursor).await.unwrap().forget, Forget::Nothing);
+}
+
+async fn store_06_a_poll_reads_so_many_changes_and_no_more(test: TestStore) {
+    let source = test.store.source();
+    let after = cursor(&source).await;
+    let insert = |from: usize, to: usize| {
+        let from_to = match test.engine {
+            Engine::Sqlite => format!(
+                "WITH RECURSIVE n(i) AS (SELECT {from} UNION ALL SELECT i + 1 FROM n WHERE i < {to}) \
+                 INSERT INTO change (kind, id, row_version) SELECT 'user_secret', 'us_' || i, 1 FROM n"
+            ),
+            Engine::Postgres => format!(
+                "INSERT INTO change (kind, id, row_version) SELECT 'user_secret', 'us_' || i, 1 FROM generate_series({from}, {to}) AS i"
+            ),
+        };
+        from_to
+    };
+    tamper(&test, &insert(1, 20_000)).await;
+    let poll = source.poll(after.clone()).await.unwrap();
+    assert_eq!((poll.forget, poll.changes.len()), (Forget::Nothing, 20_000));
+    tamper(&test, &insert(20_001, 20_001)).await;
+    let poll = source.poll(after).await.unwrap();
+    assert_eq!((poll.forget, poll.changes.len()), (Forget::Everything, 0));
+    let next = source.poll(poll.cursor).await.unwrap();
+    assert_eq!((next.forget, next.changes.len()), (Forget::Nothing, 0), "it goes on from here");
+}
+
+async fn store_12_a_kind_that_only_a_newer_program_knows_is_passed_over(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let source = test.store.source();
+    let mut after = cursor(&source).await;
+    tamper(&test, "INSERT INTO change (kind, id, row_version, needs) VALUES ('planet', 'mars', 1, 2)").await;
+    acme.store.org_create("North").await.unwrap();
+    let poll = source.poll(after).await.unwrap();
+    assert_eq!((poll.forget, poll.is_outdated, poll.changes.len()), (Forget::Nothing, false, 1));
+    after = poll.cursor;
+    tamper(&test, "INSERT INTO change (kind, id, row_version, needs) VALUES ('planet', 'mars', 2, 1)").await;
+    let poll = source.poll(after).await.unwrap();
+    assert_eq!((poll.forget, poll.is_outdated, poll.changes.len()), (Forget::Nothing, true, 0));
+}
+
+#[tokio::test]
+async fn a_transaction_that_stays_open_makes_no_poll_read_more() {
+    let test = TestStore::start(Engine::Postgres).await;
+    let acme = test.tenant("Acme").await;
+    let source = test.store.source();
+    let mut open = writer(&test, &acme).await;
+    let held = open.transaction().await.unwrap();
+    held.execute("SELECT pg_current_xact_id()", &[]).await.unwrap();
+    let mut after = cursor(&source).await;
+    let many = "INSERT INTO change (kind, id, row_version) SELECT 'user_secret', 'us_' || i, 1 FROM generate_series(1, 200000) AS i; ANALYZE change";
+    tamper(&test, many).await;
+    after = source.poll(after).await.unwrap().cursor;
+    acme.store.org_create("North").await.unwrap();
+    assert_eq!(changes(&source, &mut after).await.len(), 1);
+    let Cursor(text) = &after;
+    let position = text.rsplit_once(' ').unwrap().1;
+    let (owner, connection) = tokio_postgres::connect(test.owner_url.as_ref().unwrap(), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    owner.batch_execute("SET search_path = claviger").await.unwrap();
+    let sql =
+        claviger_store::testing::poll_sql().replace("$1", &format!("'{position}'")).replace("$2", "20001");
+    let plan = owner.query(&format!("EXPLAIN (ANALYZE, BUFFERS OFF, TIMING OFF) {sql}"), &[]).await.unwrap();
+    let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
+    let plan = plan.join("\n");
+    assert!(!plan.contains("Seq Scan on change"), "{plan}");
+    assert!(plan.contains("change_by_xid"), "{plan}");
+    drop(held);
 }

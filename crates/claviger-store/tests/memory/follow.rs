@@ -128,6 +128,50 @@ fn a_feed_that_may_have_lost_something_empties_the_memory() {
 }
 
 #[test]
+fn store_14_after_a_failover_that_lost_a_commit_what_is_there_holds() {
+    let world = World::new();
+    let (key, active) = world.written_key();
+    world.look_up(&key).unwrap();
+    let stands_for = |world: &World| {
+        world.memory.version_of(claviger::directory::Subject::Key(match &key {
+            Subject::Key(digest) => digest,
+            _ => panic!("a key"),
+        }))
+    };
+    // Told of on the old server, and read there; on the new one it never happened.
+    world.store.write_elsewhere(&key, 3, Some(Record::Key(revoked(&active))));
+    world.poll();
+    assert_eq!(world.look_up(&key).unwrap().unwrap().state, State::Deleted);
+    let before = stands_for(&world);
+    world.store.write(&key, 2, Some(Record::Key(active.clone())));
+    world.store.come_from_elsewhere();
+    world.poll();
+    assert_eq!(
+        world.look_up(&key).unwrap().unwrap().state,
+        State::Active,
+        "and not 503 until the ring forgets it"
+    );
+    // The lost version's number stands for another state there.
+    world.store.write_elsewhere(&key, 3, Some(Record::Key(active)));
+    world.poll();
+    world.look_up(&key).unwrap();
+    assert!(before.is_some() && stands_for(&world) != before);
+}
+
+#[test]
+fn store_12_a_change_that_must_be_understood_and_is_not_ends_readiness() {
+    let world = World::new();
+    let (key, _) = world.written_key();
+    world.look_up(&key).unwrap();
+    assert_eq!(world.memory.readiness(), Ok(()));
+    world.store.outgrow();
+    world.poll();
+    assert_eq!(world.memory.readiness(), Err(NotReady::Outdated));
+    world.look_up(&key).unwrap();
+    assert_eq!(world.memory.figures().forgotten, 0);
+}
+
+#[test]
 fn until_the_revoked_tokens_are_read_again_a_memory_that_forgot_is_not_believed() {
     let world = World::new();
     let token = Subject::RevokedToken(world.tenant(), TokenId::generate(&world.random));

@@ -14,7 +14,7 @@ use claviger::id::{Environment, KeyId, OrgId, TenantId};
 use claviger::testing::{Counting, FixedClock};
 use claviger_store::follower::Follower;
 use claviger_store::memory::{Memory, MemorySettings};
-use claviger_store::source::{Cursor, Poll, Source, SourceFuture};
+use claviger_store::source::{Cursor, Forget, Poll, Source, SourceFuture};
 use claviger_store::subject::{Change, Loaded, Record, Subject};
 use futures_util::TryFutureExt;
 use tokio::runtime::Runtime;
@@ -44,7 +44,8 @@ struct Tables {
     loads: Vec<Vec<Subject>>,
     polls: usize,
     token_reads: usize,
-    forgets: bool,
+    forgets: Forget,
+    is_outdated: bool,
 }
 
 #[derive(Debug)]
@@ -92,7 +93,8 @@ impl Source for FakeStore {
         let poll = Poll {
             changes: tables.feed[after..].to_vec(),
             cursor: Cursor(tables.feed.len().to_string()),
-            forget_all: std::mem::take(&mut tables.forgets),
+            forget: std::mem::take(&mut tables.forgets),
+            is_outdated: tables.is_outdated,
             store_now: self.clock.now().plus_millis(*self.clock_is_ahead.lock().unwrap()),
         };
         in_mood(&self.polls, poll.clone(), poll)
@@ -143,7 +145,17 @@ impl FakeStore {
 
     /// The next poll says that changes may have been missed.
     pub(crate) fn forget_all(&self) {
-        self.tables.lock().unwrap().forgets = true;
+        self.tables.lock().unwrap().forgets = Forget::Everything;
+    }
+
+    /// The next poll comes from another server, or from one that has been down.
+    pub(crate) fn come_from_elsewhere(&self) {
+        self.tables.lock().unwrap().forgets = Forget::Origin;
+    }
+
+    /// The next polls tell of what this program should understand.
+    pub(crate) fn outgrow(&self) {
+        self.tables.lock().unwrap().is_outdated = true;
     }
 
     pub(crate) fn loads(&self) -> Vec<Vec<Subject>> {

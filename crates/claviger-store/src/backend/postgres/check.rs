@@ -3,9 +3,24 @@
 use deadpool_postgres::Pool;
 use tokio_postgres::Client;
 
+use crate::backend::Tx;
 use crate::error::StoreError;
+use crate::statement::statements;
 
-/// A question to the catalogue that answers what is wrong, one row each, and what to say of it.
+statements! { "catalogue";
+    /// See the file.
+    WALLS: System [] "SELECT ''" postgres include_str!("walls.sql");
+}
+
+/// The lines that [`WALLS`] gives of a database as the migrations make it. A test makes one and compares, and writes this
+/// file anew where `UPDATE` is set.
+const MANIFEST: &str = include_str!("../../../migrations/postgres/walls.txt");
+
+/// How many differences are told of.
+const TOLD: usize = 4;
+
+/// A question to the catalogue that answers what is wrong, one row each, and what to say of it. These come before the
+/// comparison, because where they fail it says nothing.
 struct Check {
     sql: &'static str,
     says: &'static str,
@@ -28,101 +43,19 @@ const CHECKS: &[Check] = &[
         says: "the runtime role does not look into the schema `claviger`",
         cure: "run `claviger store prepare`, and end open connections of the role",
     },
-    Check {
-        sql: "SELECT rolname::text FROM pg_roles WHERE rolname IN ('claviger_rt', 'claviger_system')
-              AND (rolsuper OR rolbypassrls OR rolcreaterole)",
-        says: "a role can pass row-level security by",
-        cure: "ALTER ROLE … NOSUPERUSER NOBYPASSRLS NOCREATEROLE",
-    },
-    Check {
-        sql: "SELECT r.rolname::text FROM pg_roles r WHERE r.rolname <> 'claviger_rt'
-              AND pg_has_role('claviger_rt', r.oid, 'USAGE')",
-        says: "the runtime role has the rights of another role by itself",
-        cure: "ALTER ROLE claviger_rt NOINHERIT and grant it `claviger_system` again WITH INHERIT FALSE",
-    },
-    Check {
-        sql: "SELECT r.rolname::text FROM pg_roles r WHERE r.rolname NOT IN ('claviger_rt', 'claviger_system')
-              AND pg_has_role('claviger_rt', r.oid, 'MEMBER')",
-        says: "the runtime role can become a role that it must not",
-        cure: "REVOKE that role FROM claviger_rt",
-    },
-    Check {
-        sql: "SELECT c.relname::text FROM pg_class c WHERE c.relnamespace = 'claviger'::regnamespace
-              AND pg_has_role('claviger_rt', c.relowner, 'MEMBER')",
-        says: "the runtime role owns a table, and an owner can switch its policies off",
-        cure: "ALTER TABLE … OWNER TO claviger_owner",
-    },
-    Check {
-        sql: "SELECT c.relname::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id'
-              WHERE c.relnamespace = 'claviger'::regnamespace AND c.relkind IN ('r', 'p')
-              AND NOT (c.relrowsecurity AND c.relforcerowsecurity)",
-        says: "row-level security is not forced on a table with tenants' rows",
-        cure: "ALTER TABLE … ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
-    },
-    Check {
-        sql: "SELECT c.relname::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id'
-              WHERE c.relnamespace = 'claviger'::regnamespace AND c.relkind IN ('r', 'p')
-              AND NOT EXISTS (
-                  SELECT FROM pg_policies p WHERE p.schemaname = 'claviger' AND p.tablename = c.relname
-                  AND p.policyname = 'bound_tenant' AND p.permissive = 'PERMISSIVE' AND p.cmd = 'ALL'
-                  AND p.roles = ARRAY['claviger_rt'::name]
-                  AND p.qual = p.with_check
-                  AND replace(p.qual, ' ', '') LIKE '(tenant_id=(SELECT(current_setting(''app.tenant''::text))::uuid%')",
-        says: "a table with tenants' rows has no policy that holds it to the bound tenant",
-        cure: "run the migrations on a fresh database and compare its policies `bound_tenant` with this one's",
-    },
-    Check {
-        sql: "SELECT p.tablename || '.' || p.policyname FROM pg_policies p WHERE p.schemaname = 'claviger'
-              AND NOT (p.policyname = 'bound_tenant' AND p.roles = ARRAY['claviger_rt'::name])
-              AND NOT (p.policyname = 'named_job' AND p.roles = ARRAY['claviger_system'::name])
-              AND NOT (p.policyname = 'own_transaction' AND p.tablename = 'change')",
-        says: "there is a policy that claviger did not make, and policies add up",
-        cure: "DROP POLICY",
-    },
-    Check {
-        sql: "SELECT c.relname::text FROM pg_class c WHERE c.relnamespace = 'claviger'::regnamespace
-              AND c.relkind IN ('v', 'm') AND NOT coalesce(c.reloptions::text LIKE '%security_invoker=true%', false)",
-        says: "a view reads with its owner's rights",
-        cure: "DROP VIEW, or make it WITH (security_invoker = true)",
-    },
-    Check {
-        sql: "SELECT p.proname::text FROM pg_proc p WHERE p.pronamespace = 'claviger'::regnamespace AND p.prosecdef
-              AND NOT (p.proname = 'note_change'
-                       AND coalesce(array_to_string(p.proconfig, ' '), '') = 'search_path=claviger, pg_temp')",
-        says: "a function runs with its owner's rights",
-        cure: "DROP FUNCTION, or run `claviger store prepare` if it is claviger's own",
-    },
-    Check {
-        sql: "SELECT c.relname || ' (' || lower(r.verb) || ')' FROM pg_class c,
-              (VALUES ('TRUNCATE'), ('REFERENCES'), ('TRIGGER')) AS r(verb), (VALUES ('claviger_rt'), ('claviger_system')) AS w(role)
-              WHERE c.relnamespace = 'claviger'::regnamespace AND c.relkind IN ('r', 'p')
-              AND has_table_privilege(w.role, c.oid, r.verb)",
-        says: "a role has a right on a table that row-level security does not cover",
-        cure: "REVOKE it",
-    },
-    Check {
-        sql: "SELECT t.name FROM (VALUES ('audit', 'UPDATE'), ('audit', 'DELETE'), ('tenant', 'DELETE'), ('member', 'DELETE'),
-              ('session', 'DELETE'), ('api_key', 'DELETE'), ('key_secret', 'DELETE'), ('change', 'INSERT'), ('change', 'UPDATE'))
-              AS t(name, verb) WHERE to_regclass('claviger.' || t.name) IS NULL
-              OR has_table_privilege('claviger_rt', 'claviger.' || t.name, t.verb)",
-        says: "the runtime role may change what it must not, or a table is missing",
-        cure: "run `claviger store prepare`, then REVOKE the right",
-    },
 ];
 
 /// Every wall, and a probe of each kind that nothing is seen without a tenant.
 pub(super) async fn walls(pool: &Pool) -> Result<(), StoreError> {
-    let client = pool
-        .get()
-        .await
-        .map_err(|_| StoreError::Setup("cannot connect to postgres with the store's url".into()))?;
+    let client = pool.get().await.map_err(|error| super::connect::refused(&error, "`store.url`"))?;
+    let unchecked = |error: &tokio_postgres::Error| {
+        let error = super::errors::of(error, "catalogue");
+        StoreError::Setup(format!(
+            "the walls of the database cannot be checked ({error}); run `claviger store prepare`"
+        ))
+    };
     for check in CHECKS {
-        let rows = client.query(check.sql, &[]).await.map_err(|error| {
-            let error = super::errors::of(&error, "catalogue");
-            StoreError::Setup(format!(
-                "the walls of the database cannot be checked ({error}); run `claviger store prepare`"
-            ))
-        })?;
+        let rows = client.query_typed(check.sql, &[]).await.map_err(|error| unchecked(&error))?;
         let found: Vec<String> = rows.iter().filter_map(|row| row.try_get(0).ok()).collect();
         if !rows.is_empty() {
             return Err(StoreError::Setup(format!(
@@ -134,13 +67,44 @@ pub(super) async fn walls(pool: &Pool) -> Result<(), StoreError> {
         }
     }
     crate::migrate::postgres_is_current(&client).await?;
+    let rows = client.query_typed(WALLS.for_postgres(), &[]).await.map_err(|error| unchecked(&error))?;
+    let lines: Result<Vec<String>, _> = rows.iter().map(|row| row.try_get(0)).collect();
+    compare(&lines.map_err(|error| unchecked(&error))?).map_err(StoreError::Setup)?;
     nothing_is_seen_unbound(&client).await
 }
 
+/// The walls once more, while a server runs.
+///
+/// # Errors
+/// If one does not stand any more, or the store does not answer.
+pub(crate) async fn walls_stand(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    let rows = tx.run(&WALLS, &[]).await?;
+    let lines: Result<Vec<String>, _> = rows.into_iter().map(|row| row.read().text()).collect();
+    compare(&lines?).map_err(StoreError::Setup)
+}
+
+/// Names what differs from the manifest.
+fn compare(found: &[String]) -> Result<(), String> {
+    let wanted: Vec<&str> = MANIFEST.lines().filter(|line| !line.is_empty()).collect();
+    let missing = wanted.iter().filter(|line| !found.iter().any(|found| found == *line));
+    let missing = missing.map(|line| format!("missing: `{line}`"));
+    let extra = found.iter().filter(|line| !wanted.contains(&line.as_str()));
+    let differences: Vec<String> = missing.chain(extra.map(|line| format!("there is: `{line}`"))).collect();
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let more = differences.len().saturating_sub(TOLD);
+    let told = differences.iter().take(TOLD).map(String::as_str).collect::<Vec<_>>().join("; ");
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    Err(format!(
+        "the walls of the database are not those that `claviger store prepare` puts up; {told}{more}; undo what somebody changed there"
+    ))
+}
+
 /// Without a bound tenant no row may be seen. (Where there is one, the read fails; an empty table has nothing to
-/// compare, which is why the text of each policy is checked above.)
+/// compare, which is why the text of each policy is compared above.)
 async fn nothing_is_seen_unbound(client: &Client) -> Result<(), StoreError> {
-    if client.query("SELECT 1 FROM tenant LIMIT 1", &[]).await.map_or(true, |rows| rows.is_empty()) {
+    if client.query_typed("SELECT 1 FROM tenant LIMIT 1", &[]).await.map_or(true, |rows| rows.is_empty()) {
         return Ok(());
     }
     Err(StoreError::Setup(

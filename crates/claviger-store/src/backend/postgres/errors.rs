@@ -26,6 +26,9 @@ pub(crate) fn of(error: &Error, noun: &'static str) -> StoreError {
             StoreError::Refused { why: "the row is another tenant's or immutable" }
         }
         SqlState::QUERY_CANCELED => StoreError::unavailable("postgres did not answer in time"),
+        SqlState::LOCK_NOT_AVAILABLE => {
+            StoreError::unavailable("another transaction holds what this one needs")
+        }
         SqlState::DISK_FULL => StoreError::unavailable("the disk of postgres is full"),
         SqlState::READ_ONLY_SQL_TRANSACTION => StoreError::unavailable("this postgres is read-only"),
         _ => StoreError::unavailable(format!("postgres answered with error {}", state.code())),
@@ -34,7 +37,7 @@ pub(crate) fn of(error: &Error, noun: &'static str) -> StoreError {
 
 /// Whether the transaction may succeed if it is tried again.
 pub(crate) fn could_not_be_ordered(error: &Error) -> bool {
-    error.code() == Some(&SqlState::T_R_SERIALIZATION_FAILURE)
+    matches!(error.code(), Some(&SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED))
 }
 
 /// A failed COMMIT: an answer of the server says that nothing was stored, silence says nothing.

@@ -14,9 +14,10 @@ use deadpool_postgres::{Object, Pool};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::{JoinSet, LocalSet};
 
-use super::{Engine, FEED, FollowerSlot, Job, Mode, Tx};
+use super::{Bound, DIRECTORY, Engine, FEED, FollowerSlot, Job, Mode, Tx};
 use crate::error::StoreError;
 use crate::follower::Follower;
+use crate::store::Settings;
 use crate::subject::Change;
 use transaction::Transaction;
 
@@ -26,6 +27,10 @@ const QUEUE: usize = 1024;
 const UNDER_WAY: usize = 4096;
 /// How long a unit of work may take, the wait for a connection included.
 const DEADLINE: Duration = Duration::from_secs(5);
+/// Connections that read what decisions ask for, at most.
+const LOADS: usize = 2;
+/// How often connections that nobody needs are looked for.
+const TIDY_EVERY: Duration = Duration::from_secs(10);
 /// How often a unit is tried again that could not be put in an order with another one.
 const RETRIES: u32 = 5;
 
@@ -42,15 +47,13 @@ impl Postgres {
     ///
     /// # Errors
     /// If the database does not answer, or a wall does not stand.
-    pub(crate) async fn open(
-        url: &str,
-        ca_file: Option<&std::path::Path>,
-        connections: usize,
-        follower: FollowerSlot,
-    ) -> Result<Self, StoreError> {
+    pub(crate) async fn open(settings: &Settings, follower: FollowerSlot) -> Result<Self, StoreError> {
+        let (url, ca_file) = (&settings.url, settings.ca_file.as_deref());
+        let feed_url = settings.feed_url.as_ref().unwrap_or(url);
         let pools = Pools {
-            others: connect::pool(url, ca_file, connections.saturating_sub(1))?,
-            feed: connect::pool(url, ca_file, 1)?,
+            others: connect::pool(url, ca_file, settings.connections.saturating_sub(1 + LOADS))?,
+            loads: connect::pool(url, ca_file, LOADS)?,
+            feed: connect::pool(feed_url, ca_file, 1)?,
         };
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (alive, thread) = watch::channel(());
@@ -93,23 +96,45 @@ impl Postgres {
     }
 }
 
-/// The connections. One of them is the feed's alone, however many others are wanted.
+/// The connections. One is the feed's alone and some are the memory's, whatever lists and commands are under way.
 struct Pools {
     others: Pool,
+    loads: Pool,
     feed: Pool,
+}
+
+impl Pools {
+    fn of(&self, bound: Bound) -> &Pool {
+        match bound {
+            FEED => &self.feed,
+            DIRECTORY => &self.loads,
+            Bound::Tenant(_) | Bound::System(_) => &self.others,
+        }
+    }
 }
 
 /// Runs jobs beside each other until nobody can send one any more, and those under way to their end.
 async fn serve(mut queue: mpsc::Receiver<Job>, pools: Pools, follower: FollowerSlot) {
     let mut under_way = JoinSet::new();
-    while let Some(mut job) = queue.recv().await {
+    let mut tidying = tokio::time::interval(TIDY_EVERY);
+    loop {
+        let mut job = tokio::select! {
+            job = queue.recv() => match job {
+                Some(job) => job,
+                None => break,
+            },
+            _ = tidying.tick() => {
+                [&pools.others, &pools.loads, &pools.feed].into_iter().for_each(connect::drop_idle);
+                continue;
+            }
+        };
         let is_feed = job.bound == FEED;
         if under_way.len() >= UNDER_WAY && !is_feed {
             job.work.answer(Err(StoreError::unavailable("too many wait for postgres")));
             while under_way.try_join_next().is_some() {}
             continue;
         }
-        let pool = if is_feed { pools.feed.clone() } else { pools.others.clone() };
+        let pool = pools.of(job.bound).clone();
         let follower = follower.clone();
         under_way.spawn_local(async move { serve_one(job, &pool, &follower).await });
         while under_way.try_join_next().is_some() {}
@@ -159,13 +184,14 @@ async fn attempt(
     let mut tx = Tx::new(job.bound, Engine::Postgres(Transaction::new(connection, job.bound, job.mode)));
     let outcome = job.work.attempt(&mut tx).await;
     let verdict = tx.verdict(outcome);
+    let is_discarded = tx.is_discarded;
     let Engine::Postgres(transaction) = &mut tx.engine else {
         return Err(Failure::Final(StoreError::unavailable("the engines were mixed up")));
     };
     if let Err(error) = verdict {
         let retry = transaction.could_not_be_ordered();
         let finished = transaction.roll_back().await.is_ok();
-        guard.finished = finished;
+        guard.finished = finished && !is_discarded;
         return Err(if retry { Failure::Retry(error) } else { Failure::Final(error) });
     }
     let mut told = Told::nobody();
@@ -182,7 +208,7 @@ async fn attempt(
     match transaction.commit().await {
         Ok(()) => {
             told.committed();
-            guard.finished = true;
+            guard.finished = !is_discarded;
             Ok(())
         }
         Err(_) if job.mode == Mode::Read => Ok(()),

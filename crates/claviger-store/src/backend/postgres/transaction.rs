@@ -11,6 +11,17 @@ use crate::statement::{Kind, Statement};
 use crate::subject::{Change, Subject};
 use crate::value::{Row, Value};
 
+/// What each transaction begins with. Everything is of the transaction: a pooler may give the connection to others.
+macro_rules! bind {
+    () => {
+        "SELECT set_config('app.tenant', $1, true), set_config('statement_timeout', '5s', true), \
+         set_config('lock_timeout', '4s', true), set_config('idle_in_transaction_session_timeout', '2s', true)"
+    };
+}
+
+/// How many columns that has.
+const LIMITS: usize = 4;
+
 type BoxError = Box<dyn std::error::Error + Sync + Send>;
 
 pub(crate) struct Transaction<'c> {
@@ -19,11 +30,12 @@ pub(crate) struct Transaction<'c> {
     mode: Mode,
     begun: bool,
     unordered: bool,
+    origin: Option<String>,
 }
 
 impl<'c> Transaction<'c> {
     pub(super) fn new(client: &'c Client, bound: Bound, mode: Mode) -> Self {
-        Self { client, bound, mode, begun: false, unordered: false }
+        Self { client, bound, mode, begun: false, unordered: false, origin: None }
     }
 
     /// Sends BEGIN, the binding and the statement together: the futures are polled in this order, and the client
@@ -47,7 +59,8 @@ impl<'c> Transaction<'c> {
         } else {
             self.begun = true;
             let (begun, bound, answer) = tokio::join!(biased; self.begin(), self.bind(), query);
-            begun.and(bound).and(answer)
+            self.origin = bound.as_ref().ok().cloned().flatten();
+            begun.and(bound.map(drop)).and(answer)
         };
         let rows = answer.map_err(|error| {
             self.unordered |= errors::could_not_be_ordered(&error);
@@ -67,25 +80,37 @@ impl<'c> Transaction<'c> {
         let begin = match (self.mode, self.bound) {
             (Mode::Read, Bound::Tenant(_)) => "BEGIN READ ONLY",
             (Mode::Write, Bound::Tenant(_)) => "BEGIN",
-            (Mode::Read, Bound::System(_)) => "BEGIN READ ONLY; SET LOCAL ROLE claviger_system",
+            // One snapshot for the origin and for all that is read beside it.
+            (Mode::Read, Bound::System(_)) => {
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL ROLE claviger_system"
+            }
             (Mode::Write, Bound::System(_)) => "BEGIN; SET LOCAL ROLE claviger_system",
         };
         self.client.batch_execute(begin).await
     }
 
-    /// Binds the tenant for this transaction alone, and puts a limit on each of its statements.
-    async fn bind(&self) -> Result<(), tokio_postgres::Error> {
+    /// Binds the tenant for this transaction alone, and puts limits on it: on each statement, on its wait for locks, and
+    /// on the time that it may stand open with nobody saying anything, as when this process is stopped. Gives the feed's
+    /// origin where a named job reads.
+    async fn bind(&self) -> Result<Option<String>, tokio_postgres::Error> {
         let tenant = match self.bound {
             Bound::Tenant(tenant) => tenant.to_string(),
             Bound::System(_) => String::new(),
         };
-        self.client
-            .query_typed(
-                "SELECT set_config('app.tenant', $1, true), set_config('statement_timeout', '5s', true)",
-                &[(&tenant, Type::TEXT)],
-            )
-            .await
-            .map(drop)
+        let sql = match (self.mode, self.bound) {
+            (Mode::Read, Bound::System(_)) => concat!(bind!(), ", claviger.feed_origin()"),
+            (Mode::Write, _) | (Mode::Read, Bound::Tenant(_)) => bind!(),
+        };
+        let row = self.client.query_typed(sql, &[(&tenant, Type::TEXT)]).await?;
+        row.first().map_or(Ok(None), |row| if row.len() > LIMITS { row.try_get(LIMITS) } else { Ok(None) })
+    }
+
+    pub(crate) fn origin(&self) -> Option<&str> {
+        self.origin.as_deref()
+    }
+
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun
     }
 
     pub(super) fn could_not_be_ordered(&self) -> bool {
@@ -100,14 +125,15 @@ impl<'c> Transaction<'c> {
         let sql = "SELECT kind, id, row_version FROM change WHERE xid = pg_current_xact_id_if_assigned()";
         let rows = self.client.query_typed(sql, &[]).await.map_err(|error| errors::of(&error, "change"))?;
         let corrupt = || StoreError::Corrupt { what: "change" };
-        rows.iter()
-            .map(|row| {
-                let (kind, id): (&str, &str) =
-                    (row.try_get(0).map_err(|_| corrupt())?, row.try_get(1).map_err(|_| corrupt())?);
-                let version = row.try_get(2).map_err(|_| corrupt())?;
-                Ok(Change { subject: Subject::read(kind, id).map_err(|_| corrupt())?, version })
-            })
-            .collect()
+        let mut changes = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (kind, id): (&str, &str) =
+                (row.try_get(0).map_err(|_| corrupt())?, row.try_get(1).map_err(|_| corrupt())?);
+            let version = row.try_get(2).map_err(|_| corrupt())?;
+            // A trigger of a newer schema may tell of what this program has no memory of.
+            changes.extend(Subject::read(kind, id).ok().map(|subject| Change { subject, version }));
+        }
+        Ok(changes)
     }
 
     pub(super) async fn commit(&mut self) -> Result<(), tokio_postgres::Error> {

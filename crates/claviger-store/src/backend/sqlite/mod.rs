@@ -9,6 +9,7 @@ pub(crate) mod walls;
 pub(crate) mod writer;
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -106,7 +107,8 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), StoreEr
 
 /// Polls the unit of work once: on this engine no statement ever waits.
 fn attempt(work: &mut dyn Work, tx: &mut Tx<'_>) -> Result<(), StoreError> {
-    let outcome = {
+    // A unit that panics fails by itself: the thread serves all the others, and what the unit did is undone.
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
         let mut future = pin!(work.attempt(tx));
         match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(outcome) => outcome,
@@ -114,8 +116,8 @@ fn attempt(work: &mut dyn Work, tx: &mut Tx<'_>) -> Result<(), StoreError> {
                 Err(StoreError::Refused { why: "a unit of work waits for something else than the store" })
             }
         }
-    };
-    tx.verdict(outcome)
+    }));
+    tx.verdict(outcome.unwrap_or_else(|_| Err(StoreError::unavailable("the unit of work broke off"))))
 }
 
 /// Prepares, binds and runs a statement, and reads every row of it.

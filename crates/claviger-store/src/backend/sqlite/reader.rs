@@ -45,6 +45,10 @@ impl Reader {
                 connection.prepare_cached(sql).map_err(|e| super::errors::of(&e, "transaction"))?;
             statement.raw_execute().map(drop).map_err(|e| super::errors::of(&e, "transaction"))
         };
+        if !connection.is_autocommit() {
+            // What another one could not end is not this one's to be held up by.
+            control("ROLLBACK")?;
+        }
         control("BEGIN")?;
         let outcome = super::attempt(&mut *job.work, &mut Tx::new(job.bound, Engine::Sqlite(connection)));
         control("COMMIT")?;

@@ -24,6 +24,8 @@ pub(crate) struct Writer {
 
 /// Why a whole group came to nothing.
 enum Lost {
+    /// Another process keeps the file: it would keep each of them waiting as long.
+    NotBegun(StoreError),
     /// Nothing of it is in the file; each job may be tried by itself.
     Undone(StoreError),
     /// It may or may not be in the file.
@@ -51,38 +53,47 @@ impl Writer {
                     Err(_) => break,
                 }
             }
-            self.serve_group(group);
-        }
-    }
-
-    fn serve_group(&mut self, mut group: Vec<Job>) {
-        match self.commit(&mut group) {
-            Ok(ends) => {
-                for (job, end) in group.iter_mut().zip(ends) {
-                    job.work.answer(end);
-                }
-            }
-            // One of them took the transaction down: alone, each gets what is its own.
-            Err(Lost::Undone(_)) if group.len() > 1 => {
-                for job in group {
-                    self.serve_group(vec![job]);
-                }
-            }
-            Err(lost) => {
-                let error = match lost {
-                    Lost::Undone(error) => error,
-                    Lost::Unknown => StoreError::UnknownOutcome,
-                };
-                for job in &mut group {
+            if let Err(error) = self.serve_group(group) {
+                // Whoever came meanwhile has waited as long.
+                while let Ok(mut job) = queue.try_recv() {
                     job.work.answer(Err(error.clone()));
                 }
             }
         }
     }
 
+    /// Fails if no transaction could be begun: all of the group were told so.
+    fn serve_group(&mut self, mut group: Vec<Job>) -> Result<(), StoreError> {
+        let lost = match self.commit(&mut group) {
+            Ok(ends) => {
+                for (job, end) in group.iter_mut().zip(ends) {
+                    job.work.answer(end);
+                }
+                return Ok(());
+            }
+            Err(lost) => lost,
+        };
+        let error = match lost {
+            // One of them took the transaction down: alone, each gets what is its own.
+            Lost::Undone(_) if group.len() > 1 => {
+                return group.into_iter().try_for_each(|job| self.serve_group(vec![job]));
+            }
+            Lost::NotBegun(ref error) | Lost::Undone(ref error) => error.clone(),
+            Lost::Unknown => StoreError::UnknownOutcome,
+        };
+        for job in &mut group {
+            job.work.answer(Err(error.clone()));
+        }
+        match lost {
+            Lost::NotBegun(error) => Err(error),
+            Lost::Undone(_) | Lost::Unknown => Ok(()),
+        }
+    }
+
     /// Runs the jobs in one transaction and gives each one's end.
     fn commit(&mut self, group: &mut [Job]) -> Result<Vec<Result<(), StoreError>>, Lost> {
-        self.control("BEGIN IMMEDIATE").map_err(|error| Lost::Undone(error.0))?;
+        self.roll_back();
+        self.control("BEGIN IMMEDIATE").map_err(|error| Lost::NotBegun(error.0))?;
         let mut ends = Vec::with_capacity(group.len());
         for job in group {
             match self.run(job) {
@@ -159,8 +170,8 @@ impl Writer {
         let mut changes = Vec::with_capacity(rows.len());
         for (seq, kind, id, version) in rows {
             told = told.max(seq);
-            let subject = Subject::read(&kind, &id).map_err(|_| StoreError::Corrupt { what: "change" })?;
-            changes.push(Change { subject, version });
+            // A trigger of a newer schema may tell of what this program has no memory of.
+            changes.extend(Subject::read(&kind, &id).ok().map(|subject| Change { subject, version }));
         }
         Ok((told, changes))
     }
