@@ -116,15 +116,14 @@ pub(crate) struct Wanted {
     pub(crate) realm: RealmName,
     pub(crate) email: Email,
     pub(crate) password_hash: Option<Secret>,
-    pub(crate) now: UnixMillis,
 }
 
 /// The realm's account of the wanted address, made if there is none.
 pub(crate) async fn ensure(tx: &mut Tx<'_>, wanted: &Wanted) -> Result<AccountId, StoreError> {
     let (realm, email) = (wanted.realm.as_str(), &wanted.email);
     let hash = wanted.password_hash.as_ref().and_then(Secret::expose_text);
-    tx.run(&ACCOUNT_ENSURE, values![wanted.fresh, realm, email.as_str(), email.key(), hash, wanted.now])
-        .await?;
+    let now = tx.now().await?;
+    tx.run(&ACCOUNT_ENSURE, values![wanted.fresh, realm, email.as_str(), email.key(), hash, now]).await?;
     let row = tx.run_one(&ACCOUNT_BY_EMAIL, values![realm, email.key()]).await?;
     let found = read(row.ok_or(StoreError::NotFound { what: "account" })?)?;
     if found.state == State::Deleted {
@@ -162,9 +161,9 @@ impl Accounts {
         email: &Email,
         password_hash: Option<Secret>,
     ) -> Result<AccountView, StoreError> {
-        let (fresh, now) = (AccountId::generate(self.inner.random.as_ref()), self.inner.now());
+        let fresh = AccountId::generate(self.inner.random.as_ref());
         let entry = self.entry("ACCOUNT_CREATED", fresh);
-        let wanted = Wanted { fresh, realm: realm.clone(), email: email.clone(), password_hash, now };
+        let wanted = Wanted { fresh, realm: realm.clone(), email: email.clone(), password_hash };
         let work = async move |tx: &mut Tx<'_>| {
             if ensure(tx, &wanted).await? != fresh {
                 return Err(StoreError::AlreadyExists { what: "account" });
@@ -268,11 +267,11 @@ impl Accounts {
     /// # Errors
     /// If there is no such account.
     pub async fn account_revoke_tokens(&self, account: AccountId) -> Result<i64, StoreError> {
-        let floor = floor_after(self.inner.now());
         let entry = self.entry("ACCOUNT_TOKENS_REVOKED", account);
         let work = async move |tx: &mut Tx<'_>| {
             let row = tx.run_one(&ACCOUNT_GENERATION, values![account]).await?;
             let row = row.ok_or(StoreError::NotFound { what: "account" })?;
+            let floor = floor_after(tx.now().await?);
             tx.run(&FOREIGN_END_ACCOUNT, values![account, floor]).await?;
             entry.write(tx).await?;
             row.read().int()

@@ -232,18 +232,19 @@ impl TenantStore {
     /// # Errors
     /// If the organization is not there, the name is not one, or the key would have ended already.
     pub async fn key_create(&self, new: NewApiKey) -> Result<ShownKey, StoreError> {
-        let (tenant, now) = (self.tenant, self.inner.now());
+        let tenant = self.tenant;
         let id = KeyId::generate(self.inner.random.as_ref());
         let name = state::display_name(&new.name)?;
-        if new.expires_at.is_some_and(|end| end <= now) {
-            return Err(StoreError::Invalid("a key must end in the future".into()));
-        }
         let details =
             json!({ "name": name, "environment": new.environment, "grants": new.grants.to_string() });
         let entry = self.entry("KEY_CREATED", ("key", id.to_string()), details);
         let inner = Arc::clone(&self.inner);
         self.write(async move |tx: &mut Tx<'_>| {
             orgs::not_deleted(tx, tenant, new.org).await?;
+            let now = tx.now().await?;
+            if new.expires_at.is_some_and(|end| end <= now) {
+                return Err(StoreError::Invalid("a key must end in the future".into()));
+            }
             let (prefix, environment) = (new.prefix.as_str(), new.environment.as_str());
             let networks = new.networks.as_ref().map(networks_text);
             let grants = new.grants.to_string();
@@ -273,9 +274,10 @@ impl TenantStore {
     /// # Errors
     /// If there is no such organization.
     pub async fn key_list(&self, org: OrgId) -> Result<Vec<KeyView>, StoreError> {
-        let (tenant, now) = (self.tenant, self.inner.now());
+        let tenant = self.tenant;
         self.read(async move |tx: &mut Tx<'_>| {
             orgs::view(tx, tenant, org).await?;
+            let now = tx.now().await?;
             let keys = tx.run(&KEY_LIST, values![tenant, org]).await?;
             let mut secrets: HashMap<KeyId, Vec<SecretView>> = HashMap::new();
             for row in tx.run(&KEY_SECRETS_OF_ORG, values![tenant, org]).await? {
@@ -299,8 +301,12 @@ impl TenantStore {
     /// # Errors
     /// If there is none.
     pub async fn key_view(&self, key: KeyId) -> Result<KeyView, StoreError> {
-        let (tenant, now) = (self.tenant, self.inner.now());
-        self.read(async move |tx: &mut Tx<'_>| view(tx, tenant, key, now).await).await
+        let tenant = self.tenant;
+        self.read(async move |tx: &mut Tx<'_>| {
+            let now = tx.now().await?;
+            view(tx, tenant, key, now).await
+        })
+        .await
     }
 
     /// Gives the key another secret, which is shown this once. The one before goes on for `grace_seconds` (0 to
@@ -315,13 +321,14 @@ impl TenantStore {
         if !(0..=MAX_GRACE_SECONDS).contains(&grace_seconds) {
             return Err(StoreError::Invalid("the grace must be between 0 and 604800 seconds".into()));
         }
-        let (tenant, now) = (self.tenant, self.inner.now());
+        let tenant = self.tenant;
         let entry =
             self.entry("KEY_ROTATED", ("key", key.to_string()), json!({ "grace_seconds": grace_seconds }));
         let inner = Arc::clone(&self.inner);
         self.write(async move |tx: &mut Tx<'_>| {
             let row = tx.run_one(&KEY_HELD, values![tenant, key]).await?;
             let held = read(row.ok_or(StoreError::NotFound { what: "API key" })?)?;
+            let now = tx.now().await?;
             match held.state {
                 State::Active => {}
                 State::Suspended => return Err(StoreError::Refused { why: "a disabled key is not rotated" }),
@@ -356,9 +363,10 @@ impl TenantStore {
     /// # Errors
     /// If there is no such key, or no secret of it is in its grace.
     pub async fn key_revoke_old(&self, key: KeyId) -> Result<KeyView, StoreError> {
-        let (tenant, now) = (self.tenant, self.inner.now());
+        let tenant = self.tenant;
         let entry = self.entry("KEY_OLD_REVOKED", ("key", key.to_string()), json!({}));
         self.write(async move |tx: &mut Tx<'_>| {
+            let now = tx.now().await?;
             view(tx, tenant, key, now).await?;
             let revoked = tx.run(&KEY_OLD_REVOKE, values![tenant, key, now]).await?;
             if revoked.is_empty() {

@@ -80,12 +80,11 @@ impl AuditCursor {
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     tenant: Option<TenantId>,
-    id: [u8; 16],
+    tail: [u8; 10],
     actor: Actor,
     action: &'static str,
     entity: (&'static str, String),
     details: String,
-    at: UnixMillis,
 }
 
 impl Entry {
@@ -97,9 +96,8 @@ impl Entry {
         entity: (&'static str, String),
         details: &serde_json::Value,
     ) -> Self {
-        let at = inner.now();
-        let (id, details) = (inner.audit_id(at), details.to_string());
-        Self { tenant, id, actor: actor.clone(), action, entity, details, at }
+        let (tail, details) = (inner.audit_tail(), details.to_string());
+        Self { tenant, tail, actor: actor.clone(), action, entity, details }
     }
 
     /// The same about another thing, whose id shows only in the transaction.
@@ -107,12 +105,15 @@ impl Entry {
         Self { entity: (kind, id), ..self }
     }
 
-    /// Writes it in the transaction of the change.
+    /// Writes it in the transaction of the change, at that transaction's time.
     pub(crate) async fn write(&self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        let at = tx.now().await?;
+        let millis = u64::try_from(at.0).unwrap_or_default();
+        let id = uuid::Builder::from_unix_timestamp_millis(millis, &self.tail).into_uuid().into_bytes();
         let (kind, entity) = (self.entity.0, self.entity.1.as_str());
         let address = self.actor.address.map(|address| address.to_string());
         let (id, actor, credential) =
-            (Value::Uuid(self.id), self.actor.name.as_str(), self.actor.credential.as_deref());
+            (Value::Uuid(id), self.actor.name.as_str(), self.actor.credential.as_deref());
         let tail = [
             id,
             actor.into(),
@@ -122,7 +123,7 @@ impl Entry {
             self.details.as_str().into(),
             address.into(),
             credential.into(),
-            self.at.into(),
+            at.into(),
         ];
         match self.tenant {
             Some(tenant) => {

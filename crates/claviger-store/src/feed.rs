@@ -52,7 +52,7 @@ statements! { "change";
                                OR EXISTS (SELECT 1 FROM pg_snapshot_xip(CAST($1 AS pg_snapshot)) AS x(xid)
                                    WHERE pg_visible_in_snapshot(x.xid, CAST(m.value AS pg_snapshot)))))
                        THEN 1 ELSE 0 END AS bigint) AS forget,
-                   CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint) AS now,
+                   claviger_now() AS now,
                    (SELECT count(*) FROM store_meta AS m WHERE m.name = 'home' AND m.value = feed_home()) AS is_home) AS h
          LEFT JOIN (
              (SELECT kind, id, row_version, needs FROM change
@@ -66,11 +66,11 @@ statements! { "change";
     FEED_HERE: System []
         "SELECT CAST(max(coalesce((SELECT max(seq) FROM change), 0),
              coalesce((SELECT CAST(value AS INTEGER) FROM store_meta WHERE name = 'swept_to'), 0)) AS TEXT), NULL, 1"
-        postgres "SELECT CAST(pg_current_snapshot() AS text), CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint),
+        postgres "SELECT CAST(pg_current_snapshot() AS text), claviger_now(),
              (SELECT count(*) FROM store_meta AS m WHERE m.name = 'home' AND m.value = feed_home())";
     FEED_EPOCH: System [] "SELECT 1" postgres "SELECT begin_epoch()";
-    FEED_REVOKED: System [Int]
-        "SELECT tenant_id, token_id, row_version, expires_at FROM revoked_token WHERE expires_at > $1";
+    /// All that are there, expired or not: which still counts is not for this moment's clock to say.
+    FEED_REVOKED: System [] "SELECT tenant_id, token_id, row_version, expires_at FROM revoked_token";
 }
 
 /// A store as a node's memory sees it.
@@ -166,19 +166,23 @@ fn unavailable(error: StoreError) -> DirectoryError {
 }
 
 /// How far the feed is now, and the store's clock.
-pub(crate) async fn position(tx: &mut Tx<'_>, local: UnixMillis) -> Result<(String, UnixMillis), StoreError> {
+pub(crate) async fn position(tx: &mut Tx<'_>) -> Result<(String, UnixMillis), StoreError> {
     let row = tx.run_one(&FEED_HERE, &[]).await?.ok_or(StoreError::Corrupt { what: "change" })?;
     let mut columns = row.read();
-    let (position, store_now) = (columns.text()?, columns.maybe_time()?.unwrap_or(local));
+    let (position, store_now) = (columns.text()?, columns.maybe_time()?);
     if columns.int()? == 0 {
         return Err(StoreError::unavailable(RESTORED));
     }
+    let store_now = match store_now {
+        Some(now) => now,
+        None => tx.now().await?,
+    };
     Ok((position, store_now))
 }
 
 /// Where the feed is now; nothing while it has no epoch.
-async fn here(tx: &mut Tx<'_>, local: UnixMillis) -> Result<Option<Here>, StoreError> {
-    let (position, store_now) = position(tx, local).await?;
+async fn here(tx: &mut Tx<'_>) -> Result<Option<Here>, StoreError> {
+    let (position, store_now) = position(tx).await?;
     Ok(tx.origin().map(|origin| Here { place: Place { origin: origin.to_owned(), position }, store_now }))
 }
 
@@ -191,16 +195,17 @@ struct Since {
     store_now: UnixMillis,
 }
 
-async fn since(tx: &mut Tx<'_>, after: &Place, local: UnixMillis) -> Result<Option<Since>, StoreError> {
+async fn since(tx: &mut Tx<'_>, after: &Place) -> Result<Option<Since>, StoreError> {
     let most = i64::try_from(MAX_CHANGES_PER_POLL).unwrap_or(i64::MAX);
     let rows = tx.run(&FEED_SINCE, values![&after.position, most.saturating_add(1)]).await?;
     let Some(origin) = tx.origin().map(str::to_owned) else { return Ok(None) };
     let is_too_many = rows.len() > MAX_CHANGES_PER_POLL;
+    let embedded_now = if tx.is_embedded() { Some(tx.now().await?) } else { None };
     let mut found: Option<Since> = None;
     for row in rows {
         let mut columns = row.read();
         let position = columns.text()?;
-        let (gone, now) = (columns.truth()?, columns.maybe_time()?.unwrap_or(local));
+        let (gone, now) = (columns.truth()?, columns.maybe_time()?.or(embedded_now).unwrap_or_default());
         if columns.int()? == 0 {
             return Err(StoreError::unavailable(RESTORED));
         }
@@ -268,7 +273,6 @@ impl Source for Feed {
     fn poll(&self, after: Cursor) -> SourceFuture<Poll> {
         let feed = self.clone();
         Box::pin(async move {
-            let local = feed.inner.now();
             let after = Arc::new(feed.parse(&after));
             let is_doubtful = feed.is_doubtful.swap(false, Ordering::SeqCst);
             let since = feed
@@ -278,8 +282,8 @@ impl Source for Feed {
                         tx.discard();
                     }
                     let found = match &*after {
-                        Some(after) => since(tx, after, local).await?,
-                        None => here(tx, local).await?.map(|Here { place, store_now }| Since {
+                        Some(after) => since(tx, after).await?,
+                        None => here(tx).await?.map(|Here { place, store_now }| Since {
                             place,
                             changes: Vec::new(),
                             forget: Forget::Origin,
@@ -303,15 +307,13 @@ impl Source for Feed {
     fn revoked_tokens(&self) -> SourceFuture<(Vec<Loaded>, Cursor)> {
         let feed = self.clone();
         Box::pin(async move {
-            let now = feed.inner.now();
             let keyring = feed.inner.keyring.clone();
             let (tokens, mut place) = feed
                 .ask(async move |tx: &mut Tx<'_>| {
                     // The cursor first: where reads see what was committed in between, a token revoked then is in both.
-                    let Some(Here { place, .. }) = here(tx, now).await? else { return Ok(Answer::NoEpoch) };
+                    let Some(Here { place, .. }) = here(tx).await? else { return Ok(Answer::NoEpoch) };
                     let mut tokens = Vec::new();
-                    let since = now.plus_seconds(-claviger::clock::LEEWAY_SECONDS);
-                    for row in tx.run(&FEED_REVOKED, values![since]).await? {
+                    for row in tx.run(&FEED_REVOKED, &[]).await? {
                         tokens.push(loads::revoked_token(&mut row.read(), &keyring)?);
                     }
                     Ok(Answer::Found((tokens, place)))

@@ -73,13 +73,14 @@ impl TenantStore {
         subject: &str,
         account: AccountId,
     ) -> Result<(), StoreError> {
-        let (tenant, now) = (self.tenant, self.inner.now());
+        let tenant = self.tenant;
         let (issuer, subject) = well_formed(issuer, subject)?;
         let entry =
             self.entry("IDENTITY_LINKED", ("account", account.to_string()), json!({ "issuer": issuer }));
         self.write(async move |tx: &mut Tx<'_>| {
             let member = tx.run_one(&FOREIGN_MEMBER, values![tenant, account]).await?;
             member.ok_or(StoreError::NotFound { what: "membership" })?;
+            let now = tx.now().await?;
             let link = values![tenant, &issuer, &subject, account, now, floor_after(now)];
             let row = tx.run_one(&FOREIGN_LINK, link).await?;
             row.ok_or(StoreError::AlreadyExists { what: "foreign identity" })?;

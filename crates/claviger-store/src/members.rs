@@ -135,17 +135,15 @@ impl TenantStore {
             return Err(StoreError::Invalid("nobody is added as a removed member".into()));
         }
         let (tenant, fresh) = (self.tenant, AccountId::generate(self.inner.random.as_ref()));
-        let (email, role, now) = (email.clone(), role.clone(), self.inner.now());
+        let (email, role) = (email.clone(), role.clone());
         let details = json!({ "role": role, "state": state::member_text(state) });
         let entry = self.entry("USER_INVITED", ("organization", org.to_string()), details);
         self.write(async move |tx: &mut Tx<'_>| {
             let realm = tenants::view(tx, tenant).await?.realm;
             orgs::not_deleted(tx, tenant, org).await?;
-            let account = accounts::ensure(
-                tx,
-                &Wanted { fresh, realm, email: email.clone(), password_hash: None, now },
-            )
-            .await?;
+            let wanted = Wanted { fresh, realm, email: email.clone(), password_hash: None };
+            let account = accounts::ensure(tx, &wanted).await?;
+            let now = tx.now().await?;
             add_in_state(tx, tenant, org, account, &role, state, now).await?;
             entry.clone().about("member", account.to_string()).write(tx).await?;
             view(tx, tenant, org, account).await
@@ -216,7 +214,7 @@ impl TenantStore {
     /// # Errors
     /// If there is no such membership.
     pub async fn member_remove(&self, org: OrgId, account: AccountId) -> Result<(), StoreError> {
-        let (tenant, floor) = (self.tenant, floor_after(self.inner.now()));
+        let tenant = self.tenant;
         let entry = self.entry(
             "USER_REMOVED",
             ("member", account.to_string()),
@@ -227,6 +225,7 @@ impl TenantStore {
             let row = tx.run_one(&MEMBER_STATE, values![tenant, org, account, removed]).await?;
             row.ok_or(StoreError::NotFound { what: "membership" })?;
             tx.run(&MEMBER_SECRETS_REVOKE, values![tenant, org, account]).await?;
+            let floor = floor_after(tx.now().await?);
             tx.run(&FOREIGN_END_MEMBER, values![tenant, account, floor]).await?;
             entry.write(tx).await
         })
@@ -239,12 +238,13 @@ impl TenantStore {
     /// # Errors
     /// If there is no such membership.
     pub async fn member_revoke_tokens(&self, org: OrgId, account: AccountId) -> Result<i64, StoreError> {
-        let (tenant, floor) = (self.tenant, floor_after(self.inner.now()));
+        let tenant = self.tenant;
         let details = json!({ "organization": org.to_string() });
         let entry = self.entry("USER_TOKENS_REVOKED", ("member", account.to_string()), details);
         self.write(async move |tx: &mut Tx<'_>| {
             let row = tx.run_one(&MEMBER_GENERATION, values![tenant, org, account]).await?;
             let row = row.ok_or(StoreError::NotFound { what: "membership" })?;
+            let floor = floor_after(tx.now().await?);
             tx.run(&FOREIGN_END_MEMBER, values![tenant, account, floor]).await?;
             entry.write(tx).await?;
             row.read().int()

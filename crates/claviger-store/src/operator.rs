@@ -77,9 +77,9 @@ impl Operator {
     /// # Errors
     /// If the store does not answer.
     pub async fn realm_ensure(&self, realm: &RealmName) -> Result<bool, StoreError> {
-        let (entry, realm, now) =
-            (self.entry("REALM_CREATED", ("realm", realm.to_string())), realm.clone(), self.inner.now());
+        let (entry, realm) = (self.entry("REALM_CREATED", ("realm", realm.to_string())), realm.clone());
         self.write(async move |tx: &mut Tx<'_>| {
+            let now = tx.now().await?;
             let made = tx.run_one(&REALM_ADD, values![realm.as_str(), now]).await?.is_some();
             if made {
                 entry.write(tx).await?;
@@ -106,8 +106,9 @@ impl Operator {
     /// If there is no such realm, or the store does not answer.
     pub async fn plan_ensure(&self, realm: &RealmName, plan: &PlanName) -> Result<bool, StoreError> {
         let entry = self.entry("PLAN_CREATED", ("plan", format!("{realm}/{plan}")));
-        let (realm, plan, now) = (realm.clone(), plan.clone(), self.inner.now());
+        let (realm, plan) = (realm.clone(), plan.clone());
         self.write(async move |tx: &mut Tx<'_>| {
+            let now = tx.now().await?;
             let made = tx.run_one(&PLAN_ADD, values![realm.as_str(), plan.as_str(), now]).await?.is_some();
             if made {
                 entry.write(tx).await?;

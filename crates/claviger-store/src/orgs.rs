@@ -90,13 +90,14 @@ impl TenantStore {
     /// If the name is not one, or the tenant is deleted.
     pub async fn org_create(&self, name: &str) -> Result<OrgView, StoreError> {
         let (tenant, org) = (self.tenant, OrgId::generate(self.inner.random.as_ref()));
-        let (name, now) = (state::display_name(name)?, self.inner.now());
+        let name = state::display_name(name)?;
         let entry =
             self.entry("ORGANIZATION_CREATED", ("organization", org.to_string()), json!({ "name": name }));
         self.write(async move |tx: &mut Tx<'_>| {
             if tenants::view(tx, tenant).await?.state == State::Deleted {
                 return Err(StoreError::NotFound { what: "tenant" });
             }
+            let now = tx.now().await?;
             add(tx, tenant, org, &name, now).await?;
             entry.write(tx).await?;
             view(tx, tenant, org).await
@@ -168,12 +169,13 @@ impl TenantStore {
     /// # Errors
     /// If there is none.
     pub async fn org_revoke_tokens(&self, org: OrgId) -> Result<i64, StoreError> {
-        let (tenant, floor) = (self.tenant, floor_after(self.inner.now()));
+        let tenant = self.tenant;
         let entity = ("organization", org.to_string());
         let entry = self.entry("ORGANIZATION_TOKENS_REVOKED", entity, json!({}));
         self.write(async move |tx: &mut Tx<'_>| {
             let row = tx.run_one(&ORG_GENERATION, values![tenant, org]).await?;
             let row = row.ok_or(StoreError::NotFound { what: "organization" })?;
+            let floor = floor_after(tx.now().await?);
             tx.run(&FOREIGN_END_ORG, values![tenant, org, floor]).await?;
             entry.write(tx).await?;
             row.read().int()

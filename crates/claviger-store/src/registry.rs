@@ -3,8 +3,8 @@
 use crate::backend::postgres::check;
 use crate::statement::Statement;
 use crate::{
-    accounts, api_keys, audit, feed, foreign_identities, loads, members, operator, orgs, revoked_tokens,
-    sessions, signing_keys, store, sweep, tenants, user_secrets,
+    accounts, api_keys, audit, backend, feed, foreign_identities, loads, members, operator, orgs,
+    revoked_tokens, sessions, signing_keys, store, sweep, tenants, user_secrets,
 };
 
 /// Every statement, once.
@@ -14,6 +14,7 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static Statement> {
         accounts::STATEMENTS,
         api_keys::STATEMENTS,
         audit::STATEMENTS,
+        backend::STATEMENTS,
         check::STATEMENTS,
         feed::STATEMENTS,
         foreign_identities::STATEMENTS,

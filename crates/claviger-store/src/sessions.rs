@@ -67,13 +67,13 @@ async fn create(
     lifetime_seconds: i64,
 ) -> Result<SessionRecord, StoreError> {
     let session = SessionId::generate(inner.random.as_ref());
-    let now = inner.now();
-    let expires_at = now.plus_seconds(lifetime_seconds);
     let details = json!({ "organization": org.to_string(), "account": account.to_string() });
     let entry =
         Entry::new(inner, Some(tenant), actor, "SESSION_CREATED", ("session", session.to_string()), &details);
     inner
         .run(Bound::Tenant(tenant), Mode::Write, async move |tx: &mut Tx<'_>| {
+            let now = tx.now().await?;
+            let expires_at = now.plus_seconds(lifetime_seconds);
             let row =
                 tx.run_one(&SESSION_ADD, values![tenant, session, org, account, expires_at, now]).await?;
             let row = row.ok_or(StoreError::NotFound { what: "membership" })?;
@@ -158,8 +158,9 @@ impl TenantStore {
     /// # Errors
     /// If the store does not answer.
     pub async fn session_list(&self, account: AccountId) -> Result<Vec<SessionRecord>, StoreError> {
-        let (tenant, now) = (self.tenant, self.inner.now());
+        let tenant = self.tenant;
         self.read(async move |tx: &mut Tx<'_>| {
+            let now = tx.now().await?;
             let rows = tx.run(&SESSION_LIST, values![tenant, account, now]).await?;
             rows.into_iter().map(|row| read(&mut row.read())).collect()
         })

@@ -179,7 +179,7 @@ impl SystemStore {
     /// # Errors
     /// If the store does not answer.
     pub async fn signing_key_ensure(&self, line: &Line, algorithm: Algorithm) -> Result<bool, StoreError> {
-        let (line, inner, now) = (line.clone(), Arc::clone(&self.inner), self.inner.now());
+        let (line, inner) = (line.clone(), Arc::clone(&self.inner));
         let entry = self.entry(
             "SIGNING_KEY_CREATED",
             ("signing_key", String::new()),
@@ -191,6 +191,7 @@ impl SystemStore {
                 return Ok(false);
             }
             let fresh = generate(&inner, &line, algorithm)?;
+            let now = tx.now().await?;
             let params =
                 values![realm, purpose, &fresh.kid, algorithm.as_str(), fresh.sealed, fresh.public, now];
             let made = tx.run_one(&SIGNING_ADD_FIRST, params).await?.is_some();
@@ -207,7 +208,7 @@ impl SystemStore {
     /// # Errors
     /// If there is one already.
     pub async fn signing_key_next(&self, line: &Line, algorithm: Algorithm) -> Result<String, StoreError> {
-        let (line, inner, now) = (line.clone(), Arc::clone(&self.inner), self.inner.now());
+        let (line, inner) = (line.clone(), Arc::clone(&self.inner));
         let entry = self.entry(
             "SIGNING_KEY_PUBLISHED",
             ("signing_key", String::new()),
@@ -216,6 +217,7 @@ impl SystemStore {
         self.write(async move |tx: &mut Tx<'_>| {
             let (realm, purpose) = line.columns();
             let fresh = generate(&inner, &line, algorithm)?;
+            let now = tx.now().await?;
             let params = values![
                 realm,
                 purpose,

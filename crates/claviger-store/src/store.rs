@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use claviger::Permit;
-use claviger::clock::{Clock, UnixMillis};
+use claviger::clock::Clock;
 use claviger::danger::{OperatorPermit, SystemPermit};
 use claviger::random::Random;
 
@@ -110,20 +110,23 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
-    pub(crate) fn now(&self) -> UnixMillis {
-        self.clock.now()
-    }
-
-    /// The next id of an audit entry: a UUID of version 7 (RFC 9562, section 5.7) with a counter of this node behind
-    /// its time, so that entries of one millisecond sort as they were made.
-    pub(crate) fn audit_id(&self, at: UnixMillis) -> [u8; 16] {
+    /// What makes the next id of an audit entry one of its own: a UUID of version 7 (RFC 9562, section 5.7) has a counter
+    /// of this node behind its time, so that entries of one millisecond sort as they were made.
+    pub(crate) fn audit_tail(&self) -> [u8; 10] {
         let mut tail = [0; 10];
         self.random.fill(&mut tail);
         let [high, low] = self.audit_count.fetch_add(1, Ordering::Relaxed).to_be_bytes();
         let [first, second, ..] = &mut tail;
         (*first, *second) = (high, low);
-        let millis = u64::try_from(at.0).unwrap_or_default();
-        uuid::Builder::from_unix_timestamp_millis(millis, &tail).into_uuid().into_bytes()
+        tail
+    }
+
+    /// The clock of an embedded store.
+    fn store_clock(&self) -> Arc<dyn Clock> {
+        #[cfg(any(test, feature = "testing"))]
+        return self.faults.skewed(&self.clock);
+        #[cfg(not(any(test, feature = "testing")))]
+        Arc::clone(&self.clock)
     }
 
     /// Runs a unit of work; see [`Backend::run`].
@@ -134,7 +137,7 @@ impl Inner {
     {
         #[cfg(any(test, feature = "testing"))]
         self.faults.pass().await?;
-        self.backend.run(bound, mode, work).await
+        self.backend.run(bound, mode, self.store_clock(), work).await
     }
 }
 
@@ -177,7 +180,7 @@ impl Store {
                 Backend::Postgres(postgres::Postgres::open(settings, follower.clone()).await?)
             }
         };
-        let id = match accept_keyring(&backend, &keyring, random.as_ref()).await {
+        let id = match accept_keyring(&backend, &keyring, &clock, random.as_ref()).await {
             Ok(id) => id,
             Err(error) => {
                 backend.close().await;
@@ -246,11 +249,12 @@ impl Store {
 async fn accept_keyring(
     backend: &Backend,
     keyring: &Keyring,
+    clock: &Arc<dyn Clock>,
     random: &dyn Random,
 ) -> Result<String, StoreError> {
     let job = Bound::System("open");
     let (stored_id, stored, in_use, has_epoch) = backend
-        .run(job, Mode::Read, async |tx: &mut Tx<'_>| {
+        .run(job, Mode::Read, Arc::clone(clock), async |tx: &mut Tx<'_>| {
             let id =
                 tx.run_one(&META, values!["store_id"]).await?.map(|row| row.read().text()).transpose()?;
             let mut checks = Vec::new();
@@ -268,7 +272,9 @@ async fn accept_keyring(
     if !has_epoch {
         // A new database, or one whose server has been down.
         backend
-            .run(FEED, Mode::Write, async |tx: &mut Tx<'_>| tx.run(&FEED_EPOCH, &[]).await.map(drop))
+            .run(FEED, Mode::Write, Arc::clone(clock), async |tx: &mut Tx<'_>| {
+                tx.run(&FEED_EPOCH, &[]).await.map(drop)
+            })
             .await?;
     }
     let id = stored_id.unwrap_or_else(|| {
@@ -301,7 +307,7 @@ async fn accept_keyring(
     let stored_id = id.clone();
     if !new.is_empty() {
         backend
-            .run(job, Mode::Write, async move |tx: &mut Tx<'_>| {
+            .run(job, Mode::Write, Arc::clone(clock), async move |tx: &mut Tx<'_>| {
                 tx.run(&META_ADD, values!["store_id", &id]).await?;
                 for (kind, key_id, value) in &new {
                     tx.run(&CHECK_ADD, values![*kind, key_id, value.as_slice()]).await?;

@@ -1,7 +1,7 @@
 //! Named jobs that clear away what nobody needs any more, and count what somebody does.
 
 use claviger::api_key::PepperId;
-use claviger::clock::{LEEWAY_SECONDS, UnixMillis};
+use claviger::clock::LEEWAY_SECONDS;
 
 use crate::backend::Tx;
 use crate::error::StoreError;
@@ -29,6 +29,10 @@ const BATCH: usize = 5000;
 /// How long the feed is kept, in milliseconds: who is further behind empties its memory.
 pub const FEED_KEPT_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
+/// How long a revoked token is kept after its end, in seconds: a server that takes over may have a clock that goes ahead,
+/// and must sweep nothing that still counts.
+pub const REVOKED_KEPT_SECONDS: i64 = 24 * 60 * 60;
+
 impl SystemStore {
     /// Drops lines of the feed that have been there for `kept_millis`, a few thousand at a time. Gives how many; call
     /// again while there are any.
@@ -39,9 +43,8 @@ impl SystemStore {
     /// # Errors
     /// If the store does not answer.
     pub async fn feed_sweep(&self, kept_millis: i64) -> Result<usize, StoreError> {
-        let local = self.inner.now();
         self.write(async move |tx: &mut Tx<'_>| {
-            let (here, now) = feed::position(tx, local).await?;
+            let (here, now) = feed::position(tx).await?;
             let fresh = format!("{} {here}", now.0);
             let Some(row) = tx.run_one(&META, values!["sweep_mark"]).await? else {
                 tx.run(&META_SET, values!["sweep_mark", &fresh]).await?;
@@ -64,14 +67,16 @@ impl SystemStore {
         .await
     }
 
-    /// Drops revoked tokens that have ended by themselves. Gives how many.
+    /// Drops revoked tokens that have ended by themselves [`REVOKED_KEPT_SECONDS`] ago. Gives how many.
     ///
     /// # Errors
     /// If the store does not answer.
     pub async fn revoked_token_sweep(&self) -> Result<usize, StoreError> {
-        // An hour more than the leeway, for nodes whose clock is behind.
-        let ended = UnixMillis(self.inner.now().0).plus_seconds(-LEEWAY_SECONDS - 3600);
-        self.write(async move |tx: &mut Tx<'_>| Ok(tx.run(&SWEEP_REVOKED, values![ended]).await?.len())).await
+        self.write(async |tx: &mut Tx<'_>| {
+            let ended = tx.now().await?.plus_seconds(-LEEWAY_SECONDS - REVOKED_KEPT_SECONDS);
+            Ok(tx.run(&SWEEP_REVOKED, values![ended]).await?.len())
+        })
+        .await
     }
 
     /// How many live secrets were made under each pepper. One that has none may leave the keyring.

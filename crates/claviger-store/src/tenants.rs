@@ -145,7 +145,6 @@ async fn create(
     let data_key = DataKey::generate(random).sealed(tenant, &inner.keyring, random)?;
     let (name, organization) = (state::display_name(&new.name)?, state::display_name(&new.organization)?);
     let admin: RoleName = "ADMIN".parse().map_err(|_| StoreError::Corrupt { what: "role" })?;
-    let now = inner.now();
     let entry = Entry::new(
         inner,
         Some(tenant),
@@ -155,9 +154,10 @@ async fn create(
         &json!({ "realm": new.realm, "plan": new.plan, "organization": org.to_string() }),
     );
     let wanted =
-        Wanted { fresh, realm: new.realm.clone(), email: new.owner, password_hash: new.password_hash, now };
+        Wanted { fresh, realm: new.realm.clone(), email: new.owner, password_hash: new.password_hash };
     let (realm, plan) = (new.realm, new.plan);
     let work = async move |tx: &mut Tx<'_>| {
+        let now = tx.now().await?;
         let row = values![tenant, realm.as_str(), &name, plan.as_str(), data_key.as_slice(), now];
         tx.run(&TENANT_ADD, row).await?;
         orgs::add(tx, tenant, org, &organization, now).await?;
@@ -295,11 +295,12 @@ impl TenantStore {
     /// # Errors
     /// If there is no such tenant.
     pub async fn tenant_revoke_tokens(&self) -> Result<i64, StoreError> {
-        let (tenant, floor) = (self.tenant, floor_after(self.inner.now()));
+        let tenant = self.tenant;
         let entry = self.entry("TENANT_TOKENS_REVOKED", ("tenant", tenant.to_string()), json!({}));
         self.write(async move |tx: &mut Tx<'_>| {
             let row = tx.run_one(&TENANT_GENERATION, values![tenant]).await?;
             let generation = row.ok_or(StoreError::NotFound { what: "tenant" })?.read().int()?;
+            let floor = floor_after(tx.now().await?);
             tx.run(&FOREIGN_END_ALL, values![tenant, floor]).await?;
             entry.write(tx).await?;
             Ok(generation)

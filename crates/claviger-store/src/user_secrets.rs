@@ -176,7 +176,7 @@ impl TenantStore {
     }
 
     async fn user_secret_make(&self, owner: Owner, action: &'static str) -> Result<UserSecret, StoreError> {
-        let (now, inner) = (self.inner.now(), Arc::clone(&self.inner));
+        let inner = Arc::clone(&self.inner);
         let details = json!({ "api": owner.api, "organization": owner.org.to_string() });
         let entry = self.entry(action, ("member", owner.account.to_string()), details);
         let replaces = action == "USER_TOKEN_REGENERATED";
@@ -189,6 +189,7 @@ impl TenantStore {
             if replaces {
                 tx.run(&USER_SECRET_REPLACE, values![tenant, api.as_str(), org, account]).await?;
             }
+            let now = tx.now().await?;
             let row = tx.run_one(&USER_SECRET_VERSION, values![tenant, api.as_str(), account]).await?;
             let version = row.ok_or(StoreError::Corrupt { what: "user secret" })?.read().int()? + 1;
             let random = inner.random.as_ref();

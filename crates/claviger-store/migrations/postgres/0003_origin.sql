@@ -38,5 +38,12 @@ END $$;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA claviger FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION feed_home(), feed_origin(), begin_epoch(), take_home() TO claviger_system;
 
+-- The one clock: what a row says of time is by it, and no node's own.
+CREATE FUNCTION claviger_now() RETURNS bigint LANGUAGE sql VOLATILE SET search_path = claviger, pg_temp AS $$
+    SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+$$;
+REVOKE ALL ON FUNCTION claviger_now() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION claviger_now() TO claviger_rt, claviger_system;
+
 -- What an earlier program left behind may come from another server: the feed begins here.
 SELECT take_home();

@@ -13,13 +13,19 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
+use claviger::clock::{Clock, UnixMillis};
 use claviger::id::TenantId;
 use tokio::sync::oneshot;
 
 use crate::error::StoreError;
 use crate::follower::Follower;
-use crate::statement::{Reach, Statement};
+use crate::statement::{Reach, Statement, statements};
 use crate::value::{Row, Value};
+
+statements! { "clock";
+    /// Only PostgreSQL is asked.
+    NOW: Shared [] "SELECT 0" postgres "SELECT claviger_now()";
+}
 
 /// Who follows this node's commits, once somebody does.
 pub(crate) type FollowerSlot = Arc<OnceLock<Arc<dyn Follower>>>;
@@ -54,6 +60,8 @@ pub(crate) struct Tx<'c> {
     failed: Option<StoreError>,
     /// Whether the connection must serve nobody any more.
     is_discarded: bool,
+    clock: Arc<dyn Clock>,
+    now: Option<UnixMillis>,
 }
 
 enum Engine<'c> {
@@ -90,6 +98,23 @@ impl<'c> Tx<'c> {
         Ok(self.run(statement, params).await?.into_iter().next())
     }
 
+    /// The store's time of day, the same for the whole unit: no node's own. To be asked for once the unit holds what it
+    /// has to wait for.
+    pub(crate) async fn now(&mut self) -> Result<UnixMillis, StoreError> {
+        if let Some(now) = self.now {
+            return Ok(now);
+        }
+        let now = match &self.engine {
+            // The one process that has the file has the one clock.
+            Engine::Sqlite(_) => self.clock.now(),
+            Engine::Postgres(_) => {
+                let row = self.run_one(&NOW, &[]).await?;
+                row.ok_or(StoreError::Corrupt { what: "clock" })?.read().time()?
+            }
+        };
+        Ok(*self.now.insert(now))
+    }
+
     /// Where a named job's read was answered, in the snapshot that all its statements share: server, timeline, table
     /// and epoch of the feed. `None` before the first statement, of other units, and while the server's feed has no
     /// epoch.
@@ -98,6 +123,11 @@ impl<'c> Tx<'c> {
             Engine::Sqlite(_) => Some("sqlite"),
             Engine::Postgres(transaction) => transaction.origin(),
         }
+    }
+
+    /// Whether the store is this process's alone, and its clock this process's.
+    pub(crate) fn is_embedded(&self) -> bool {
+        matches!(self.engine, Engine::Sqlite(_))
     }
 
     /// Whether the engine was asked anything.
@@ -126,8 +156,8 @@ impl<'c> Tx<'c> {
         Err(StoreError::Refused { why: "the statement reaches beyond what the transaction is bound to" })
     }
 
-    fn new(bound: Bound, engine: Engine<'c>) -> Self {
-        Self { bound, engine, failed: None, is_discarded: false }
+    fn new(bound: Bound, clock: Arc<dyn Clock>, engine: Engine<'c>) -> Self {
+        Self { bound, engine, failed: None, is_discarded: false, clock, now: None }
     }
 
     /// The end of the unit: its own error, or the first statement's that it passed over.
@@ -183,6 +213,8 @@ where
 pub(crate) struct Job {
     pub(crate) bound: Bound,
     pub(crate) mode: Mode,
+    /// The clock of an embedded store.
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) work: Box<dyn Work>,
 }
 
@@ -195,13 +227,20 @@ pub(crate) enum Backend {
 
 impl Backend {
     /// Runs `work` in a transaction of its own, and answers when it is durable.
-    pub(crate) async fn run<T, F>(&self, bound: Bound, mode: Mode, work: F) -> Result<T, StoreError>
+    pub(crate) async fn run<T, F>(
+        &self,
+        bound: Bound,
+        mode: Mode,
+        clock: Arc<dyn Clock>,
+        work: F,
+    ) -> Result<T, StoreError>
     where
         F: AsyncFn(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
         T: Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let job = Job { bound, mode, work: Box::new(Typed { work, outcome: None, reply: Some(reply) }) };
+        let job =
+            Job { bound, mode, clock, work: Box::new(Typed { work, outcome: None, reply: Some(reply) }) };
         match self {
             Self::Sqlite(sqlite) => sqlite.submit(job).await?,
             Self::Postgres(postgres) => postgres.submit(job).await?,

@@ -155,6 +155,7 @@ async fn a_full_disk_fails_the_job_that_filled_it_and_no_other() {
         let job = Job {
             bound: Bound::Tenant(id),
             mode: Mode::Write,
+            clock: test.clock.clone(),
             work: Box::new(Typed { work, outcome: None, reply: Some(reply) }),
         };
         queue.try_send(job).unwrap();

@@ -7,7 +7,7 @@ use claviger::clock::UnixMillis;
 use claviger::id::{TenantId, TokenId};
 
 /// An expired token is kept this much longer, so that no difference of clocks brings it back to life.
-const KEPT_AFTER_EXPIRY_SECONDS: i64 = 60;
+const KEPT_AFTER_EXPIRY_SECONDS: i64 = 24 * 60 * 60;
 
 /// Every revoked token that has not expired. A token is added before the revocation is committed, and stays
 /// until it has expired or a read has shown that it is not revoked.

@@ -175,9 +175,12 @@ impl Cluster {
     }
 
     async fn run(&self, database: &str, sql: &str) -> Result<(), String> {
-        let url = self.database(database).owner_url;
+        self.run_at(&self.database(database).owner_url, sql).await
+    }
+
+    async fn run_at(&self, url: &str, sql: &str) -> Result<(), String> {
         let (client, connection) =
-            tokio_postgres::connect(&url, NoTls).await.map_err(|error| error.to_string())?;
+            tokio_postgres::connect(url, NoTls).await.map_err(|error| error.to_string())?;
         let connection = tokio::spawn(connection);
         let done = client.batch_execute(sql).await.map_err(|error| error.to_string());
         drop(client);
@@ -193,6 +196,11 @@ impl Cluster {
         let settings =
             Settings { url: runtime_url, ca_file: None, feed_url: None, readers: 1, connections: 1 };
         Store::prepare(&owner_url, &settings).await.map_err(|error| error.to_string())?;
+        // Tests say what time it is, in the transaction.
+        let clock = "CREATE OR REPLACE FUNCTION claviger.claviger_now() RETURNS bigint LANGUAGE sql VOLATILE
+             SET search_path = claviger, pg_temp AS $$ SELECT current_setting('claviger.test_now')::bigint $$";
+        let owner = self.database("template_claviger");
+        self.run_at(&owner.owner_url, clock).await?;
         // The connection that prepared it may still be on its way out.
         let gone =
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'template_claviger'";

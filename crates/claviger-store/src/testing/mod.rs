@@ -4,9 +4,9 @@ pub mod cluster;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use claviger::clock::UnixMillis;
+use claviger::clock::{Clock, UnixMillis};
 use claviger::danger::{OperatorPermit, SystemPermit};
 use claviger::directory::MemberState;
 use claviger::id::{AccountId, OrgId, RealmName, TenantId};
@@ -231,15 +231,37 @@ enum Fault {
 
 /// What keeps a store from answering.
 #[derive(Debug)]
-pub(crate) struct Faults(watch::Sender<Fault>);
+pub(crate) struct Faults(watch::Sender<Fault>, Arc<AtomicI64>);
 
 impl Default for Faults {
     fn default() -> Self {
-        Self(watch::Sender::new(Fault::None))
+        Self(watch::Sender::new(Fault::None), Arc::default())
+    }
+}
+
+/// A clock that goes ahead of another one.
+#[derive(Debug)]
+struct Skewed {
+    clock: Arc<dyn Clock>,
+    ahead_millis: Arc<AtomicI64>,
+}
+
+impl Clock for Skewed {
+    fn now(&self) -> UnixMillis {
+        UnixMillis(self.clock.now().0.saturating_add(self.ahead_millis.load(Ordering::SeqCst)))
+    }
+
+    fn boot(&self) -> claviger::clock::BootMillis {
+        self.clock.boot()
     }
 }
 
 impl Faults {
+    /// The store's clock, which need not be the node's.
+    pub(crate) fn skewed(&self, node: &Arc<dyn Clock>) -> Arc<dyn Clock> {
+        Arc::new(Skewed { clock: Arc::clone(node), ahead_millis: Arc::clone(&self.1) })
+    }
+
     /// Lets a call through, refuses it, or holds it until there is another fault or none.
     pub(crate) async fn pass(&self) -> Result<(), StoreError> {
         let mut state = self.0.subscribe();
@@ -264,6 +286,11 @@ impl crate::store::Store {
     /// From now on the store takes questions and holds its answers back.
     pub fn stall(&self) {
         self.inner.faults.0.send_replace(Fault::Stalled);
+    }
+
+    /// From now on the store's clock is so far ahead of this node's.
+    pub fn clock_is_ahead(&self, millis: i64) {
+        self.inner.faults.1.store(millis, Ordering::SeqCst);
     }
 
     /// From now on the store answers again.

@@ -581,7 +581,7 @@ async fn a_transaction_that_stays_open_makes_no_poll_read_more() {
     let position = text.rsplit_once(' ').unwrap().1;
     let (owner, connection) = tokio_postgres::connect(test.owner_url.as_ref().unwrap(), NoTls).await.unwrap();
     tokio::spawn(connection);
-    owner.batch_execute("SET search_path = claviger").await.unwrap();
+    owner.batch_execute("SET search_path = claviger; SET claviger.test_now = 0").await.unwrap();
     let sql =
         claviger_store::testing::poll_sql().replace("$1", &format!("'{position}'")).replace("$2", "20001");
     let plan = owner.query(&format!("EXPLAIN (ANALYZE, BUFFERS OFF, TIMING OFF) {sql}"), &[]).await.unwrap();

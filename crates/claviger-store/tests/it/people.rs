@@ -6,6 +6,7 @@ use claviger::id::{ApiName, TokenId};
 use claviger::key_set::Algorithm;
 use claviger::random::SystemRandom;
 use claviger::secret::Secret;
+use claviger_store::api_keys::NewApiKey;
 use claviger_store::audit::AuditCursor;
 use claviger_store::signing_keys::{KeyState, Line};
 use claviger_store::subject::{Record, Subject};
@@ -13,6 +14,7 @@ use claviger_store::testing::{Engine, START, TestStore, TestTenant, email};
 use claviger_store::{Actor, StoreError, on_every_backend};
 use tokio_postgres::NoTls;
 
+use crate::api_keys::new_key;
 use crate::feed::tamper;
 
 on_every_backend!(
@@ -27,6 +29,8 @@ on_every_backend!(
     core_10_a_subject_that_is_linked_again_begins_anew,
     signing_keys_take_turns,
     revoked_tokens_are_kept_until_they_end,
+    store_03_times_are_the_stores_whatever_the_node_thinks,
+    store_03_a_node_whose_clock_goes_ahead_loads_and_keeps_what_is_revoked,
     the_audit_is_paged_from_the_newest_and_names_who_did_it,
 );
 
@@ -318,8 +322,11 @@ async fn revoked_tokens_are_kept_until_they_end(test: TestStore) {
     assert_eq!(source.revoked_tokens().await.unwrap().0.len(), 2);
     assert_eq!(test.system().revoked_token_sweep().await.unwrap(), 0);
     test.clock.advance_millis(3_700_000);
-    assert_eq!(source.revoked_tokens().await.unwrap().0.len(), 1);
+    assert_eq!(test.system().revoked_token_sweep().await.unwrap(), 0, "ended, and kept for a day");
+    assert_eq!(source.revoked_tokens().await.unwrap().0.len(), 2);
+    test.clock.advance_millis(86_400_000);
     assert_eq!(test.system().revoked_token_sweep().await.unwrap(), 1);
+    assert_eq!(source.revoked_tokens().await.unwrap().0.len(), 1);
 }
 
 async fn the_audit_is_paged_from_the_newest_and_names_who_did_it(test: TestStore) {
@@ -356,4 +363,45 @@ async fn the_audit_is_paged_from_the_newest_and_names_who_did_it(test: TestStore
     let operators = test.operator().audit_list(AuditCursor::NEWEST, 500).await.unwrap();
     assert!(operators.iter().any(|entry| entry.action == "REALM_CREATED"));
     assert!(!format!("{whole:?}").contains("v@acme.example"));
+}
+
+/// Two hours, either way.
+const APART: [i64; 2] = [2 * 3_600_000, -2 * 3_600_000];
+
+async fn store_03_times_are_the_stores_whatever_the_node_thinks(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    for millis in APART {
+        test.store.clock_is_ahead(millis);
+        let there = UnixMillis(START.0 + millis);
+        let session = acme.store.session_create(acme.org, acme.owner, 3600).await.unwrap();
+        assert_eq!(session.expires_at, there.plus_seconds(3600));
+        let made = acme.store.key_create(new_key(&acme)).await.unwrap();
+        assert_eq!((made.view.created_at, made.view.secrets[0].created_at), (there, there));
+        let ended = NewApiKey { expires_at: Some(there), ..new_key(&acme) };
+        assert!(acme.store.key_create(ended).await.is_err(), "ended by the store's clock");
+        let open = NewApiKey { expires_at: Some(there.plus_millis(1)), ..new_key(&acme) };
+        acme.store.key_create(open).await.unwrap();
+        let subject = format!("ahead {millis}");
+        acme.store.foreign_identity_link(ISSUER, &subject, acme.owner).await.unwrap();
+        acme.store.member_revoke_tokens(acme.org, acme.owner).await.unwrap();
+        let floor = floor(&test, &acme, &subject).await;
+        assert!(floor.0 > there.0 && floor.0 <= there.0 + 1000, "{} {}", floor.0, there.0);
+        let audit = acme.store.audit_list(AuditCursor::NEWEST, 100).await.unwrap();
+        let told = audit.iter().filter(|entry| entry.action == "KEY_CREATED" && entry.created_at == there);
+        assert_eq!(told.count(), 2);
+    }
+}
+
+async fn store_03_a_node_whose_clock_goes_ahead_loads_and_keeps_what_is_revoked(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let token = TokenId::generate(&SystemRandom);
+    acme.store.token_revoke(token, START.plus_seconds(3600)).await.unwrap();
+    let source = test.store.source();
+    let revoked = async || source.revoked_tokens().await.unwrap().0.len();
+    // A day ahead of when it ends: loaded, and not swept.
+    let kept = claviger::clock::LEEWAY_SECONDS.unsigned_abs() + 86_400;
+    test.clock.advance_millis((3600 + kept) * 1000);
+    assert_eq!((test.system().revoked_token_sweep().await.unwrap(), revoked().await), (0, 1));
+    test.clock.advance_millis(1);
+    assert_eq!((test.system().revoked_token_sweep().await.unwrap(), revoked().await), (1, 0));
 }

@@ -1,5 +1,7 @@
 //! Attempts to get past the walls of PostgreSQL, and a store that refuses to open when one is down.
 
+use claviger_store::store::Settings;
+use claviger_store::Store;
 use claviger_store::testing::{self, Engine, TestStore, cluster};
 use tokio_postgres::{Client, NoTls};
 
@@ -98,8 +100,24 @@ async fn the_owner_of_the_tables_sees_no_tenants_row() {
 
 #[tokio::test]
 async fn store_04_the_walls_are_those_of_the_manifest() {
+    // Not one of those that tests have, whose clock is the tests'.
     let database = cluster::database().await.unwrap();
-    let owner = connect(&database.owner_url).await;
+    let beside = |url: &str| {
+        let (before, after) = url.split_once("/test_").unwrap();
+        format!("{before}/walls_{after}")
+    };
+    let owner_url = beside(&database.owner_url);
+    let (name, _) = owner_url.rsplit_once('/').unwrap().1.split_once('?').unwrap();
+    connect(&database.owner_url).await.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+    let settings = Settings {
+        url: beside(&database.runtime_url),
+        ca_file: None,
+        feed_url: None,
+        readers: 1,
+        connections: 1,
+    };
+    Store::prepare(&owner_url, &settings).await.unwrap();
+    let owner = connect(&owner_url).await;
     owner.batch_execute("SET search_path = claviger").await.unwrap();
     let rows = owner.query(testing::walls_sql(), &[]).await.unwrap();
     let mut found: Vec<String> = rows.iter().map(|row| row.get(0)).collect();

@@ -181,7 +181,11 @@ async fn attempt(
     let Some(connection) = guard.connection.as_ref() else {
         return Err(Failure::Final(StoreError::unavailable("no connection to postgres")));
     };
-    let mut tx = Tx::new(job.bound, Engine::Postgres(Transaction::new(connection, job.bound, job.mode)));
+    let mut tx = Tx::new(
+        job.bound,
+        job.clock.clone(),
+        Engine::Postgres(Transaction::new(connection, job.bound, job.mode, &job.clock)),
+    );
     let outcome = job.work.attempt(&mut tx).await;
     let verdict = tx.verdict(outcome);
     let is_discarded = tx.is_discarded;

@@ -1,6 +1,9 @@
 //! One transaction, begun with its first statement in one round trip.
 
+use std::sync::Arc;
+
 use bytes::BytesMut;
+use claviger::clock::Clock;
 use tokio_postgres::Client;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type};
 
@@ -31,11 +34,25 @@ pub(crate) struct Transaction<'c> {
     begun: bool,
     unordered: bool,
     origin: Option<String>,
+    /// What the server's clock shows in a test.
+    #[cfg(any(test, feature = "testing"))]
+    test_now: claviger::clock::UnixMillis,
 }
 
 impl<'c> Transaction<'c> {
-    pub(super) fn new(client: &'c Client, bound: Bound, mode: Mode) -> Self {
-        Self { client, bound, mode, begun: false, unordered: false, origin: None }
+    pub(super) fn new(client: &'c Client, bound: Bound, mode: Mode, clock: &Arc<dyn Clock>) -> Self {
+        #[cfg(not(any(test, feature = "testing")))]
+        let _ = clock;
+        Self {
+            #[cfg(any(test, feature = "testing"))]
+            test_now: clock.now(),
+            client,
+            bound,
+            mode,
+            begun: false,
+            unordered: false,
+            origin: None,
+        }
     }
 
     /// Sends BEGIN, the binding and the statement together: the futures are polled in this order, and the client
@@ -101,8 +118,11 @@ impl<'c> Transaction<'c> {
             (Mode::Read, Bound::System(_)) => concat!(bind!(), ", claviger.feed_origin()"),
             (Mode::Write, _) | (Mode::Read, Bound::Tenant(_)) => bind!(),
         };
+        #[cfg(any(test, feature = "testing"))]
+        let sql = &format!("{sql}, set_config('claviger.test_now', '{}', true)", self.test_now.0);
         let row = self.client.query_typed(sql, &[(&tenant, Type::TEXT)]).await?;
-        row.first().map_or(Ok(None), |row| if row.len() > LIMITS { row.try_get(LIMITS) } else { Ok(None) })
+        let brings_origin = matches!((self.mode, self.bound), (Mode::Read, Bound::System(_)));
+        row.first().filter(|_| brings_origin).map_or(Ok(None), |row| row.try_get(LIMITS))
     }
 
     pub(crate) fn origin(&self) -> Option<&str> {

@@ -50,7 +50,10 @@ impl Reader {
             control("ROLLBACK")?;
         }
         control("BEGIN")?;
-        let outcome = super::attempt(&mut *job.work, &mut Tx::new(job.bound, Engine::Sqlite(connection)));
+        let outcome = super::attempt(
+            &mut *job.work,
+            &mut Tx::new(job.bound, job.clock.clone(), Engine::Sqlite(connection)),
+        );
         control("COMMIT")?;
         outcome
     }

@@ -140,7 +140,10 @@ impl Writer {
         self.control("SAVEPOINT job").map_err(|error| error.0)?;
         let end = {
             let _bound = self.binding.bind(job.bound);
-            super::attempt(&mut *job.work, &mut Tx::new(job.bound, Engine::Sqlite(&self.connection)))
+            super::attempt(
+                &mut *job.work,
+                &mut Tx::new(job.bound, job.clock.clone(), Engine::Sqlite(&self.connection)),
+            )
         };
         if self.connection.is_autocommit() {
             return Err(end.err().unwrap_or_else(|| StoreError::unavailable("the transaction was lost")));
