@@ -12,8 +12,8 @@ use crate::actor::Actor;
 use crate::audit::Entry;
 use crate::backend::{Bound, Mode, Tx};
 use crate::email::Email;
+use crate::ends::{Ends, floor_after};
 use crate::error::StoreError;
-use crate::foreign_identities::{FOREIGN_END_ACCOUNT, floor_after};
 use crate::state;
 use crate::statement::{Statement, statements};
 use crate::store::Inner;
@@ -37,8 +37,13 @@ statements! { "account";
         "UPDATE account SET state = $2 WHERE account_id = $1 AND state <> 'deleted' RETURNING generation";
     ACCOUNT_VERIFY: System [Uuid]
         "UPDATE account SET email_verified = 1 WHERE account_id = $1 AND state <> 'deleted' RETURNING generation";
-    ACCOUNT_GENERATION: System [Uuid]
-        "UPDATE account SET generation = generation + 1 WHERE account_id = $1 RETURNING generation";
+    /// Holds the row, so that the time taken after it is not before what happens meanwhile.
+    ACCOUNT_HOLD: System [Uuid] "SELECT generation FROM account WHERE account_id = $1"
+        postgres "SELECT generation FROM account WHERE account_id = $1 FOR UPDATE";
+    ACCOUNT_END_ALL: System [Uuid, Int, Int]
+        "UPDATE account SET generation = generation + 1, credentials = credentials + $3,
+             tokens_from = CASE WHEN tokens_from > $2 THEN tokens_from ELSE $2 END
+         WHERE account_id = $1 RETURNING generation";
     MEMBERSHIPS: System [Uuid]
         "SELECT m.tenant_id, m.org_id, m.role, m.state, t.name, t.state, o.name, o.state
          FROM member AS m
@@ -261,20 +266,21 @@ impl Accounts {
         self.change(account, "ACCOUNT_RESUMED", &ACCOUNT_STATE, state).await.map(drop)
     }
 
-    /// Ends every session of the account, and every token of a foreign issuer for it in any tenant. Gives the new
-    /// generation.
+    /// Ends all that the account holds, in every tenant: see [`Ends`]. Gives the new generation.
     ///
     /// # Errors
     /// If there is no such account.
-    pub async fn account_revoke_tokens(&self, account: AccountId) -> Result<i64, StoreError> {
-        let entry = self.entry("ACCOUNT_TOKENS_REVOKED", account);
+    pub async fn account_revoke(&self, account: AccountId, ends: Ends) -> Result<i64, StoreError> {
+        let entity = ("account", account.to_string());
+        let entry =
+            Entry::new(&self.inner, None, &self.actor, "ACCOUNT_TOKENS_REVOKED", entity, &ends.details());
         let work = async move |tx: &mut Tx<'_>| {
-            let row = tx.run_one(&ACCOUNT_GENERATION, values![account]).await?;
-            let row = row.ok_or(StoreError::NotFound { what: "account" })?;
+            let held = tx.run_one(&ACCOUNT_HOLD, values![account]).await?;
+            held.ok_or(StoreError::NotFound { what: "account" })?;
             let floor = floor_after(tx.now().await?);
-            tx.run(&FOREIGN_END_ACCOUNT, values![account, floor]).await?;
+            let row = tx.run_one(&ACCOUNT_END_ALL, values![account, floor, ends.credentials()]).await?;
             entry.write(tx).await?;
-            row.read().int()
+            row.ok_or(StoreError::NotFound { what: "account" })?.read().int()
         };
         self.inner.run(Bound::System("accounts"), Mode::Write, work).await
     }

@@ -69,6 +69,10 @@ statements! { "change";
         postgres "SELECT CAST(pg_current_snapshot() AS text), claviger_now(),
              (SELECT count(*) FROM store_meta AS m WHERE m.name = 'home' AND m.value = feed_home())";
     FEED_EPOCH: System [] "SELECT 1" postgres "SELECT begin_epoch()";
+    /// Whether this is the feed's home, and the home that it is in.
+    FEED_IS_HOME: System [] "SELECT 1"
+        postgres "SELECT count(*) FROM store_meta AS m WHERE m.name = 'home' AND m.value = feed_home()";
+    FEED_TAKE_HOME: System [] "SELECT 1" postgres "SELECT take_home()";
     /// All that are there, expired or not: which still counts is not for this moment's clock to say.
     FEED_REVOKED: System [] "SELECT tenant_id, token_id, row_version, expires_at FROM revoked_token";
 }

@@ -5,6 +5,7 @@ use claviger::id::AccountId;
 use serde_json::json;
 
 use crate::backend::Tx;
+use crate::ends::floor_after;
 use crate::error::StoreError;
 use crate::statement::statements;
 use crate::tenant_store::TenantStore;
@@ -24,19 +25,6 @@ statements! { "foreign identity";
     FOREIGN_NOT_BEFORE: Tenant [Uuid, Text, Text, Int]
         "UPDATE foreign_identity SET not_before = $4
          WHERE tenant_id = $1 AND issuer = $2 AND subject = $3 AND not_before <= $4 RETURNING account_id";
-    /// Ends the tokens of every link of the tenant.
-    FOREIGN_END_ALL: Tenant [Uuid, Int]
-        "UPDATE foreign_identity SET not_before = $2 WHERE tenant_id = $1 AND not_before < $2";
-    /// Ends the tokens of every link of whoever is or was a member of the organization.
-    FOREIGN_END_ORG: Tenant [Uuid, Uuid, Int]
-        "UPDATE foreign_identity SET not_before = $3 WHERE tenant_id = $1 AND not_before < $3
-             AND account_id IN (SELECT account_id FROM member WHERE tenant_id = $1 AND org_id = $2)";
-    /// Ends the tokens of the account's links in the tenant.
-    FOREIGN_END_MEMBER: Tenant [Uuid, Uuid, Int]
-        "UPDATE foreign_identity SET not_before = $3 WHERE tenant_id = $1 AND account_id = $2 AND not_before < $3";
-    /// Ends the tokens of the account's links in all tenants.
-    FOREIGN_END_ACCOUNT: System [Uuid, Int]
-        "UPDATE foreign_identity SET not_before = $2 WHERE account_id = $1 AND not_before < $2";
     FOREIGN_MEMBER: Tenant [Uuid, Uuid]
         "SELECT account_id FROM member WHERE tenant_id = $1 AND account_id = $2 AND state <> 'removed' LIMIT 1";
 }
@@ -52,13 +40,6 @@ fn well_formed(issuer: &str, subject: &str) -> Result<(String, String), StoreErr
     Err(StoreError::Invalid(
         "an issuer has 1 to 512 bytes, a subject 1 to 255, and neither control characters".into(),
     ))
-}
-
-/// Where the time floor of a link goes if its tokens end `now`: the first second after. A foreign issuer's tokens are
-/// made under no generation and name their time in whole seconds. By how much the issuer's clock may go ahead is for the
-/// door to add, as the API's settings say it.
-pub(crate) fn floor_after(now: UnixMillis) -> UnixMillis {
-    UnixMillis::from_seconds(now.seconds().saturating_add(1))
 }
 
 impl TenantStore {

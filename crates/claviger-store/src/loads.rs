@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use claviger::api_key::KeyDigest;
 use claviger::directory::{
-    AccountRecord, ForeignIdentityRecord, KeyRecord, MemberRecord, OrgRecord, TenantRecord, UserSecretRecord,
+    AccountRecord, Floor, ForeignIdentityRecord, Generations, KeyGenerations, KeyRecord, MemberRecord,
+    OrgRecord, TenantRecord, UserSecretRecord,
 };
 use claviger::id::TenantId;
 use serde_json::{Value as Json, json};
@@ -23,37 +24,41 @@ use crate::{api_keys, sessions, signing_keys, user_secrets};
 statements! { "record";
     LOAD_KEYS: System [Text]
         "SELECT s.digest, s.row_version, k.key_id, k.tenant_id, k.org_id, k.environment, k.grants, k.state, k.expires_at,
-             s.expires_at, s.revoked, k.networks
+             s.expires_at, s.revoked, k.networks, k.tenant_credentials, k.org_credentials
          FROM key_secret AS s JOIN api_key AS k ON k.tenant_id = s.tenant_id AND k.key_id = s.key_id
          WHERE s.digest IN (SELECT unhex(j.value) FROM json_each($1) AS j)"
         postgres "SELECT s.digest, s.row_version, k.key_id, k.tenant_id, k.org_id, k.environment, k.grants, k.state, k.expires_at,
-             s.expires_at, s.revoked, k.networks
+             s.expires_at, s.revoked, k.networks, k.tenant_credentials, k.org_credentials
          FROM key_secret AS s JOIN api_key AS k ON k.tenant_id = s.tenant_id AND k.key_id = s.key_id
          WHERE s.digest IN (SELECT decode(j.value, 'hex') FROM jsonb_array_elements_text(CAST($1 AS jsonb)) AS j(value))";
     LOAD_TENANTS: System [Text]
-        "SELECT t.tenant_id, t.row_version, t.realm, t.state, t.generation, t.plan, t.requires_identity_headers
+        "SELECT t.tenant_id, t.row_version, t.realm, t.state, t.generation, t.tokens_from, t.credentials, t.plan,
+             t.requires_identity_headers
          FROM json_each($1) AS j JOIN tenant AS t ON t.tenant_id = j.value ->> 0"
-        postgres "SELECT t.tenant_id, t.row_version, t.realm, t.state, t.generation, t.plan, t.requires_identity_headers
+        postgres "SELECT t.tenant_id, t.row_version, t.realm, t.state, t.generation, t.tokens_from, t.credentials, t.plan,
+             t.requires_identity_headers
          FROM jsonb_array_elements(CAST($1 AS jsonb)) AS j(value)
          JOIN tenant AS t ON t.tenant_id = CAST(j.value ->> 0 AS uuid)";
     LOAD_ORGS: System [Text]
-        "SELECT o.tenant_id, o.org_id, o.row_version, o.state, o.generation
+        "SELECT o.tenant_id, o.org_id, o.row_version, o.state, o.generation, o.tokens_from, o.credentials
          FROM json_each($1) AS j
          JOIN organization AS o ON o.tenant_id = j.value ->> 0 AND o.org_id = j.value ->> 1"
-        postgres "SELECT o.tenant_id, o.org_id, o.row_version, o.state, o.generation
+        postgres "SELECT o.tenant_id, o.org_id, o.row_version, o.state, o.generation, o.tokens_from, o.credentials
          FROM jsonb_array_elements(CAST($1 AS jsonb)) AS j(value)
          JOIN organization AS o ON o.tenant_id = CAST(j.value ->> 0 AS uuid) AND o.org_id = CAST(j.value ->> 1 AS uuid)";
     LOAD_ACCOUNTS: System [Text]
-        "SELECT a.account_id, a.row_version, a.realm, a.state, a.email_verified, a.generation
+        "SELECT a.account_id, a.row_version, a.realm, a.state, a.email_verified, a.generation, a.tokens_from, a.credentials
          FROM json_each($1) AS j JOIN account AS a ON a.account_id = j.value ->> 0"
-        postgres "SELECT a.account_id, a.row_version, a.realm, a.state, a.email_verified, a.generation
+        postgres "SELECT a.account_id, a.row_version, a.realm, a.state, a.email_verified, a.generation, a.tokens_from, a.credentials
          FROM jsonb_array_elements(CAST($1 AS jsonb)) AS j(value)
          JOIN account AS a ON a.account_id = CAST(j.value ->> 0 AS uuid)";
     LOAD_MEMBERS: System [Text]
-        "SELECT m.tenant_id, m.org_id, m.account_id, m.row_version, m.role, m.state, m.generation
+        "SELECT m.tenant_id, m.org_id, m.account_id, m.row_version, m.role, m.state, m.generation, m.tokens_from,
+             m.credentials
          FROM json_each($1) AS j
          JOIN member AS m ON m.tenant_id = j.value ->> 0 AND m.org_id = j.value ->> 1 AND m.account_id = j.value ->> 2"
-        postgres "SELECT m.tenant_id, m.org_id, m.account_id, m.row_version, m.role, m.state, m.generation
+        postgres "SELECT m.tenant_id, m.org_id, m.account_id, m.row_version, m.role, m.state, m.generation, m.tokens_from,
+             m.credentials
          FROM jsonb_array_elements(CAST($1 AS jsonb)) AS j(value)
          JOIN member AS m ON m.tenant_id = CAST(j.value ->> 0 AS uuid) AND m.org_id = CAST(j.value ->> 1 AS uuid)
              AND m.account_id = CAST(j.value ->> 2 AS uuid)";
@@ -66,10 +71,12 @@ statements! { "record";
          FROM jsonb_array_elements(CAST($1 AS jsonb)) AS j(value)
          JOIN session AS s ON s.tenant_id = CAST(j.value ->> 0 AS uuid) AND s.session_id = CAST(j.value ->> 1 AS uuid)";
     LOAD_USER_SECRETS: System [Text]
-        "SELECT u.kid, u.row_version, u.api, u.tenant_id, u.org_id, u.account_id, u.revoked, u.sealed_secret, t.data_key
+        "SELECT u.kid, u.row_version, u.api, u.tenant_id, u.org_id, u.account_id, u.revoked, u.sealed_secret, t.data_key,
+             u.tenant_credentials, u.org_credentials, u.account_credentials, u.member_credentials
          FROM json_each($1) AS j JOIN user_secret AS u ON u.kid = j.value ->> 0
          JOIN tenant AS t ON t.tenant_id = u.tenant_id"
-        postgres "SELECT u.kid, u.row_version, u.api, u.tenant_id, u.org_id, u.account_id, u.revoked, u.sealed_secret, t.data_key
+        postgres "SELECT u.kid, u.row_version, u.api, u.tenant_id, u.org_id, u.account_id, u.revoked, u.sealed_secret, t.data_key,
+             u.tenant_credentials, u.org_credentials, u.account_credentials, u.member_credentials
          FROM jsonb_array_elements(CAST($1 AS jsonb)) AS j(value) JOIN user_secret AS u ON u.kid = j.value ->> 0
          JOIN tenant AS t ON t.tenant_id = u.tenant_id";
     LOAD_FOREIGN: System [Text]
@@ -166,7 +173,7 @@ fn record(subject: &Subject, columns: &mut Columns, keyring: &Keyring) -> Result
             tenant: *tenant,
             realm: columns.parse()?,
             state: columns.state("tenant")?,
-            generation: columns.int()?,
+            floor: floor(columns)?,
             plan: columns.parse()?,
             requires_identity_headers: columns.truth()?,
         })),
@@ -174,14 +181,14 @@ fn record(subject: &Subject, columns: &mut Columns, keyring: &Keyring) -> Result
             tenant: *tenant,
             org: *org,
             state: columns.state("organization")?,
-            generation: columns.int()?,
+            floor: floor(columns)?,
         })),
         Subject::Account(account) => Record::Account(Arc::new(AccountRecord {
             account: *account,
             realm: columns.parse()?,
             state: columns.state("account")?,
             email_verified: columns.truth()?,
-            generation: columns.int()?,
+            floor: floor(columns)?,
         })),
         Subject::Member(tenant, org, account) => Record::Member(Arc::new(MemberRecord {
             tenant: *tenant,
@@ -189,7 +196,7 @@ fn record(subject: &Subject, columns: &mut Columns, keyring: &Keyring) -> Result
             account: *account,
             role: columns.parse()?,
             state: columns.member_state()?,
-            generation: columns.int()?,
+            floor: floor(columns)?,
         })),
         Subject::Session(..) => Record::Session(Arc::new(sessions::read(columns)?)),
         Subject::UserSecret(kid) => Record::UserSecret(Arc::new(user_secret(kid, columns, keyring)?)),
@@ -206,6 +213,14 @@ fn record(subject: &Subject, columns: &mut Columns, keyring: &Keyring) -> Result
     Ok((version, record))
 }
 
+fn floor(columns: &mut Columns) -> Result<Floor, StoreError> {
+    Ok(Floor { generation: columns.int()?, tokens_from: columns.time()?, credentials: columns.int()? })
+}
+
+fn number(columns: &mut Columns) -> Result<u32, StoreError> {
+    u32::try_from(columns.int()?).map_err(|_| StoreError::Corrupt { what: "API key" })
+}
+
 fn key(columns: &mut Columns) -> Result<KeyRecord, StoreError> {
     Ok(KeyRecord {
         key: columns.key_id()?,
@@ -218,6 +233,7 @@ fn key(columns: &mut Columns) -> Result<KeyRecord, StoreError> {
         secret_expires_at: columns.maybe_time()?,
         secret_revoked: columns.truth()?,
         networks: api_keys::networks(columns)?,
+        made_under: KeyGenerations { tenant: number(columns)?, org: number(columns)? },
     })
 }
 
@@ -227,7 +243,13 @@ fn user_secret(kid: &str, columns: &mut Columns, keyring: &Keyring) -> Result<Us
     let revoked = columns.truth()?;
     let (sealed, data_key) = (columns.blob()?, columns.blob()?);
     let secret = user_secrets::unseal(keyring, tenant, &data_key, kid, &sealed)?;
-    Ok(UserSecretRecord { kid: kid.to_owned(), api, tenant, org, account, secret, revoked })
+    let made_under = Generations {
+        tenant: columns.int()?,
+        org: columns.int()?,
+        account: columns.int()?,
+        member: columns.int()?,
+    };
+    Ok(UserSecretRecord { kid: kid.to_owned(), api, tenant, org, account, secret, revoked, made_under })
 }
 
 /// Reads the columns of a revoked token: tenant, token, version, end.

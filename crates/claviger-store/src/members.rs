@@ -8,8 +8,8 @@ use serde_json::json;
 use crate::accounts::{self, Wanted};
 use crate::backend::Tx;
 use crate::email::Email;
+use crate::ends::{Ends, floor_after};
 use crate::error::StoreError;
-use crate::foreign_identities::{FOREIGN_END_MEMBER, floor_after};
 use crate::state;
 use crate::statement::{Statement, statements};
 use crate::tenant_store::TenantStore;
@@ -41,8 +41,18 @@ statements! { "membership";
     MEMBER_STATE: Tenant [Uuid, Uuid, Uuid, Text]
         "UPDATE member SET state = $4 WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND state <> 'removed'
          RETURNING generation";
-    MEMBER_GENERATION: Tenant [Uuid, Uuid, Uuid]
-        "UPDATE member SET generation = generation + 1
+    /// Holds the row, so that the time taken after it is not before what happens meanwhile.
+    MEMBER_HOLD_ALONE: Tenant [Uuid, Uuid, Uuid]
+        "SELECT generation FROM member WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND state <> 'removed'"
+        postgres "SELECT generation FROM member
+         WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND state <> 'removed' FOR UPDATE";
+    MEMBER_END_ALL: Tenant [Uuid, Uuid, Uuid, Int, Int]
+        "UPDATE member SET generation = generation + 1, credentials = credentials + $5,
+             tokens_from = CASE WHEN tokens_from > $4 THEN tokens_from ELSE $4 END
+         WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND state <> 'removed' RETURNING generation";
+    /// Its floor stays with the row: what was issued before does not come back with the member.
+    MEMBER_REMOVE: Tenant [Uuid, Uuid, Uuid, Int]
+        "UPDATE member SET state = 'removed', tokens_from = CASE WHEN tokens_from > $4 THEN tokens_from ELSE $4 END
          WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND state <> 'removed' RETURNING generation";
     MEMBER_SECRETS_REVOKE: Tenant [Uuid, Uuid, Uuid]
         "UPDATE user_secret SET revoked = 1 WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND revoked = 0";
@@ -208,8 +218,8 @@ impl TenantStore {
         self.member_change(org, account, change).await.map(drop)
     }
 
-    /// Ends a membership, and with it the member's user secrets in the organization and the account's tokens of
-    /// foreign issuers in the tenant: none of them comes back with the member.
+    /// Ends a membership, and with it the member's user secrets in the organization and the tokens of foreign issuers for
+    /// it: none of them comes back with the member.
     ///
     /// # Errors
     /// If there is no such membership.
@@ -221,33 +231,33 @@ impl TenantStore {
             json!({ "organization": org.to_string() }),
         );
         self.write(async move |tx: &mut Tx<'_>| {
-            let removed = state::member_text(MemberState::Removed);
-            let row = tx.run_one(&MEMBER_STATE, values![tenant, org, account, removed]).await?;
-            row.ok_or(StoreError::NotFound { what: "membership" })?;
-            tx.run(&MEMBER_SECRETS_REVOKE, values![tenant, org, account]).await?;
+            let held = tx.run_one(&MEMBER_HOLD_ALONE, values![tenant, org, account]).await?;
+            held.ok_or(StoreError::NotFound { what: "membership" })?;
             let floor = floor_after(tx.now().await?);
-            tx.run(&FOREIGN_END_MEMBER, values![tenant, account, floor]).await?;
+            tx.run(&MEMBER_REMOVE, values![tenant, org, account, floor]).await?;
+            tx.run(&MEMBER_SECRETS_REVOKE, values![tenant, org, account]).await?;
             entry.write(tx).await
         })
         .await
     }
 
-    /// Ends every session of the member in the organization, and every token of a foreign issuer for the account in
-    /// the tenant. Gives the new generation.
+    /// Ends all that the member holds in the organization: see [`Ends`]. Gives the new generation. API keys are the
+    /// organization's and no member's.
     ///
     /// # Errors
     /// If there is no such membership.
-    pub async fn member_revoke_tokens(&self, org: OrgId, account: AccountId) -> Result<i64, StoreError> {
+    pub async fn member_revoke(&self, org: OrgId, account: AccountId, ends: Ends) -> Result<i64, StoreError> {
         let tenant = self.tenant;
-        let details = json!({ "organization": org.to_string() });
+        let details = json!({ "organization": org.to_string(), "credentials": ends == Ends::Everything });
         let entry = self.entry("USER_TOKENS_REVOKED", ("member", account.to_string()), details);
         self.write(async move |tx: &mut Tx<'_>| {
-            let row = tx.run_one(&MEMBER_GENERATION, values![tenant, org, account]).await?;
-            let row = row.ok_or(StoreError::NotFound { what: "membership" })?;
+            let held = tx.run_one(&MEMBER_HOLD_ALONE, values![tenant, org, account]).await?;
+            held.ok_or(StoreError::NotFound { what: "membership" })?;
             let floor = floor_after(tx.now().await?);
-            tx.run(&FOREIGN_END_MEMBER, values![tenant, account, floor]).await?;
+            let params = values![tenant, org, account, floor, ends.credentials()];
+            let row = tx.run_one(&MEMBER_END_ALL, params).await?;
             entry.write(tx).await?;
-            row.read().int()
+            row.ok_or(StoreError::NotFound { what: "membership" })?.read().int()
         })
         .await
     }

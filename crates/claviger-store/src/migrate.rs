@@ -20,6 +20,7 @@ pub(crate) const SQLITE: &[Migration] = &[
         sql: include_str!("../migrations/sqlite/0002_foreign_by_account.sql"),
     },
     Migration { name: "0003_origin", sql: include_str!("../migrations/sqlite/0003_origin.sql") },
+    Migration { name: "0004_floors", sql: include_str!("../migrations/sqlite/0004_floors.sql") },
 ];
 
 pub(crate) const POSTGRES: &[Migration] = &[
@@ -29,6 +30,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
         sql: include_str!("../migrations/postgres/0002_foreign_by_account.sql"),
     },
     Migration { name: "0003_origin", sql: include_str!("../migrations/postgres/0003_origin.sql") },
+    Migration { name: "0004_floors", sql: include_str!("../migrations/postgres/0004_floors.sql") },
 ];
 
 fn hash(migration: &Migration) -> String {

@@ -6,8 +6,8 @@ use claviger::id::{OrgId, TenantId};
 use serde_json::json;
 
 use crate::backend::Tx;
+use crate::ends::{Ends, floor_after};
 use crate::error::StoreError;
-use crate::foreign_identities::{FOREIGN_END_ORG, floor_after};
 use crate::state;
 use crate::statement::{Statement, statements};
 use crate::tenant_store::TenantStore;
@@ -26,8 +26,13 @@ statements! { "organization";
         "UPDATE organization SET name = $3 WHERE tenant_id = $1 AND org_id = $2 AND state <> 'deleted' RETURNING generation";
     ORG_STATE: Tenant [Uuid, Uuid, Text]
         "UPDATE organization SET state = $3 WHERE tenant_id = $1 AND org_id = $2 AND state <> 'deleted' RETURNING generation";
-    ORG_GENERATION: Tenant [Uuid, Uuid]
-        "UPDATE organization SET generation = generation + 1 WHERE tenant_id = $1 AND org_id = $2 RETURNING generation";
+    /// Holds the row, so that the time taken after it is not before what happens meanwhile.
+    ORG_HOLD: Tenant [Uuid, Uuid] "SELECT generation FROM organization WHERE tenant_id = $1 AND org_id = $2"
+        postgres "SELECT generation FROM organization WHERE tenant_id = $1 AND org_id = $2 FOR UPDATE";
+    ORG_END_ALL: Tenant [Uuid, Uuid, Int, Int]
+        "UPDATE organization SET generation = generation + 1, credentials = credentials + $4,
+             tokens_from = CASE WHEN tokens_from > $3 THEN tokens_from ELSE $3 END
+         WHERE tenant_id = $1 AND org_id = $2 RETURNING generation";
 }
 
 /// An organization.
@@ -163,22 +168,21 @@ impl TenantStore {
         self.org_change(org, "ORGANIZATION_DELETED", json!({}), &ORG_STATE, state).await.map(drop)
     }
 
-    /// Ends every session in the organization, and every token of a foreign issuer for one of its members. Gives the
-    /// new generation.
+    /// Ends all that is held in the organization: see [`Ends`]. Gives the new generation.
     ///
     /// # Errors
     /// If there is none.
-    pub async fn org_revoke_tokens(&self, org: OrgId) -> Result<i64, StoreError> {
+    pub async fn org_revoke(&self, org: OrgId, ends: Ends) -> Result<i64, StoreError> {
         let tenant = self.tenant;
         let entity = ("organization", org.to_string());
-        let entry = self.entry("ORGANIZATION_TOKENS_REVOKED", entity, json!({}));
+        let entry = self.entry("ORGANIZATION_TOKENS_REVOKED", entity, ends.details());
         self.write(async move |tx: &mut Tx<'_>| {
-            let row = tx.run_one(&ORG_GENERATION, values![tenant, org]).await?;
-            let row = row.ok_or(StoreError::NotFound { what: "organization" })?;
+            let held = tx.run_one(&ORG_HOLD, values![tenant, org]).await?;
+            held.ok_or(StoreError::NotFound { what: "organization" })?;
             let floor = floor_after(tx.now().await?);
-            tx.run(&FOREIGN_END_ORG, values![tenant, org, floor]).await?;
+            let row = tx.run_one(&ORG_END_ALL, values![tenant, org, floor, ends.credentials()]).await?;
             entry.write(tx).await?;
-            row.read().int()
+            row.ok_or(StoreError::NotFound { what: "organization" })?.read().int()
         })
         .await
     }

@@ -4,11 +4,13 @@ use claviger::api_key::PepperId;
 use claviger::clock::LEEWAY_SECONDS;
 
 use crate::backend::Tx;
+use crate::ends::floor_after;
 use crate::error::StoreError;
 use crate::feed;
 use crate::statement::statements;
 use crate::store::{META, META_SET, PEPPERS_IN_USE};
 use crate::system_store::SystemStore;
+use crate::tenants::EVERY_TENANT_END;
 use crate::value::values;
 
 statements! { "change";
@@ -33,7 +35,48 @@ pub const FEED_KEPT_MILLIS: i64 = 24 * 60 * 60 * 1000;
 /// and must sweep nothing that still counts.
 pub const REVOKED_KEPT_SECONDS: i64 = 24 * 60 * 60;
 
+/// What [`SystemStore::restored_accept`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    /// How many tenants' sessions and tokens were ended.
+    pub tenants: usize,
+}
+
 impl SystemStore {
+    /// Whether the database is where its change feed began, and not come out of a dump or another server's files.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn is_at_home(&self) -> Result<bool, StoreError> {
+        self.read(async |tx: &mut Tx<'_>| {
+            let row = tx.run_one(&feed::FEED_IS_HOME, &[]).await?;
+            Ok(row.ok_or(StoreError::Corrupt { what: "change" })?.read().int()? == 1)
+        })
+        .await
+    }
+
+    /// Lets a restored database be served: somebody has looked at it. Its feed begins anew, so that every node forgets what
+    /// it remembers; and all sessions and tokens of every tenant are ended, as those that were ended after the dump was
+    /// made are alive in it. Gives what was done; nothing of a database that is at home.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn restored_accept(&self) -> Result<Option<Accepted>, StoreError> {
+        let entry = self.entry("STORE_ACCEPTED", ("store", self.inner.id.clone()), serde_json::json!({}));
+        self.write(async move |tx: &mut Tx<'_>| {
+            let home = tx.run_one(&feed::FEED_IS_HOME, &[]).await?;
+            if home.ok_or(StoreError::Corrupt { what: "change" })?.read().int()? == 1 {
+                return Ok(None);
+            }
+            tx.run(&feed::FEED_TAKE_HOME, &[]).await?;
+            let floor = floor_after(tx.now().await?);
+            let tenants = tx.run(&EVERY_TENANT_END, values![floor]).await?.len();
+            entry.write(tx).await?;
+            Ok(Some(Accepted { tenants }))
+        })
+        .await
+    }
+
     /// Drops lines of the feed that have been there for `kept_millis`, a few thousand at a time. Gives how many; call
     /// again while there are any.
     ///

@@ -11,8 +11,8 @@ use crate::actor::Actor;
 use crate::audit::Entry;
 use crate::backend::{Bound, Mode, Tx};
 use crate::email::Email;
+use crate::ends::{Ends, floor_after};
 use crate::error::StoreError;
-use crate::foreign_identities::{FOREIGN_END_ALL, floor_after};
 use crate::keyring::DataKey;
 use crate::operator::Operator;
 use crate::state;
@@ -37,8 +37,17 @@ statements! { "tenant";
          WHERE tenant_id = $1 AND state <> 'deleted' RETURNING tenant_id";
     TENANT_STATE: Tenant [Uuid, Text]
         "UPDATE tenant SET state = $2 WHERE tenant_id = $1 AND state <> 'deleted' RETURNING tenant_id";
-    TENANT_GENERATION: Tenant [Uuid]
-        "UPDATE tenant SET generation = generation + 1 WHERE tenant_id = $1 RETURNING generation";
+    /// Holds the row, so that the time taken after it is not before what happens meanwhile.
+    TENANT_HOLD: Tenant [Uuid] "SELECT generation FROM tenant WHERE tenant_id = $1"
+        postgres "SELECT generation FROM tenant WHERE tenant_id = $1 FOR UPDATE";
+    TENANT_END_ALL: Tenant [Uuid, Int, Int]
+        "UPDATE tenant SET generation = generation + 1, credentials = credentials + $3,
+             tokens_from = CASE WHEN tokens_from > $2 THEN tokens_from ELSE $2 END
+         WHERE tenant_id = $1 RETURNING generation";
+    /// As [`TENANT_END_ALL`], of every tenant, sessions and tokens.
+    EVERY_TENANT_END: System [Int]
+        "UPDATE tenant SET generation = generation + 1, tokens_from = CASE WHEN tokens_from > $1 THEN tokens_from ELSE $1 END
+         WHERE state <> 'deleted' RETURNING tenant_id";
     TENANT_DATA_KEY: Tenant [Uuid] "SELECT data_key FROM tenant WHERE tenant_id = $1";
 }
 
@@ -290,20 +299,20 @@ impl TenantStore {
         .await
     }
 
-    /// Ends every session in the tenant, and every token of a foreign issuer for it. Gives the new generation.
+    /// Ends all that is held in the tenant: see [`Ends`]. Gives the new generation.
     ///
     /// # Errors
     /// If there is no such tenant.
-    pub async fn tenant_revoke_tokens(&self) -> Result<i64, StoreError> {
+    pub async fn tenant_revoke(&self, ends: Ends) -> Result<i64, StoreError> {
         let tenant = self.tenant;
-        let entry = self.entry("TENANT_TOKENS_REVOKED", ("tenant", tenant.to_string()), json!({}));
+        let entry = self.entry("TENANT_TOKENS_REVOKED", ("tenant", tenant.to_string()), ends.details());
         self.write(async move |tx: &mut Tx<'_>| {
-            let row = tx.run_one(&TENANT_GENERATION, values![tenant]).await?;
-            let generation = row.ok_or(StoreError::NotFound { what: "tenant" })?.read().int()?;
+            let held = tx.run_one(&TENANT_HOLD, values![tenant]).await?;
+            held.ok_or(StoreError::NotFound { what: "tenant" })?;
             let floor = floor_after(tx.now().await?);
-            tx.run(&FOREIGN_END_ALL, values![tenant, floor]).await?;
+            let row = tx.run_one(&TENANT_END_ALL, values![tenant, floor, ends.credentials()]).await?;
             entry.write(tx).await?;
-            Ok(generation)
+            row.ok_or(StoreError::NotFound { what: "tenant" })?.read().int()
         })
         .await
     }

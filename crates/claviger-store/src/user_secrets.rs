@@ -20,12 +20,37 @@ use crate::{orgs, tenants};
 
 statements! { "user secret";
     USER_SECRET_ADD: Tenant [Uuid, Text, Text, Uuid, Uuid, Blob, Int, Int]
-        "INSERT INTO user_secret (tenant_id, kid, api, org_id, account_id, sealed_secret, version, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+        "INSERT INTO user_secret (tenant_id, kid, api, org_id, account_id, sealed_secret, version, created_at,
+             tenant_credentials, org_credentials, account_credentials, member_credentials)
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, t.credentials, o.credentials, a.credentials, m.credentials
+         FROM member AS m
+         JOIN tenant AS t ON t.tenant_id = m.tenant_id
+         JOIN organization AS o ON o.tenant_id = m.tenant_id AND o.org_id = m.org_id
+         JOIN account AS a ON a.account_id = m.account_id
+         WHERE m.tenant_id = $1 AND m.org_id = $4 AND m.account_id = $5
          ON CONFLICT (tenant_id, api, account_id) WHERE revoked = 0 DO NOTHING RETURNING kid";
+    /// One that was ended with all others of its tenant, organization, account or member is not live.
     USER_SECRET_LIVE: Tenant [Uuid, Text, Uuid]
-        "SELECT kid, api, org_id, account_id, version, created_at, sealed_secret FROM user_secret
-         WHERE tenant_id = $1 AND api = $2 AND account_id = $3 AND revoked = 0";
+        "SELECT u.kid, u.api, u.org_id, u.account_id, u.version, u.created_at, u.sealed_secret
+         FROM user_secret AS u
+         JOIN tenant AS t ON t.tenant_id = u.tenant_id AND t.credentials = u.tenant_credentials
+         JOIN organization AS o ON o.tenant_id = u.tenant_id AND o.org_id = u.org_id AND o.credentials = u.org_credentials
+         JOIN account AS a ON a.account_id = u.account_id AND a.credentials = u.account_credentials
+         JOIN member AS m ON m.tenant_id = u.tenant_id AND m.org_id = u.org_id AND m.account_id = u.account_id
+             AND m.credentials = u.member_credentials
+         WHERE u.tenant_id = $1 AND u.api = $2 AND u.account_id = $3 AND u.revoked = 0";
+    /// Makes room for a new one where the last was ended with all others.
+    USER_SECRET_RETIRE: Tenant [Uuid, Text, Uuid]
+        "UPDATE user_secret SET revoked = 1
+         WHERE tenant_id = $1 AND api = $2 AND account_id = $3 AND revoked = 0 AND NOT EXISTS (
+             SELECT 1 FROM member AS m
+             JOIN tenant AS t ON t.tenant_id = m.tenant_id
+             JOIN organization AS o ON o.tenant_id = m.tenant_id AND o.org_id = m.org_id
+             JOIN account AS a ON a.account_id = m.account_id
+             WHERE m.tenant_id = user_secret.tenant_id AND m.org_id = user_secret.org_id
+                 AND m.account_id = user_secret.account_id AND m.credentials = user_secret.member_credentials
+                 AND t.credentials = user_secret.tenant_credentials AND o.credentials = user_secret.org_credentials
+                 AND a.credentials = user_secret.account_credentials)";
     USER_SECRET_VERSION: Tenant [Uuid, Text, Uuid]
         "SELECT CAST(coalesce(max(version), 0) AS bigint) FROM user_secret
          WHERE tenant_id = $1 AND api = $2 AND account_id = $3";
@@ -186,6 +211,7 @@ impl TenantStore {
             // A removal at the same moment is either seen here or sees the secret made here.
             tx.run(&MEMBER_HOLD, values![tenant, org, account]).await?;
             owner.may_have_one(tx).await?;
+            tx.run(&USER_SECRET_RETIRE, values![tenant, api.as_str(), account]).await?;
             if replaces {
                 tx.run(&USER_SECRET_REPLACE, values![tenant, api.as_str(), org, account]).await?;
             }

@@ -24,9 +24,9 @@ use claviger::api::{Api, ApiSettings};
 use claviger::api_key::{KeyDigest, NewKey, Peppers};
 use claviger::clock::{BootMillis, Clock, UnixMillis};
 use claviger::directory::{
-    AccountRecord, Answer, Directory, ForeignIdentityRecord, Found, Freshness, Generations, KeyRecord,
-    MemberRecord, MemberState, OrgRecord, SessionRecord, State, Subject, TenantRecord, UserSecretRecord,
-    Version,
+    AccountRecord, Answer, Directory, Floor, ForeignIdentityRecord, Found, Freshness, Generations,
+    KeyGenerations, KeyRecord, MemberRecord, MemberState, OrgRecord, SessionRecord, State, Subject,
+    TenantRecord, UserSecretRecord, Version,
 };
 use claviger::id::{AccountId, Environment, KeyId, OrgId, RealmName, SessionId, TenantId, TokenId};
 use claviger::jws;
@@ -133,13 +133,15 @@ impl Frozen {
             tenant,
             realm: api.realm.clone(),
             state: State::Active,
-            generation: 1,
+            floor: Floor::default(),
             plan: "enterprise".parse().unwrap(),
             requires_identity_headers: false,
         };
         self.tenants.insert(tenant, Arc::new(record));
-        self.orgs
-            .insert((tenant, org), Arc::new(OrgRecord { tenant, org, state: State::Active, generation: 1 }));
+        self.orgs.insert(
+            (tenant, org),
+            Arc::new(OrgRecord { tenant, org, state: State::Active, floor: Floor::default() }),
+        );
         (tenant, org)
     }
 
@@ -155,7 +157,7 @@ impl Frozen {
             realm: api.realm.clone(),
             state: State::Active,
             email_verified: true,
-            generation: 1,
+            floor: Floor::default(),
         };
         let member = MemberRecord {
             tenant,
@@ -163,7 +165,7 @@ impl Frozen {
             account,
             role: "EDITOR".parse().unwrap(),
             state: MemberState::Active,
-            generation: 1,
+            floor: Floor::default(),
         };
         self.accounts.insert(account, Arc::new(person));
         self.members.insert((tenant, org, account), Arc::new(member));
@@ -183,6 +185,7 @@ impl Frozen {
             secret_expires_at: None,
             secret_revoked: false,
             networks: None,
+            made_under: KeyGenerations::default(),
         };
         self.keys.insert(made.digest, Arc::new(record));
         made.secret.expose_text().unwrap().to_owned()
@@ -245,6 +248,7 @@ impl Bench {
             account,
             secret: Secret::new(vec![9; 32]),
             revoked: false,
+            made_under: Generations::default(),
         };
         let claims = json!({ "sub": account.to_string(), "iat": iat, "iss": "syncello" });
         let token = jws::sign_hs256(&[9; 32], "us_bench", "user+jwt", &claims).unwrap();

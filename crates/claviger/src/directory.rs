@@ -240,6 +240,41 @@ pub struct KeyRecord {
     pub secret_revoked: bool,
     /// From where it may be used. `None` is from anywhere; an empty list is from nowhere.
     pub networks: Option<Networks>,
+    /// What it was made under: the key, whichever of its secrets this is.
+    pub made_under: KeyGenerations,
+}
+
+/// What ends all that hangs on a tenant, organization, account or membership, in the one row of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Floor {
+    /// Sessions made under another number are ended, and with them their identity tokens.
+    pub generation: i64,
+    /// Identity tokens of other issuers that were issued before are ended.
+    pub tokens_from: UnixMillis,
+    /// API keys and user secrets made under another number are ended.
+    pub credentials: i64,
+}
+
+impl Default for Floor {
+    /// Where all begin: nothing was ended yet.
+    fn default() -> Self {
+        Self { generation: 1, tokens_from: UnixMillis(0), credentials: 1 }
+    }
+}
+
+/// The numbers that a key was made under: [`Floor::credentials`] of its tenant and its organization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyGenerations {
+    /// The tenant's.
+    pub tenant: u32,
+    /// The organization's.
+    pub org: u32,
+}
+
+impl Default for KeyGenerations {
+    fn default() -> Self {
+        Self { tenant: 1, org: 1 }
+    }
 }
 
 /// A tenant.
@@ -251,8 +286,8 @@ pub struct TenantRecord {
     pub realm: RealmName,
     /// Whether it may act.
     pub state: State,
-    /// Sessions made under a lower number are ended.
-    pub generation: i64,
+    /// What came before it is ended.
+    pub floor: Floor,
     /// Its tariff.
     pub plan: PlanName,
     /// Whether it demands the identity headers everywhere. It can tighten what an API says and never loosen it.
@@ -268,8 +303,8 @@ pub struct OrgRecord {
     pub org: OrgId,
     /// Whether it may act.
     pub state: State,
-    /// Sessions made under a lower number are ended.
-    pub generation: i64,
+    /// What came before it is ended.
+    pub floor: Floor,
 }
 
 /// A person's account.
@@ -283,8 +318,8 @@ pub struct AccountRecord {
     pub state: State,
     /// Whether the e-mail address was proved.
     pub email_verified: bool,
-    /// Sessions made under a lower number are ended.
-    pub generation: i64,
+    /// What came before it is ended.
+    pub floor: Floor,
 }
 
 /// A membership: an account in an organization.
@@ -300,8 +335,8 @@ pub struct MemberRecord {
     pub role: RoleName,
     /// Whether it may act there.
     pub state: MemberState,
-    /// Sessions made under a lower number are ended.
-    pub generation: i64,
+    /// What came before it is ended.
+    pub floor: Floor,
 }
 
 /// A signed-in session in one organization.
@@ -323,7 +358,7 @@ pub struct SessionRecord {
     pub made_under: Generations,
 }
 
-/// The counters whose growth ends sessions.
+/// The counters whose growth ends what was made under them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Generations {
     /// The tenant's.
@@ -334,6 +369,13 @@ pub struct Generations {
     pub account: i64,
     /// The membership's.
     pub member: i64,
+}
+
+impl Default for Generations {
+    /// Where all begin.
+    fn default() -> Self {
+        Self { tenant: 1, org: 1, account: 1, member: 1 }
+    }
 }
 
 /// A user's secret, which signs that user's tokens for one API.
@@ -353,6 +395,8 @@ pub struct UserSecretRecord {
     pub secret: Secret,
     /// Whether it was replaced or taken away.
     pub revoked: bool,
+    /// What it was made under: [`Floor::credentials`] of each.
+    pub made_under: Generations,
 }
 
 /// Who a foreign issuer's subject is here.

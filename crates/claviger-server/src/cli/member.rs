@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::management::{Failure, Management, org, parse};
 
-use super::{InOrg, InTenant};
+use super::{HowMuch, InOrg, InTenant};
 
 /// Which member.
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
@@ -63,8 +63,18 @@ pub(crate) enum MemberCommand {
     Resume(Who),
     /// Take a person out of an organization (401)
     Remove(Who),
-    /// End all sessions of a member in this organization
-    RevokeTokens(Who),
+    /// End all sessions of a member in this organization, and so all identity tokens made so far, other issuers' too
+    RevokeTokens {
+        #[command(flatten)]
+        #[serde(flatten)]
+        who: Who,
+        #[command(flatten)]
+        #[serde(flatten)]
+        how_much: HowMuch,
+        /// End what the person holds in every organization and tenant
+        #[arg(long)]
+        everywhere: bool,
+    },
     /// Say who another issuer's subject is here
     Link {
         #[command(flatten)]
@@ -155,12 +165,14 @@ impl MemberCommand {
                 store.member_remove(org, account).await?;
                 Ok(json!({ "account_id": account.to_string(), "state": "removed" }))
             }
-            Self::RevokeTokens(who) => {
+            Self::RevokeTokens { who, how_much, everywhere } => {
                 let (store, org, account) = find(management, &who).await?;
-                Ok(json!({
-                    "account_id": account.to_string(),
-                    "generation": store.member_revoke_tokens(org, account).await?,
-                }))
+                let generation = if everywhere {
+                    management.operator().accounts().account_revoke(account, how_much.ends()).await?
+                } else {
+                    store.member_revoke(org, account, how_much.ends()).await?
+                };
+                Ok(json!({ "account_id": account.to_string(), "generation": generation }))
             }
             Self::Link { who, issuer, subject } => {
                 let (store, _, account) = find(management, &who).await?;

@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use claviger_store::Ends;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -150,6 +151,20 @@ pub(crate) struct InTenant {
     /// The tenant's id
     #[arg(long, value_name = "ID")]
     pub(crate) tenant: String,
+}
+
+/// How much a revocation ends.
+#[derive(Debug, Clone, Copy, Args, Serialize, Deserialize)]
+pub(crate) struct HowMuch {
+    /// End API keys and user tokens too; new ones can be made at once
+    #[arg(long)]
+    credentials: bool,
+}
+
+impl HowMuch {
+    pub(crate) fn ends(self) -> Ends {
+        if self.credentials { Ends::Everything } else { Ends::Tokens }
+    }
 }
 
 /// Which organization of which tenant.

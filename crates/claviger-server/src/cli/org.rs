@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::management::{Failure, Management, org};
 
-use super::{InOrg, InTenant};
+use super::{HowMuch, InOrg, InTenant};
 
 #[derive(Debug, Subcommand, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -40,8 +40,15 @@ pub(crate) enum OrgCommand {
     Resume(InOrg),
     /// End an organization
     Delete(InOrg),
-    /// End all sessions of an organization
-    RevokeTokens(InOrg),
+    /// End all sessions of an organization, and so all identity tokens made so far, other issuers' too
+    RevokeTokens {
+        #[command(flatten)]
+        #[serde(flatten)]
+        org: InOrg,
+        #[command(flatten)]
+        #[serde(flatten)]
+        how_much: HowMuch,
+    },
 }
 
 fn view(org: &OrgView) -> Value {
@@ -92,9 +99,10 @@ impl OrgCommand {
                 store.org_delete(id).await?;
                 Ok(json!({ "org_id": of.org, "state": "deleted" }))
             }
-            Self::RevokeTokens(of) => {
+            Self::RevokeTokens { org: of, how_much } => {
                 let (store, id) = open(&of)?;
-                Ok(json!({ "org_id": of.org, "generation": store.org_revoke_tokens(id).await? }))
+                let generation = store.org_revoke(id, how_much.ends()).await?;
+                Ok(json!({ "org_id": of.org, "generation": generation }))
             }
         }
     }

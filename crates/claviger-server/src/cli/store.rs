@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::Subcommand;
 use claviger::random::SystemRandom;
-use claviger_store::{Keyring, Store};
+use claviger_store::{Keyring, Store, SystemPermit};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
@@ -25,6 +25,11 @@ pub(crate) enum StoreCommand {
     ///
     /// An embedded store that a server has open is checked by that server, when it starts.
     Check,
+    /// Let a database be served that was restored from a dump, or is another server's
+    ///
+    /// Until then every server on it answers 503: what was revoked after the dump was made is alive in it. All sessions and
+    /// identity tokens of every tenant are ended; look at the API keys and user tokens yourself.
+    Accept,
 }
 
 impl StoreCommand {
@@ -42,6 +47,7 @@ impl StoreCommand {
                 runtime()?.block_on(Store::prepare(owner.expose(), &store_settings(&config)))?;
                 json!({ "store": config.store.url.shown(), "state": "prepared" })
             }
+            Self::Accept => accept(&config)?,
             Self::Check => {
                 check(&config)?;
                 json!({ "store": config.store.url.shown(), "walls": "standing", "keyring": "the store's own" })
@@ -50,6 +56,33 @@ impl StoreCommand {
         print::value(&value, json);
         Ok(ExitCode::SUCCESS)
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the feed is no tenant's, and the operator ends all sessions here"
+)]
+fn accept(config: &Config) -> Result<serde_json::Value, Failure> {
+    let keyring = Keyring::load(&config.keyring.file)?;
+    let settings = store_settings(config);
+    if config.store.url.sqlite_path().is_some() {
+        return Err(Failure::new("an embedded store needs no accepting").hint("put the file back, and serve"));
+    }
+    let runtime = runtime()?;
+    let opened = Store::open(&settings, keyring, MachineClock::new(), Arc::new(SystemRandom));
+    let store = runtime.block_on(opened).map_err(|error| cannot_open(config, error))?;
+    let accepted = runtime.block_on(async {
+        let accepted = store.system(&SystemPermit::for_job("accept")).restored_accept().await;
+        store.close().await;
+        accepted
+    })?;
+    let shown = config.store.url.shown();
+    Ok(match accepted {
+        Some(accepted) => {
+            json!({ "store": shown, "state": "accepted", "tenants_whose_tokens_were_ended": accepted.tenants })
+        }
+        None => json!({ "store": shown, "state": "at home; there was nothing to accept" }),
+    })
 }
 
 /// Opens the store, which checks it, and closes it again. Makes none.

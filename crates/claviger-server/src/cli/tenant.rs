@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::management::{Failure, Management, parse, shown};
 
-use super::InTenant;
+use super::{HowMuch, InTenant};
 
 pub(super) const EXAMPLES: &str = "Examples:
   claviger tenant create --realm orders --name Acme --owner-email owner@acme.example
@@ -65,8 +65,15 @@ pub(crate) enum TenantCommand {
     Resume(InTenant),
     /// End a tenant: its credentials are unknown from now on (401)
     Delete(InTenant),
-    /// End all sessions of a tenant, and so all identity tokens made so far
-    RevokeTokens(InTenant),
+    /// End all sessions of a tenant, and so all identity tokens made so far, other issuers' too
+    RevokeTokens {
+        #[command(flatten)]
+        #[serde(flatten)]
+        tenant: InTenant,
+        #[command(flatten)]
+        #[serde(flatten)]
+        how_much: HowMuch,
+    },
 }
 
 fn view(tenant: &TenantView) -> Value {
@@ -179,8 +186,8 @@ impl TenantCommand {
                 management.tenant(&tenant.tenant)?.tenant_delete().await?;
                 Ok(json!({ "tenant_id": tenant.tenant, "state": "deleted" }))
             }
-            Self::RevokeTokens(tenant) => {
-                let generation = management.tenant(&tenant.tenant)?.tenant_revoke_tokens().await?;
+            Self::RevokeTokens { tenant, how_much } => {
+                let generation = management.tenant(&tenant.tenant)?.tenant_revoke(how_much.ends()).await?;
                 Ok(json!({ "tenant_id": tenant.tenant, "generation": generation }))
             }
         }

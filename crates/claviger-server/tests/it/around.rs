@@ -3,6 +3,7 @@
 use claviger::directory::MemberState;
 use claviger_server::on_every_store;
 use claviger_server::testing::{Home, On, Person, Request, TestServer};
+use claviger_store::Ends;
 use serde_json::json;
 
 on_every_store!(
@@ -96,7 +97,7 @@ fn q_around_which_status(on: On) {
     server.run(server.store(gone.home.tenant).tenant_delete()).unwrap();
     expect(&gone, 401, "a deleted tenant");
     let gone = case();
-    server.run(accounts.account_revoke_tokens(gone.person.account)).unwrap();
+    server.run(accounts.account_revoke(gone.person.account, Ends::Tokens)).unwrap();
     expect(&gone, 401, "all tokens of the account");
     let gone = case();
     server.run(server.store(gone.home.tenant).org_delete(gone.home.org)).unwrap();

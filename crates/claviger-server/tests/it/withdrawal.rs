@@ -5,6 +5,7 @@ use std::time::Duration;
 use claviger::id::RoleName;
 use claviger_server::on_every_store;
 use claviger_server::testing::{On, TestServer, eventually};
+use claviger_store::Ends;
 use serde_json::json;
 
 on_every_store!(
@@ -103,6 +104,17 @@ fn keys_are_gone_at_the_next_request(on: On) {
     let at_once = || drop(server.run(store.key_rotate(key.id, 0)).unwrap());
     nodes.change("rotate without a grace", leads(new), 200, at_once, 401);
 
+    let key = server.key(&home, "read").text;
+    server.run(store.tenant_revoke(Ends::Tokens)).unwrap();
+    nodes.holds("all tokens of the tenant, which keys are not", &leads(&key), 200);
+    let end = || assert!(server.run(store.org_revoke(home.org, Ends::Everything)).unwrap() > 1);
+    nodes.change("all keys of the organization", leads(&key), 200, end, 401);
+    let key = server.key(&home, "read").text;
+    let end = || assert!(server.run(store.tenant_revoke(Ends::Everything)).unwrap() > 1);
+    nodes.change("all keys of the tenant", leads(&key), 200, end, 401);
+    let bystander = server.key(&home, "read").text;
+    nodes.holds("one that is made afterwards", &leads(&bystander), 200);
+
     let other = server.tenant("synaptiq", "Westwind");
     let key = server.key(&other, "read").text;
     let delete = || server.run(server.store(other.tenant).tenant_delete()).unwrap();
@@ -135,19 +147,20 @@ fn identity_tokens_are_gone_at_the_next_request(on: On) {
     nodes.change("the token is revoked", products(&one.text), 200, revoke, 401);
     nodes.holds("another token of the same session", &products(&sister.text), 200);
 
-    let bump = || assert!(server.run(store.member_revoke_tokens(home.org, member.account)).unwrap() > 1);
+    let bump =
+        || assert!(server.run(store.member_revoke(home.org, member.account, Ends::Tokens)).unwrap() > 1);
     nodes.change("all tokens of the member", products(&sister.text), 200, bump, 401);
     nodes.holds("an older session of the member", &products(&other.text), 401);
 
     let token = server.token(&member).text;
-    let bump = || assert!(server.run(store.org_revoke_tokens(home.org)).unwrap() > 1);
+    let bump = || assert!(server.run(store.org_revoke(home.org, Ends::Tokens)).unwrap() > 1);
     nodes.change("all tokens of the organization", products(&token), 200, bump, 401);
     let token = server.token(&member).text;
-    let bump = || assert!(server.run(store.tenant_revoke_tokens()).unwrap() > 1);
+    let bump = || assert!(server.run(store.tenant_revoke(Ends::Tokens)).unwrap() > 1);
     nodes.change("all tokens of the tenant", products(&token), 200, bump, 401);
     let token = server.token(&member).text;
     let accounts = server.management().operator().accounts();
-    let bump = || assert!(server.run(accounts.account_revoke_tokens(member.account)).unwrap() > 1);
+    let bump = || assert!(server.run(accounts.account_revoke(member.account, Ends::Tokens)).unwrap() > 1);
     nodes.change("all tokens of the account", products(&token), 200, bump, 401);
 
     let token = server.token(&member).text;
@@ -179,6 +192,15 @@ fn user_tokens_are_gone_at_the_next_request(on: On) {
     let token = server.user_token(&member);
     let revoke = || server.run(store.user_secret_revoke(&api, member.account)).unwrap();
     nodes.change("the secret is revoked", tools(&token), 200, revoke, 401);
+    let token = server.user_token(&member);
+    server.run(store.member_revoke(home.org, member.account, Ends::Tokens)).unwrap();
+    nodes.holds("all sessions of the member, which a user token is not", &tools(&token), 200);
+    let end = || drop(server.run(store.member_revoke(home.org, member.account, Ends::Everything)).unwrap());
+    nodes.change("all user tokens of the member", tools(&token), 200, end, 401);
+    let token = server.user_token(&member);
+    let accounts = server.management().operator().accounts();
+    let end = || drop(server.run(accounts.account_revoke(member.account, Ends::Everything)).unwrap());
+    nodes.change("all user tokens of the account", tools(&token), 200, end, 401);
     let token = server.user_token(&member);
     let remove = || server.run(store.member_remove(home.org, member.account)).unwrap();
     nodes.change("the member is removed", tools(&token), 200, remove, 401);

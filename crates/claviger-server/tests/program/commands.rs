@@ -44,6 +44,7 @@ fn every_command_prints_json_with_a_server_and_without() {
         assert_eq!(json("tenant suspend --tenant TENANT")["state"], "suspended");
         assert_eq!(json("tenant resume --tenant TENANT")["state"], "active");
         assert!(json("tenant revoke-tokens --tenant TENANT")["generation"].is_i64());
+        // Of the second organization and of Ada, and not of the tenant, whose key is asked about below.
 
         let second = of(&json("org create --tenant TENANT --name Second"), "org_id");
         assert_eq!(json("org list --tenant TENANT").as_array().unwrap().len(), 2);
@@ -52,7 +53,7 @@ fn every_command_prints_json_with_a_server_and_without() {
         assert_eq!(json(&format!("org rename {second} --name Other"))["name"], "Other");
         assert_eq!(json(&format!("org suspend {second}"))["state"], "suspended");
         assert_eq!(json(&format!("org resume {second}"))["state"], "active");
-        assert!(json(&format!("org revoke-tokens {second}"))["generation"].is_i64());
+        assert!(json(&format!("org revoke-tokens {second} --credentials"))["generation"].is_i64());
         assert_eq!(json(&format!("org delete {second}"))["state"], "deleted");
 
         let ada = format!("{in_org} --email ada@acme.example");
@@ -63,6 +64,8 @@ fn every_command_prints_json_with_a_server_and_without() {
         assert_eq!(json(&format!("member suspend {ada}"))["state"], "suspended");
         assert_eq!(json(&format!("member resume {ada}"))["state"], "active");
         assert!(json(&format!("member revoke-tokens {ada}"))["generation"].is_i64());
+        let everywhere = format!("member revoke-tokens {ada} --everywhere --credentials");
+        assert!(json(&everywhere)["generation"].is_i64());
         let link = format!("member link {ada} --issuer https://i.example --subject {}", known.org);
         assert_eq!(json(&link)["issuer"], "https://i.example");
         let unlink =

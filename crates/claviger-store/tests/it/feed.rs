@@ -8,12 +8,13 @@ use claviger::directory::{Directory, DirectoryError};
 use claviger::id::{ApiName, TokenId};
 use claviger::key_set::Algorithm;
 use claviger::random::SystemRandom;
+use claviger_store::audit::AuditCursor;
 use claviger_store::follower::Follower;
-use claviger_store::on_every_backend;
 use claviger_store::signing_keys::Line;
 use claviger_store::source::{Cursor, Forget, Source};
 use claviger_store::subject::{Change, Record, Subject};
 use claviger_store::testing::{Engine, START, TestStore, TestTenant, email};
+use claviger_store::{Ends, on_every_backend};
 use tokio_postgres::NoTls;
 
 use crate::api_keys::new_key;
@@ -95,7 +96,9 @@ async fn each_change_is_in_the_feed_and_loads(test: TestStore) {
             Record::ForeignIdentity(found) => assert_eq!(found.account, ann),
             Record::Key(found) => assert_eq!((found.key, found.org), (made.view.key, acme.org)),
             Record::Member(found) => assert_eq!(found.role.as_str(), "EDITOR"),
-            Record::Tenant(found) => assert_eq!((found.plan.as_str(), found.generation), ("Starter", 1)),
+            Record::Tenant(found) => {
+                assert_eq!((found.plan.as_str(), found.floor.generation), ("Starter", 1))
+            }
             Record::RevokedToken { expires_at } => assert_eq!(expires_at, START.plus_seconds(3600)),
             Record::Org(found) => assert_eq!(found.org, acme.org),
             Record::Account(found) => assert_eq!(found.realm, acme.realm),
@@ -357,7 +360,7 @@ async fn no_change_is_missed_whatever_the_order_of_commits() {
     assert_eq!(sees(changes(&source, &mut after).await), [false, false, false], "not twice");
     // Many others come and go while A is still at work.
     for _ in 0..20 {
-        tenants[2].store.tenant_revoke_tokens().await.unwrap();
+        tenants[2].store.tenant_revoke(Ends::Tokens).await.unwrap();
         assert_eq!(sees(changes(&source, &mut after).await), [false, false, true]);
     }
     a.batch_execute("COMMIT").await.unwrap();
@@ -400,7 +403,7 @@ async fn under_concurrent_writers_every_change_reaches_the_feed() {
             let store = tenant.store.clone();
             tokio::spawn(async move {
                 for _ in 0..25 {
-                    store.tenant_revoke_tokens().await.unwrap();
+                    store.tenant_revoke(Ends::Tokens).await.unwrap();
                 }
             })
         })
@@ -590,4 +593,49 @@ async fn a_transaction_that_stays_open_makes_no_poll_read_more() {
     assert!(!plan.contains("Seq Scan on change"), "{plan}");
     assert!(plan.contains("change_by_xid"), "{plan}");
     drop(held);
+}
+
+#[tokio::test]
+async fn store_07_a_restored_database_is_not_believed_until_somebody_has_looked() {
+    let test = TestStore::start(Engine::Postgres).await;
+    let acme = test.tenant("Acme").await;
+    let session = acme.store.session_create(acme.org, acme.owner, 3600).await.unwrap();
+    let source = test.store.source();
+    let mut after = cursor(&source).await;
+    assert!(test.system().is_at_home().await.unwrap());
+    assert_eq!(test.system().restored_accept().await.unwrap(), None, "there is nothing to accept");
+
+    // What a dump carries into another server: its name for the old one, lines and marks with that one's numbers.
+    tamper(
+        &test,
+        "UPDATE store_meta SET value = '7000000000000000000/16384' WHERE name = 'home';
+         INSERT INTO store_meta VALUES ('swept_to', '90000000:90000000:');
+         INSERT INTO change (kind, id, row_version, xid) VALUES ('tenant', 'x', 1, '80000000')",
+    )
+    .await;
+    for _ in 0..2 {
+        let refused = source.poll(after.clone()).await.unwrap_err();
+        assert!(
+            matches!(&refused, DirectoryError::Unavailable(why) if why.contains("claviger store accept")),
+            "{refused:?}"
+        );
+    }
+    assert!(source.revoked_tokens().await.is_err());
+    assert!(test.system().feed_sweep(0).await.is_err(), "nor is it swept");
+    assert!(!test.system().is_at_home().await.unwrap());
+
+    let accepted = test.system().restored_accept().await.unwrap().unwrap();
+    assert_eq!(accepted.tenants, 1);
+    let poll = source.poll(after).await.unwrap();
+    assert_eq!(poll.forget, Forget::Origin);
+    after = poll.cursor;
+    let loaded = source.load(vec![Subject::Tenant(acme.tenant)]).await.unwrap();
+    let Some((_, Record::Tenant(tenant))) = &loaded[0].found else { panic!("a tenant") };
+    assert_eq!(tenant.floor.generation, session.made_under.tenant + 1, "its sessions are ended");
+    assert_eq!(tenant.floor.tokens_from, START.plus_seconds(1));
+    acme.store.org_create("North").await.unwrap();
+    assert_eq!(changes(&source, &mut after).await.len(), 1);
+    assert_eq!(test.system().feed_sweep(0).await.unwrap(), 0);
+    let told = test.operator().audit_list(AuditCursor::NEWEST, 1).await.unwrap();
+    assert_eq!(told[0].action, "STORE_ACCEPTED");
 }

@@ -1,7 +1,8 @@
 //! Accounts, sessions, user secrets, signing keys, revoked tokens and the audit.
 
+use claviger::clock::Clock;
 use claviger::clock::UnixMillis;
-use claviger::directory::{Generations, MemberState, State};
+use claviger::directory::{Floor, Generations, KeyGenerations, MemberState, State};
 use claviger::id::{ApiName, TokenId};
 use claviger::key_set::Algorithm;
 use claviger::random::SystemRandom;
@@ -11,7 +12,7 @@ use claviger_store::audit::AuditCursor;
 use claviger_store::signing_keys::{KeyState, Line};
 use claviger_store::subject::{Record, Subject};
 use claviger_store::testing::{Engine, START, TestStore, TestTenant, email};
-use claviger_store::{Actor, StoreError, on_every_backend};
+use claviger_store::{Actor, Ends, StoreError, on_every_backend};
 use tokio_postgres::NoTls;
 
 use crate::api_keys::new_key;
@@ -24,7 +25,8 @@ on_every_backend!(
     of_two_who_ask_at_once_both_get_one_secret,
     a_user_secret_hangs_on_one_membership,
     a_member_who_comes_back_has_no_live_secret,
-    revoking_tokens_ends_those_of_foreign_issuers_too,
+    store_08_one_row_ends_all_that_hangs_on_it,
+    keys_and_user_secrets_are_made_under_the_numbers_of_their_moment,
     tokens_of_foreign_issuers_do_not_come_back_with_the_member,
     core_10_a_subject_that_is_linked_again_begins_anew,
     signing_keys_take_turns,
@@ -58,16 +60,16 @@ async fn accounts_are_one_per_address_and_realm(test: TestStore) {
     let view = accounts.account_view(made.account).await.unwrap();
     assert!(view.email_verified && view.state == State::Suspended);
     accounts.account_resume(made.account).await.unwrap();
-    assert_eq!(accounts.account_revoke_tokens(made.account).await.unwrap(), 2);
+    assert_eq!(accounts.account_revoke(made.account, Ends::Tokens).await.unwrap(), 2);
     assert!(accounts.account_create(&"nowhere".parse().unwrap(), &email("a@x.example"), None).await.is_err());
 }
 
 async fn a_session_is_made_under_the_generations_of_its_moment(test: TestStore) {
     let acme = test.tenant("Acme").await;
     let ann = acme.member("ann@acme.example", "EDITOR").await;
-    acme.store.tenant_revoke_tokens().await.unwrap();
-    acme.store.member_revoke_tokens(acme.org, ann).await.unwrap();
-    acme.store.member_revoke_tokens(acme.org, ann).await.unwrap();
+    acme.store.tenant_revoke(Ends::Tokens).await.unwrap();
+    acme.store.member_revoke(acme.org, ann, Ends::Tokens).await.unwrap();
+    acme.store.member_revoke(acme.org, ann, Ends::Tokens).await.unwrap();
     let session = test.store.accounts().session_create(acme.tenant, acme.org, ann, 3600).await.unwrap();
     assert_eq!(session.made_under, Generations { tenant: 2, org: 1, account: 1, member: 3 });
     assert_eq!((session.ended, session.expires_at), (false, START.plus_seconds(3600)));
@@ -191,74 +193,114 @@ async fn floor(test: &TestStore, tenant: &TestTenant, subject: &str) -> UnixMill
     link.not_before
 }
 
-async fn revoking_tokens_ends_those_of_foreign_issuers_too(test: TestStore) {
+/// What has been ended of whom `subject` is.
+async fn ended(test: &TestStore, subject: Subject) -> Floor {
+    let loaded = test.store.source().load(vec![subject]).await.unwrap();
+    match &loaded[0].found {
+        Some((_, Record::Tenant(found))) => found.floor,
+        Some((_, Record::Org(found))) => found.floor,
+        Some((_, Record::Account(found))) => found.floor,
+        Some((_, Record::Member(found))) => found.floor,
+        _ => panic!("it is there, and has a floor"),
+    }
+}
+
+async fn store_08_one_row_ends_all_that_hangs_on_it(test: TestStore) {
     let (acme, rival) = (test.tenant("Acme").await, test.tenant("Rival").await);
     let ann = acme.member("ann@acme.example", "EDITOR").await;
-    let branch = acme.store.org_create("Branch").await.unwrap().org;
-    let (role, address) = ("EDITOR".parse().unwrap(), email("bob@acme.example"));
-    let bob = acme.store.member_add(branch, &address, &role, MemberState::Active).await.unwrap().account;
-    rival.member("ann@acme.example", "EDITOR").await;
     acme.store.foreign_identity_link(ISSUER, "ann", ann).await.unwrap();
-    acme.store.foreign_identity_link(ISSUER, "bob", bob).await.unwrap();
-    rival.store.foreign_identity_link(ISSUER, "ann", ann).await.unwrap();
+    let subjects = [
+        Subject::Member(acme.tenant, acme.org, ann),
+        Subject::Org(acme.tenant, acme.org),
+        Subject::Account(ann),
+        Subject::Tenant(acme.tenant),
+        Subject::Tenant(rival.tenant),
+    ];
     let floors = async || {
-        [
-            floor(&test, &acme, "ann").await,
-            floor(&test, &acme, "bob").await,
-            floor(&test, &rival, "ann").await,
-        ]
+        let mut floors = Vec::new();
+        for subject in &subjects {
+            floors.push(ended(&test, subject.clone()).await);
+        }
+        floors
     };
-    let never = UnixMillis(0);
+    let mut expected = vec![Floor::default(); 5];
+    assert_eq!(floors().await, expected);
     let source = test.store.source();
     let mut after = source.revoked_tokens().await.unwrap().1;
+    for at in 0..4 {
+        for ends in [Ends::Tokens, Ends::Everything] {
+            test.clock.advance_millis(10_300);
+            let generation = match at {
+                0 => acme.store.member_revoke(acme.org, ann, ends).await,
+                1 => acme.store.org_revoke(acme.org, ends).await,
+                2 => test.store.accounts().account_revoke(ann, ends).await,
+                _ => acme.store.tenant_revoke(ends).await,
+            };
+            let floor = &mut expected[at];
+            floor.generation += 1;
+            floor.credentials += i64::from(ends == Ends::Everything);
+            // The first second after: how far ahead an issuer's clock may be is for the door to add.
+            floor.tokens_from = UnixMillis::from_seconds(test.clock.now().seconds() + 1);
+            assert_eq!(generation.unwrap(), floor.generation);
+            assert_eq!(floors().await, expected);
+            let poll = source.poll(after).await.unwrap();
+            after = poll.cursor;
+            let heard: Vec<&Subject> = poll.changes.iter().map(|change| &change.subject).collect();
+            assert_eq!(heard, [&subjects[at]], "one row, whatever hangs on it");
+        }
+    }
+    // A clock that was set back takes no floor back.
+    test.store.clock_is_ahead(-3_600_000);
+    acme.store.tenant_revoke(Ends::Tokens).await.unwrap();
+    expected[3].generation += 1;
+    assert_eq!(floors().await, expected);
+}
 
-    // The first second after: how far ahead an issuer's clock may be is for the door to add.
-    test.clock.advance_millis(300);
-    acme.store.member_revoke_tokens(acme.org, ann).await.unwrap();
-    let first = START.plus_seconds(1);
-    assert_eq!(floors().await, [first, never, never]);
-    test.clock.advance_millis(9_700);
-    acme.store.org_revoke_tokens(branch).await.unwrap();
-    let second = START.plus_seconds(11);
-    assert_eq!(floors().await, [first, second, never]);
-    test.clock.advance_millis(10_000);
-    test.store.accounts().account_revoke_tokens(ann).await.unwrap();
-    let third = START.plus_seconds(21);
-    assert_eq!(floors().await, [third, second, third]);
-    // A later floor stays: it never goes back.
-    let late = START.plus_seconds(3600);
-    acme.store.foreign_identity_not_before(ISSUER, "bob", late).await.unwrap();
-    test.clock.advance_millis(10_000);
-    acme.store.tenant_revoke_tokens().await.unwrap();
-    assert_eq!(floors().await, [START.plus_seconds(31), late, third]);
-
-    let poll = source.poll(after.clone()).await.unwrap();
-    after = poll.cursor;
-    let heard = |tenant: &TestTenant, subject: &str| {
-        let subject = Subject::ForeignIdentity(tenant.tenant, ISSUER.into(), subject.into());
-        let mut versions: Vec<i64> = poll
-            .changes
-            .iter()
-            .filter(|change| change.subject == subject)
-            .map(|change| change.version)
-            .collect();
-        versions.sort_unstable();
-        versions
+async fn keys_and_user_secrets_are_made_under_the_numbers_of_their_moment(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let api: ApiName = "syncello".parse().unwrap();
+    let load = async |subject: Subject| {
+        test.store.source().load(vec![subject]).await.unwrap().remove(0).found.unwrap().1
     };
-    assert_eq!(heard(&acme, "ann"), [2, 3, 4]);
-    assert_eq!(heard(&acme, "bob"), [2, 3]);
-    assert_eq!(heard(&rival, "ann"), [2]);
-    assert!(source.poll(after).await.unwrap().changes.is_empty());
+    let key_under = async |digest| match load(Subject::Key(digest)).await {
+        Record::Key(key) => key.made_under,
+        _ => panic!("a key"),
+    };
+    let first = acme.store.key_create(new_key(&acme)).await.unwrap();
+    let secret = acme.store.user_secret_issue(&api, acme.org, acme.owner).await.unwrap();
+    acme.store.tenant_revoke(Ends::Everything).await.unwrap();
+    acme.store.org_revoke(acme.org, Ends::Everything).await.unwrap();
+    acme.store.org_revoke(acme.org, Ends::Everything).await.unwrap();
+    let second = acme.store.key_create(new_key(&acme)).await.unwrap();
+    assert_eq!(key_under(first.key.digest).await, KeyGenerations::default());
+    assert_eq!(key_under(second.key.digest).await, KeyGenerations { tenant: 2, org: 3 });
+    let rotated = acme.store.key_rotate(first.view.key, 0).await.unwrap();
+    assert_eq!(
+        key_under(rotated.key.digest).await,
+        KeyGenerations::default(),
+        "what was ended does not come back"
+    );
+    acme.store.member_revoke(acme.org, acme.owner, Ends::Everything).await.unwrap();
+    let secret_under = async |kid: &str| match load(Subject::UserSecret(kid.into())).await {
+        Record::UserSecret(secret) => secret.made_under,
+        _ => panic!("a secret"),
+    };
+    assert_eq!(secret_under(&secret.kid).await, Generations::default());
+    let fresh = acme.store.user_secret_issue(&api, acme.org, acme.owner).await.unwrap();
+    assert_ne!(fresh.kid, secret.kid, "an ended one is replaced");
+    assert_eq!(secret_under(&fresh.kid).await, Generations { tenant: 2, org: 3, account: 1, member: 2 });
+    let again = acme.store.user_secret_issue(&api, acme.org, acme.owner).await.unwrap();
+    assert_eq!(again.kid, fresh.kid);
 }
 
 async fn tokens_of_foreign_issuers_do_not_come_back_with_the_member(test: TestStore) {
     let acme = test.tenant("Acme").await;
     let ann = acme.member("ann@acme.example", "EDITOR").await;
-    acme.store.foreign_identity_link(ISSUER, "ann", ann).await.unwrap();
     acme.store.member_remove(acme.org, ann).await.unwrap();
     test.clock.advance_millis(60_000);
     acme.member("ann@acme.example", "EDITOR").await;
-    assert_eq!(floor(&test, &acme, "ann").await, START.plus_seconds(1));
+    let floor = ended(&test, Subject::Member(acme.tenant, acme.org, ann)).await;
+    assert_eq!(floor.tokens_from, START.plus_seconds(1));
 }
 
 async fn core_10_a_subject_that_is_linked_again_begins_anew(test: TestStore) {
@@ -377,14 +419,13 @@ async fn store_03_times_are_the_stores_whatever_the_node_thinks(test: TestStore)
         assert_eq!(session.expires_at, there.plus_seconds(3600));
         let made = acme.store.key_create(new_key(&acme)).await.unwrap();
         assert_eq!((made.view.created_at, made.view.secrets[0].created_at), (there, there));
-        let ended = NewApiKey { expires_at: Some(there), ..new_key(&acme) };
-        assert!(acme.store.key_create(ended).await.is_err(), "ended by the store's clock");
+        let over = NewApiKey { expires_at: Some(there), ..new_key(&acme) };
+        assert!(acme.store.key_create(over).await.is_err(), "ended by the store's clock");
         let open = NewApiKey { expires_at: Some(there.plus_millis(1)), ..new_key(&acme) };
         acme.store.key_create(open).await.unwrap();
-        let subject = format!("ahead {millis}");
-        acme.store.foreign_identity_link(ISSUER, &subject, acme.owner).await.unwrap();
-        acme.store.member_revoke_tokens(acme.org, acme.owner).await.unwrap();
-        let floor = floor(&test, &acme, &subject).await;
+        let member = acme.member(&format!("m{millis}@acme.example"), "EDITOR").await;
+        acme.store.member_revoke(acme.org, member, Ends::Tokens).await.unwrap();
+        let floor = ended(&test, Subject::Member(acme.tenant, acme.org, member)).await.tokens_from;
         assert!(floor.0 > there.0 && floor.0 <= there.0 + 1000, "{} {}", floor.0, there.0);
         let audit = acme.store.audit_list(AuditCursor::NEWEST, 100).await.unwrap();
         let told = audit.iter().filter(|entry| entry.action == "KEY_CREATED" && entry.created_at == there);

@@ -3,9 +3,9 @@
 use claviger::directory::{MemberState, State};
 use claviger_store::StoreError;
 use claviger_store::audit::AuditCursor;
-use claviger_store::on_every_backend;
 use claviger_store::tenants::{NewTenant, TenantUpdate};
 use claviger_store::testing::{TestStore, email};
+use claviger_store::{Ends, on_every_backend};
 
 on_every_backend!(
     a_tenant_is_made_whole_or_not_at_all,
@@ -60,7 +60,7 @@ async fn a_tenants_settings_state_and_generation_change(test: TestStore) {
     acme.store.tenant_suspend().await.unwrap();
     assert_eq!(acme.store.tenant_view().await.unwrap().state, State::Suspended);
     acme.store.tenant_resume().await.unwrap();
-    assert_eq!(acme.store.tenant_revoke_tokens().await.unwrap(), view.generation + 1);
+    assert_eq!(acme.store.tenant_revoke(Ends::Tokens).await.unwrap(), view.generation + 1);
     acme.store.tenant_delete().await.unwrap();
     assert_eq!(acme.store.tenant_resume().await.unwrap_err(), StoreError::NotFound { what: "tenant" });
     assert!(acme.store.org_create("Later").await.is_err(), "nothing is added to a deleted tenant");
@@ -88,7 +88,7 @@ async fn members_come_and_go(test: TestStore) {
     let second = acme.store.org_create("Second").await.unwrap();
     acme.store.org_rename(second.org, "Branch").await.unwrap();
     assert_eq!(acme.store.org_list().await.unwrap().len(), 2);
-    assert_eq!(acme.store.org_revoke_tokens(second.org).await.unwrap(), 2);
+    assert_eq!(acme.store.org_revoke(second.org, Ends::Tokens).await.unwrap(), 2);
     acme.store.org_delete(second.org).await.unwrap();
     assert_eq!(acme.store.org_list().await.unwrap().len(), 1);
     let late =

@@ -3,9 +3,9 @@
 use claviger::directory::MemberState;
 use claviger::id::{ApiName, RoleName, SessionId, TokenId};
 use claviger::random::SystemRandom;
-use claviger_store::on_every_backend;
 use claviger_store::tenants::TenantUpdate;
 use claviger_store::testing::{Engine, START, TestStore, TestTenant, email};
+use claviger_store::{Ends, on_every_backend};
 use tokio_postgres::NoTls;
 
 use crate::api_keys::new_key;
@@ -98,7 +98,7 @@ async fn what_one_tenant_does_changes_nothing_of_another(test: TestStore) {
         store.org_suspend(acme.org),
         store.org_resume(acme.org),
         store.org_delete(acme.org),
-        store.org_revoke_tokens(acme.org),
+        store.org_revoke(acme.org, Ends::Tokens),
         store.member_add(acme.org, &bob, &viewer, MemberState::Active),
         store.member_list(acme.org),
         store.member_view(acme.org, theirs.ann),
@@ -106,7 +106,7 @@ async fn what_one_tenant_does_changes_nothing_of_another(test: TestStore) {
         store.member_suspend(acme.org, theirs.ann),
         store.member_resume(acme.org, theirs.ann),
         store.member_remove(acme.org, theirs.ann),
-        store.member_revoke_tokens(acme.org, theirs.ann),
+        store.member_revoke(acme.org, theirs.ann, Ends::Tokens),
         store.session_create(acme.org, theirs.ann, 60),
         store.session_end(theirs.session),
         store.key_create(claviger_store::api_keys::NewApiKey { org: acme.org, ..new_key(&rival) }),
@@ -126,7 +126,7 @@ async fn what_one_tenant_does_changes_nothing_of_another(test: TestStore) {
     assert_eq!(own.ann, theirs.ann, "one person in both");
     store.tenant_update(TenantUpdate { name: Some("R".into()), ..TenantUpdate::default() }).await.unwrap();
     store.org_rename(rival.org, "x").await.unwrap();
-    store.org_revoke_tokens(rival.org).await.unwrap();
+    store.org_revoke(rival.org, Ends::Tokens).await.unwrap();
     store.key_revoke_old(own.key).await.unwrap();
     store.key_revoke(own.key).await.unwrap();
     store.session_end(own.session).await.unwrap();
@@ -136,9 +136,9 @@ async fn what_one_tenant_does_changes_nothing_of_another(test: TestStore) {
     store.foreign_identity_unlink("https://id.example", "ann").await.unwrap();
     store.token_revoke(TokenId::generate(&SystemRandom), START.plus_seconds(60)).await.unwrap();
     store.member_update_role(rival.org, own.ann, &viewer).await.unwrap();
-    store.member_revoke_tokens(rival.org, own.ann).await.unwrap();
+    store.member_revoke(rival.org, own.ann, Ends::Tokens).await.unwrap();
     store.member_remove(rival.org, own.ann).await.unwrap();
-    store.tenant_revoke_tokens().await.unwrap();
+    store.tenant_revoke(Ends::Tokens).await.unwrap();
     store.org_delete(rival.org).await.unwrap();
     store.tenant_delete().await.unwrap();
     assert_eq!(rows(&test, &acme).await, before);

@@ -1,7 +1,7 @@
 //! Attempts to get past the walls of PostgreSQL, and a store that refuses to open when one is down.
 
-use claviger_store::store::Settings;
 use claviger_store::Store;
+use claviger_store::store::Settings;
 use claviger_store::testing::{self, Engine, TestStore, cluster};
 use tokio_postgres::{Client, NoTls};
 

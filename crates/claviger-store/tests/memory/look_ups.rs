@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use claviger::directory::{Answer, Directory, DirectoryError};
+use claviger::directory::{Answer, Directory, DirectoryError, Floor};
 use claviger_store::memory::MemorySettings;
 use claviger_store::subject::Record;
 use futures_util::future::join_all;
@@ -88,7 +88,7 @@ fn another_tenants_row_is_no_answer() {
             tenant: *tenant,
             realm: "synq".parse().unwrap(),
             state: claviger::directory::State::Active,
-            generation: 1,
+            floor: Floor::default(),
             plan: "free".parse().unwrap(),
             requires_identity_headers: false,
         };
@@ -175,18 +175,32 @@ fn every_kind_of_record_is_found_again() {
     let made_under = Generations { tenant: 1, org: 1, account: 1, member: 1 };
     let state = State::Active;
     let write = |subject: Subject, record: Record| world.store.write(&subject, 1, Some(record));
-    write(Subject::Org(tenant, org), Record::Org(Arc::new(OrgRecord { tenant, org, state, generation: 1 })));
-    let record = AccountRecord { account, realm: realm.clone(), state, email_verified: true, generation: 1 };
+    write(
+        Subject::Org(tenant, org),
+        Record::Org(Arc::new(OrgRecord { tenant, org, state, floor: Floor::default() })),
+    );
+    let record =
+        AccountRecord { account, realm: realm.clone(), state, email_verified: true, floor: Floor::default() };
     write(Subject::Account(account), Record::Account(Arc::new(record)));
     let role = "ADMIN".parse().unwrap();
-    let record = MemberRecord { tenant, org, account, role, state: MemberState::Active, generation: 1 };
+    let record =
+        MemberRecord { tenant, org, account, role, state: MemberState::Active, floor: Floor::default() };
     write(Subject::Member(tenant, org, account), Record::Member(Arc::new(record)));
     let expires_at = crate::support::NOW;
     let record = SessionRecord { tenant, session, account, org, ended: false, expires_at, made_under };
     write(Subject::Session(tenant, session), Record::Session(Arc::new(record)));
     let secret = claviger::secret::Secret::new(vec![1; 32]);
     let (kid, api) = ("us_1".to_owned(), "cello".parse().unwrap());
-    let record = UserSecretRecord { kid, api, tenant, org, account, secret, revoked: false };
+    let record = UserSecretRecord {
+        kid,
+        api,
+        tenant,
+        org,
+        account,
+        secret,
+        revoked: false,
+        made_under: Generations::default(),
+    };
     write(Subject::UserSecret("us_1".into()), Record::UserSecret(Arc::new(record)));
     let record = ForeignIdentityRecord { tenant, account, not_before: expires_at };
     let subject = Subject::ForeignIdentity(tenant, "https://id.example".into(), "me".into());

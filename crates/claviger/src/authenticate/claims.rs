@@ -42,7 +42,7 @@ impl<'a> Issuer<'a> {
         foreign.find(|(_, issuer)| *issuer.issuer == *iss).map(|(at, issuer)| Self::Foreign(at, issuer))
     }
 
-    fn leeway(self) -> i64 {
+    pub(super) fn leeway(self) -> i64 {
         match self {
             Self::Own => LEEWAY_SECONDS,
             Self::Foreign(_, issuer) => issuer.leeway_seconds,

@@ -143,6 +143,14 @@ impl Authenticator {
             (ClaimedSubject::Foreign(_), Issuer::Own) => return Err(bad("`sub` is not an account id")),
         };
         let (account, member) = self.person(api, tenant_id, org_id, account_id).await.map_err(known)?;
+        if link.is_some() {
+            // A token of ours ends with its session; another issuer's knows of none, but says when it was issued.
+            let floors = [tenant.floor, org.floor, account.floor, member.floor];
+            let floor = floors.map(|floor| floor.tokens_from).into_iter().max().unwrap_or_default();
+            if UnixMillis::from_seconds(claims.issued_at) < floor.plus_seconds(issuer.leeway()) {
+                return Err(bad("all tokens of the tenant, organization, account or member were revoked"));
+            }
+        }
         let link = match claims.session {
             Some(session) => {
                 Some(self.session(session, &tenant, &org, &account, &member).await.map_err(known)?)
@@ -205,10 +213,10 @@ impl Authenticator {
             return Err(Reason::bad("the session is somebody else's, or of another organization"));
         }
         let today = Generations {
-            tenant: tenant.generation,
-            org: org.generation,
-            account: account.generation,
-            member: member.generation,
+            tenant: tenant.floor.generation,
+            org: org.floor.generation,
+            account: account.floor.generation,
+            member: member.floor.generation,
         };
         if session.made_under != today {
             return Err(Reason::bad(

@@ -9,7 +9,7 @@ use aws_lc_rs::hmac;
 
 use crate::api::Api;
 use crate::clock::LEEWAY_SECONDS;
-use crate::directory::UserSecretRecord;
+use crate::directory::{Generations, UserSecretRecord};
 use crate::id::AccountId;
 use crate::json::Json;
 use crate::jws::{CompactJws, Header, MAX_DEPTH, MAX_TOKEN_BYTES, is_own_key_name};
@@ -79,6 +79,16 @@ impl Authenticator {
         let (tenant, org) = self.home(api, secret.tenant, secret.org).await.map_err(known)?;
         let (account, member) =
             self.person(api, secret.tenant, secret.org, secret.account).await.map_err(known)?;
+        let today = Generations {
+            tenant: tenant.floor.credentials,
+            org: org.floor.credentials,
+            account: account.floor.credentials,
+            member: member.floor.credentials,
+        };
+        if secret.made_under != today {
+            let why = "all user tokens of the tenant, organization, account or member were revoked";
+            return Err(known(Reason::bad(why)));
+        }
         let grants = api.roles.grants(member.role.as_str()).cloned();
         let version = secret.version;
         let person = Person { account, member, grants, by: version, link: None };

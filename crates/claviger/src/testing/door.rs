@@ -13,8 +13,8 @@ use crate::api::Api;
 use crate::api_key::{KeyDigest, NewKey, Peppers};
 use crate::clock::{Clock, UnixMillis};
 use crate::directory::{
-    AccountRecord, Generations, KeyRecord, MemberRecord, MemberState, OrgRecord, SessionRecord, State,
-    TenantRecord, UserSecretRecord,
+    AccountRecord, Floor, Generations, KeyGenerations, KeyRecord, MemberRecord, MemberState, OrgRecord,
+    SessionRecord, State, TenantRecord, UserSecretRecord,
 };
 use crate::door::{Door, DoorSettings};
 use crate::grants::Grants;
@@ -150,7 +150,7 @@ impl TestDoor {
                 tenant,
                 realm: api.realm.clone(),
                 state: State::Active,
-                generation: 1,
+                floor: Floor::default(),
                 plan: plan("starter"),
                 requires_identity_headers: false,
             },
@@ -166,7 +166,7 @@ impl TestDoor {
     /// One more organization in the tenant.
     pub fn org(&self, tenant: TenantId) -> OrgId {
         let org = OrgId::generate(&*self.random);
-        let record = OrgRecord { tenant, org, state: State::Active, generation: 1 };
+        let record = OrgRecord { tenant, org, state: State::Active, floor: Floor::default() };
         self.directory.put_org((tenant, org), record);
         org
     }
@@ -179,7 +179,7 @@ impl TestDoor {
             realm: home.realm.clone(),
             state: State::Active,
             email_verified: true,
-            generation: 1,
+            floor: Floor::default(),
         };
         self.directory.put_account(account, record);
         self.join(home, account, role)
@@ -197,7 +197,7 @@ impl TestDoor {
             account,
             role: role.parse().expect("a role"),
             state: MemberState::Active,
-            generation: 1,
+            floor: Floor::default(),
         };
         self.directory.put_member((home.tenant, home.org, account), record);
         let session = self.session(home, account);
@@ -242,6 +242,7 @@ impl TestDoor {
             secret_expires_at: None,
             secret_revoked: false,
             networks: None,
+            made_under: KeyGenerations::default(),
         };
         self.secret_of(record)
     }
@@ -281,6 +282,7 @@ impl TestDoor {
             account: someone.account,
             secret: secret.clone(),
             revoked: false,
+            made_under: Generations::default(),
         };
         self.directory.put_user_secret(kid.clone(), record);
         TestUserSecret { kid, secret, account: someone.account }

@@ -547,3 +547,40 @@ fn core_17_a_key_set_names_no_user_secret() {
             .signed(&key);
     assert_eq!(code(&abroad.show(&token)), "unauthorized");
 }
+
+#[test]
+fn store_08_one_row_ends_all_tokens_of_other_issuers() {
+    type Raise = fn(&Abroad, UnixMillis);
+    let raises: [(&str, Raise); 4] = [
+        ("tenant", |abroad, from| {
+            let tenant = abroad.someone.home.tenant;
+            abroad.test.directory.change_tenant(&tenant, |record| record.floor.tokens_from = from);
+        }),
+        ("organization", |abroad, from| {
+            let org = (abroad.someone.home.tenant, abroad.someone.home.org);
+            abroad.test.directory.change_org(&org, |record| record.floor.tokens_from = from);
+        }),
+        ("account", |abroad, from| {
+            abroad
+                .test
+                .directory
+                .change_account(&abroad.someone.account, |record| record.floor.tokens_from = from);
+        }),
+        ("member", |abroad, from| {
+            let member = (abroad.someone.home.tenant, abroad.someone.home.org, abroad.someone.account);
+            abroad.test.directory.change_member(&member, |record| record.floor.tokens_from = from);
+        }),
+    ];
+    for (what, raise) in raises {
+        let abroad = Abroad::with(|issuer| ForeignIssuer { leeway_seconds: 30, ..issuer });
+        let claims = abroad.claims();
+        let iat = claims["iat"].as_i64().unwrap();
+        let permit = abroad.ask(&claims).unwrap();
+        for (from, expected) in [(iat - 30, 200), (iat - 29, 401), (iat + 1, 401)] {
+            raise(&abroad, UnixMillis::from_seconds(from));
+            assert_eq!(status(&abroad.ask(&claims)), expected, "{what} {}", from - iat);
+            assert!(!abroad.test.door.is_unchanged(&permit), "{what}");
+        }
+        assert_eq!(now(abroad.test.door.still_stands(&permit)).unwrap_err().status(), 401, "{what}");
+    }
+}

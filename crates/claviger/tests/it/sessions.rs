@@ -29,17 +29,18 @@ fn q13_raising_any_generation_ends_the_session() {
     type Raise = fn(&TestDoor, &Someone);
     let raises: [(&str, Raise); 4] = [
         ("tenant", |test, who| {
-            test.directory.change_tenant(&who.home.tenant, |record| record.generation += 1);
+            test.directory.change_tenant(&who.home.tenant, |record| record.floor.generation += 1);
         }),
         ("organization", |test, who| {
-            test.directory.change_org(&(who.home.tenant, who.home.org), |record| record.generation += 1);
+            test.directory
+                .change_org(&(who.home.tenant, who.home.org), |record| record.floor.generation += 1);
         }),
         ("account", |test, who| {
-            test.directory.change_account(&who.account, |record| record.generation += 1);
+            test.directory.change_account(&who.account, |record| record.floor.generation += 1);
         }),
         ("member", |test, who| {
             let member = (who.home.tenant, who.home.org, who.account);
-            test.directory.change_member(&member, |record| record.generation += 1);
+            test.directory.change_member(&member, |record| record.floor.generation += 1);
         }),
     ];
     for (what, raise) in raises {

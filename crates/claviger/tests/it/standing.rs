@@ -199,7 +199,7 @@ fn core_16_an_identity_tokens_stream_ends_with_token_session_and_key() {
         .test
         .directory
         .change_member(&(someone.home.tenant, someone.home.org, someone.account), |record| {
-            record.generation += 1
+            record.floor.generation += 1
         });
     assert_eq!(admitted.all(), "unauthorized");
 }
@@ -233,7 +233,7 @@ fn what_a_stranger_does_changes_nothing_of_what_one_hangs_on() {
         let version = claviger::directory::Directory::version(&*test.directory);
         let rival = test.tenant(&admitted.api);
         test.member(&rival, "ADMIN");
-        test.directory.change_tenant(&rival.tenant, |record| record.generation += 1);
+        test.directory.change_tenant(&rival.tenant, |record| record.floor.generation += 1);
         assert_ne!(claviger::directory::Directory::version(&*test.directory), version);
         assert!(test.door.is_unchanged(&admitted.permit));
         let again = admitted.request.decide(test, &admitted.api).unwrap();
@@ -322,4 +322,34 @@ fn whose_key_was_shown_in_clear_is_found_out_and_lets_nobody_in() {
     admitted.test.directory.take_key(&key.digest);
     assert!(now(admitted.test.door.whose(&admitted.api, &inbound)).is_err());
     let _ = admitted.test.clock.now();
+}
+
+#[test]
+fn store_08_one_row_ends_all_keys_and_user_tokens_of_whom_it_is_about() {
+    for of in [|| key().0, || user().0] {
+        let admitted = of();
+        admitted.test.directory.change_tenant(&admitted.tenant(), |record| record.floor.credentials += 1);
+        assert_eq!(admitted.all(), "unauthorized");
+        let admitted = of();
+        let org = (admitted.tenant(), admitted.permit.org());
+        admitted.test.directory.change_org(&org, |record| record.floor.credentials += 1);
+        assert_eq!(admitted.all(), "unauthorized");
+    }
+    let (admitted, someone, _) = user();
+    admitted.test.directory.change_account(&someone.account, |record| record.floor.credentials += 1);
+    assert_eq!(admitted.all(), "unauthorized");
+    let (admitted, someone, _) = user();
+    let member = (someone.home.tenant, someone.home.org, someone.account);
+    admitted.test.directory.change_member(&member, |record| record.floor.credentials += 1);
+    assert_eq!(admitted.all(), "unauthorized");
+    // Neither is another's affair: tokens stay where keys end, and keys where tokens do.
+    let (admitted, _) = identity();
+    admitted.test.directory.change_tenant(&admitted.tenant(), |record| {
+        record.floor.credentials += 1;
+        record.floor.tokens_from = admitted.test.clock.now().plus_seconds(60);
+    });
+    assert_eq!(admitted.all(), "let in", "our own tokens end with their generation");
+    let (admitted, _) = key();
+    admitted.test.directory.change_tenant(&admitted.tenant(), |record| record.floor.generation += 1);
+    assert_eq!(admitted.all(), "let in");
 }

@@ -19,7 +19,11 @@ use crate::error::StoreError;
 const SHARED: &[(&str, &str)] = &[
     ("realm", "name, created_at"),
     ("plan", "realm, name, created_at"),
-    ("account", "account_id, realm, email, email_key, state, email_verified, generation, created_at"),
+    (
+        "account",
+        "account_id, realm, email, email_key, state, email_verified, generation, credentials,
+         created_at",
+    ),
 ];
 
 /// Functions that cannot read what they are not given.
