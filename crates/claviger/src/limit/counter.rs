@@ -208,6 +208,49 @@ mod tests {
     }
 
     #[test]
+    fn a_concurrency_limit_is_down_to_nothing_when_all_have_ended() {
+        let mut counter = Counter::new(Form::Concurrency);
+        assert_eq!(counter.look(Form::Concurrency, 2, 1, 0).reset_millis, 0);
+        counter.take(Form::Concurrency, 1, 0);
+        let look = counter.look(Form::Concurrency, 2, 1, 0);
+        assert_eq!((look.remaining, look.wait_millis, look.reset_millis), (1, 0, 1000));
+    }
+
+    #[test]
+    fn a_rule_that_changes_its_form_begins_anew() {
+        let burst = Form::Burst { refill_millis: 60_000 };
+        for (cost, wait) in [(3, 0), (4, u64::MAX)] {
+            let mut counter = Counter::new(MINUTE);
+            counter.take(MINUTE, 3, 0);
+            let look = counter.look(burst, 3, cost, 0);
+            assert_eq!((look.remaining, look.wait_millis, look.reset_millis), (3, wait, 0));
+        }
+    }
+
+    #[test]
+    fn what_is_taken_at_a_clock_that_went_back_leaves_no_earlier() {
+        let mut counter = Counter::new(MINUTE);
+        counter.take(MINUTE, 1, 100);
+        counter.take(MINUTE, 1, 40);
+        assert_eq!(counter.look(MINUTE, 2, 1, 60_099).remaining, 0);
+        assert_eq!(counter.look(MINUTE, 2, 1, 60_100).remaining, 2);
+    }
+
+    #[test]
+    fn a_burst_says_when_the_next_whole_request_is_back() {
+        // Two a second: one comes back every 500 ms.
+        let form = Form::Burst { refill_millis: 1000 };
+        let mut counter = Counter::new(form);
+        let reset = |counter: &mut Counter, now| counter.look(form, 2, 0, now).reset_millis;
+        assert_eq!(reset(&mut counter, 0), 0);
+        counter.look(form, 2, 2, 0);
+        counter.take(form, 2, 0);
+        for (now, expected) in [(0, 500), (1, 499), (499, 1), (500, 500), (700, 300), (999, 1), (1000, 0)] {
+            assert_eq!(reset(&mut counter, now), expected, "{now}");
+        }
+    }
+
+    #[test]
     fn the_window_slides_and_frees_exactly_on_time() {
         let mut counter = Counter::new(MINUTE);
         for now in [0, 10, 20] {

@@ -8,8 +8,8 @@ use claviger::id::Environment;
 use claviger::limit_rule::{Amount, Form, LimitRule, Per, PerAccess};
 use claviger::refusal::Reason;
 use claviger::route::{Level, Paths, Route, RouteAccess, RouteTable};
-use claviger::target::Oddities;
-use claviger::testing::{TestDoor, TestRequest, api, synaptiq};
+use claviger::target::{Oddities, Target};
+use claviger::testing::{TestDoor, TestRequest, api, now, synaptiq};
 
 use crate::{code, status};
 
@@ -130,6 +130,8 @@ fn what_a_permit_says_of_its_limit_is_true_after_it() {
     let first = permit().unwrap();
     let state = first.limit().unwrap();
     assert_eq!((state.limit, state.remaining, state.reset_millis), (30, 29, 60_000));
+    assert_eq!(state.retry_after_seconds, 0, "who was let in has nothing to wait for");
+    assert!(!first.holds_a_place());
     test.clock.advance_millis(1_500);
     let second = permit().unwrap();
     let state = second.limit().unwrap();
@@ -327,6 +329,34 @@ fn of_several_limits_that_refuse_the_longest_wait_is_told() {
         let refusal = TestRequest::get(LEADS).bearer(&key).decide(&test, &api).unwrap_err();
         assert_eq!((&*refusal.limit().unwrap().name, refusal.retry_after_seconds()), ("long", Some(30)));
     }
+}
+
+#[test]
+fn of_limits_that_are_as_near_to_their_end_the_first_is_told() {
+    let test = TestDoor::new();
+    let key = test.key(&test.tenant(&test.synaptiq), "read").text;
+    let api = limited(vec![rule("one", Per::Credential, MINUTE, 1), rule("two", Per::Tenant, MINUTE, 1)]);
+    let ask = || TestRequest::get(LEADS).bearer(&key).decide(&test, &api);
+    assert_eq!(&*ask().unwrap().limit().unwrap().name, "one");
+    assert_eq!(&*ask().unwrap_err().limit().unwrap().name, "one");
+    assert_eq!(format!("{:?}", test.door).matches(&key).count(), 0);
+}
+
+#[test]
+fn an_explanation_tells_of_the_limits_and_takes_nothing() {
+    let test = TestDoor::new();
+    let key = test.key(&test.tenant(&test.synaptiq), "read").text;
+    let api = limited(vec![rule("minute", Per::Credential, MINUTE, 1)]);
+    let request = TestRequest::get(LEADS).bearer(&key);
+    let told = || {
+        let told = now(test.door.explain(&api, &request.inbound(Target::of(&request.uri).unwrap())));
+        told.steps().iter().map(|(step, said)| format!("{step}: {said}\n")).collect::<String>()
+    };
+    for _ in 0..3 {
+        assert!(told().contains("`minute` 1 of 1 left"), "{}", told());
+    }
+    assert!(request.decide(&test, &api).is_ok());
+    assert!(!told().contains("1 of 1 left") && told().contains("minute"), "{}", told());
 }
 
 #[test]

@@ -126,6 +126,8 @@ fn a_public_request_holds_a_place_until_it_is_over() {
     let get = || TestRequest::get("/status").admit(&test, &api);
     let first = get().unwrap();
     assert!(matches!(&first, Admitted::Public(permit) if permit.holds_a_place()));
+    let unlimited = TestRequest::get("/status").admit(&test, &with_limits(Vec::new())).unwrap();
+    assert!(matches!(&unlimited, Admitted::Public(permit) if !permit.holds_a_place()));
     assert_eq!(get().unwrap_err().status(), 429);
     drop(first);
     assert!(is_public(&get()));

@@ -156,3 +156,77 @@ fn claims_weigh_all_the_texts_that_they_hold() {
     let ours = claims(hash, Ok(SessionId::generate(&Counting::default())), HOUR);
     assert_eq!(ours.heap_bytes(), fixed + "EDITOR".len(), "an account's id has no text");
 }
+
+#[test]
+fn a_memory_of_exactly_so_many_bytes_holds_what_weighs_so_much() {
+    let rig = Rig::new(1 << 20);
+    let session = SessionId::generate(&rig.random);
+    rig.show("a", Ok(session), HOUR, NOW);
+    let texts = "k".len() + "a3f8c120-4e72-4b91-9d63-1c5e7a09bf44".len() + "EDITOR".len();
+    // Two counters of the shared piece, and what five pieces of memory cost beside what is in them.
+    let weight = size_of::<Entry>() + size_of::<IdentityClaims>() + texts + 16 + 80;
+    assert_eq!(rig.memory.size(), (1, weight));
+    let exact = Rig::new(weight);
+    exact.show("a", Ok(session), HOUR, NOW);
+    assert!(exact.knows("a"));
+    let short = Rig::new(weight - 1);
+    short.show("a", Ok(session), HOUR, NOW);
+    assert_eq!(short.memory.size(), (0, 0));
+}
+
+#[test]
+fn what_was_used_longest_ago_goes() {
+    let weight = {
+        let rig = Rig::new(1 << 20);
+        rig.show("a", Ok(SessionId::generate(&rig.random)), HOUR, NOW);
+        rig.memory.size().1
+    };
+    let rig = Rig::new(2 * weight);
+    let session = SessionId::generate(&rig.random);
+    let insert = |token: &str| drop(rig.show(token, Ok(session), HOUR, NOW));
+    // Looking would be a use.
+    let there = || -> Vec<&str> {
+        let set = lock(&rig.memory.sets[0]);
+        let holds =
+            |token: &&str| set.entries.iter().any(|entry| entry.hash == TokenHash::of(&rig.api, token));
+        ["a", "b", "c", "d"].into_iter().filter(holds).collect()
+    };
+    insert("a");
+    insert("b");
+    assert!(rig.knows("a"));
+    insert("c");
+    assert_eq!(there(), ["a", "c"]);
+    insert("d");
+    assert_eq!(there(), ["c", "d"]);
+}
+
+#[test]
+fn a_full_session_takes_the_place_of_its_own_tokens_and_of_no_others() {
+    let rig = Rig::new(8 << 20);
+    let session = SessionId::generate(&rig.random);
+    // Sessions are counted in cells, and some may share one.
+    let cell = |session: SessionId| {
+        let holder = claims(TokenHash::of(&rig.api, "t"), Ok(session), HOUR).holder();
+        rig.memory.hasher.hash_one(holder) % SESSION_CELLS as u64
+    };
+    let others: Vec<String> = (0..500).map(|n| format!("other {n}")).collect();
+    for other in &others {
+        let apart = std::iter::repeat_with(|| SessionId::generate(&rig.random));
+        let other_session = apart.skip_while(|other| cell(*other) == cell(session)).next().unwrap();
+        rig.show(other, Ok(other_session), HOUR, NOW);
+    }
+    for n in 0..20_000 {
+        rig.show(&format!("{n}"), Ok(session), HOUR, NOW);
+    }
+    assert!(others.iter().all(|other| rig.knows(other)));
+    assert_eq!(rig.memory.size().0, 564);
+}
+
+#[test]
+fn no_token_is_printed() {
+    let rig = Rig::new(1 << 20);
+    assert_eq!(
+        format!("{:?} {:?}", rig.memory, TokenHash::of(&rig.api, "a.b.c")),
+        "VerifiedTokens(64 sets) TokenHash(..)"
+    );
+}
