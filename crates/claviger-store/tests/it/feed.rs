@@ -530,17 +530,15 @@ async fn what_was_read_before_the_server_changed_is_found_out_by_the_next_poll()
 async fn store_06_a_poll_reads_so_many_changes_and_no_more(test: TestStore) {
     let source = test.store.source();
     let after = cursor(&source).await;
-    let insert = |from: usize, to: usize| {
-        let from_to = match test.engine {
-            Engine::Sqlite => format!(
-                "WITH RECURSIVE n(i) AS (SELECT {from} UNION ALL SELECT i + 1 FROM n WHERE i < {to}) \
-                 INSERT INTO change (kind, id, row_version) SELECT 'user_secret', 'us_' || i, 1 FROM n"
-            ),
-            Engine::Postgres => format!(
-                "INSERT INTO change (kind, id, row_version) SELECT 'user_secret', 'us_' || i, 1 FROM generate_series({from}, {to}) AS i"
-            ),
-        };
-        from_to
+    let insert = |from: usize, to: usize| match test.engine {
+        Engine::Sqlite => format!(
+            "WITH RECURSIVE n(i) AS (SELECT {from} UNION ALL SELECT i + 1 FROM n WHERE i < {to}) \
+             INSERT INTO change (kind, id, row_version) SELECT 'user_secret', 'us_' || i, 1 FROM n"
+        ),
+        Engine::Postgres => format!(
+            "INSERT INTO change (kind, id, row_version) \
+             SELECT 'user_secret', 'us_' || i, 1 FROM generate_series({from}, {to}) AS i"
+        ),
     };
     tamper(&test, &insert(1, 20_000)).await;
     let poll = source.poll(after.clone()).await.unwrap();

@@ -183,7 +183,7 @@ fn what_was_used_longest_ago_goes() {
     };
     let rig = Rig::new(2 * weight);
     let session = SessionId::generate(&rig.random);
-    let insert = |token: &str| drop(rig.show(token, Ok(session), HOUR, NOW));
+    let insert = |token: &str| assert!(!rig.show(token, Ok(session), HOUR, NOW));
     // Looking would be a use.
     let there = || -> Vec<&str> {
         let set = lock(&rig.memory.sets[0]);
@@ -211,8 +211,8 @@ fn a_full_session_takes_the_place_of_its_own_tokens_and_of_no_others() {
     };
     let others: Vec<String> = (0..500).map(|n| format!("other {n}")).collect();
     for other in &others {
-        let apart = std::iter::repeat_with(|| SessionId::generate(&rig.random));
-        let other_session = apart.skip_while(|other| cell(*other) == cell(session)).next().unwrap();
+        let mut sessions = std::iter::repeat_with(|| SessionId::generate(&rig.random));
+        let other_session = sessions.find(|other| cell(*other) != cell(session)).unwrap();
         rig.show(other, Ok(other_session), HOUR, NOW);
     }
     for n in 0..20_000 {
