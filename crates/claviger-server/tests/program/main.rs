@@ -19,4 +19,5 @@ mod faults;
 mod operations;
 mod refusals;
 mod settings;
+mod store_faults;
 mod support;

@@ -323,6 +323,20 @@ pub(crate) fn get(address: SocketAddr, target: &str, key: Option<&str>) -> Answe
     read_answer(&mut BufReader::new(stream))
 }
 
+/// One request that may fail: its status, if there was an answer.
+pub(crate) fn try_get(address: SocketAddr, target: &str, key: &str) -> Option<u16> {
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    write!(
+        stream,
+        "GET {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\r\n"
+    )
+    .ok()?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).ok()?;
+    line.get(9..12)?.parse().ok()
+}
+
 /// An upstream that answers everything with 200, and paths with `slow` in them only when told to.
 #[derive(Debug, Clone)]
 pub(crate) struct Upstream {

@@ -14,9 +14,10 @@ CREATE FUNCTION feed_home() RETURNS text LANGUAGE sql STABLE SECURITY DEFINER SE
     SELECT (SELECT system_identifier FROM pg_control_system())::text || '/' || 'change'::regclass::oid
 $$;
 
--- Home, timeline, the table's file, epoch; NULL while there is no epoch, and an error in recovery.
+-- Home, timeline, the table's file, epoch; NULL while there is no epoch, and on a server that takes no writes any more, which
+-- is not the one that withdrawals are written to; an error in recovery.
 CREATE FUNCTION feed_origin() RETURNS text LANGUAGE sql STABLE SECURITY DEFINER SET search_path = claviger, pg_temp AS $$
-    SELECT feed_home() || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) || '/'
+    SELECT CASE current_setting('default_transaction_read_only') WHEN 'off' THEN '' END || feed_home() || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) || '/'
         || pg_relation_filenode('change'::regclass) || '/' || (SELECT epoch FROM feed_epoch)
 $$;
 

@@ -40,6 +40,11 @@ pub(crate) fn could_not_be_ordered(error: &Error) -> bool {
     matches!(error.code(), Some(&SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED))
 }
 
+/// Whether the server takes no writes.
+pub(super) fn is_read_only(error: &Error) -> bool {
+    error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION)
+}
+
 /// A failed COMMIT: an answer of the server says that nothing was stored, silence says nothing.
 pub(super) fn of_commit(error: &Error) -> Failure {
     if could_not_be_ordered(error) {

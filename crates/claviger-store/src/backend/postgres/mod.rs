@@ -194,8 +194,9 @@ async fn attempt(
     };
     if let Err(error) = verdict {
         let retry = transaction.could_not_be_ordered();
+        let leads_astray = transaction.is_read_only();
         let finished = transaction.roll_back().await.is_ok();
-        guard.finished = finished && !is_discarded;
+        guard.finished = finished && !is_discarded && !leads_astray;
         return Err(if retry { Failure::Retry(error) } else { Failure::Final(error) });
     }
     let mut told = Told::nobody();

@@ -33,6 +33,7 @@ pub(crate) struct Transaction<'c> {
     mode: Mode,
     begun: bool,
     unordered: bool,
+    is_read_only: bool,
     origin: Option<String>,
     /// What the server's clock shows in a test.
     #[cfg(any(test, feature = "testing"))]
@@ -51,6 +52,7 @@ impl<'c> Transaction<'c> {
             mode,
             begun: false,
             unordered: false,
+            is_read_only: false,
             origin: None,
         }
     }
@@ -81,6 +83,7 @@ impl<'c> Transaction<'c> {
         };
         let rows = answer.map_err(|error| {
             self.unordered |= errors::could_not_be_ordered(&error);
+            self.is_read_only |= errors::is_read_only(&error);
             errors::of(&error, statement.noun)
         })?;
         let corrupt = |_| StoreError::Corrupt { what: statement.noun };
@@ -131,6 +134,11 @@ impl<'c> Transaction<'c> {
 
     pub(crate) fn has_begun(&self) -> bool {
         self.begun
+    }
+
+    /// Whether the server takes no writes: another one does by now.
+    pub(super) fn is_read_only(&self) -> bool {
+        self.is_read_only
     }
 
     pub(super) fn could_not_be_ordered(&self) -> bool {

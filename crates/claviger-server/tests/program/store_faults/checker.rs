@@ -1,0 +1,134 @@
+//! Knows every acknowledged withdrawal and sees every admission.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use claviger::id::KeyId;
+
+use crate::support::try_get;
+
+/// How often each node is asked: 50 times a second.
+const EVERY: Duration = Duration::from_millis(20);
+
+#[derive(Clone)]
+pub(crate) struct Key {
+    pub(crate) id: KeyId,
+    pub(crate) text: String,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// Good ones, never withdrawn.
+    good: Vec<Key>,
+    withdrawn: Vec<(Key, Instant)>,
+    /// When a withdrawn one was let in after its withdrawal had been acknowledged: how much later it was asked.
+    admitted: Vec<Duration>,
+    good_answers: usize,
+    good_refused: usize,
+    withdrawn_answers: usize,
+}
+
+/// What one fault came to.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    /// The latest admission of a withdrawn credential after its acknowledgement.
+    pub(crate) latest: Duration,
+    pub(crate) good_answers: usize,
+    pub(crate) good_refused: usize,
+    pub(crate) withdrawn_answers: usize,
+}
+
+/// Asks every node all the time, until it is dropped.
+pub(crate) struct Checker {
+    seen: Arc<Mutex<Seen>>,
+    is_over: Arc<AtomicBool>,
+    probes: Vec<JoinHandle<()>>,
+}
+
+impl Checker {
+    pub(crate) fn start(nodes: &[SocketAddr], good: Vec<Key>) -> Self {
+        let seen = Arc::new(Mutex::new(Seen { good, ..Seen::default() }));
+        let is_over = Arc::new(AtomicBool::new(false));
+        let probe = |node: &SocketAddr| {
+            let (node, seen, is_over) = (*node, Arc::clone(&seen), Arc::clone(&is_over));
+            std::thread::spawn(move || probe(node, &seen, &is_over))
+        };
+        let probes = nodes.iter().map(probe).collect();
+        Self { seen, is_over, probes }
+    }
+
+    /// Takes note of withdrawals, and when they were acknowledged.
+    pub(crate) fn withdrawals(&self) -> impl Fn(Key, Instant) + Send + 'static {
+        let seen = Arc::clone(&self.seen);
+        move |key, at| seen.lock().unwrap().withdrawn.push((key, at))
+    }
+
+    /// One that is never withdrawn.
+    pub(crate) fn good(&self) -> String {
+        self.seen.lock().unwrap().good[0].text.clone()
+    }
+
+    pub(crate) fn all_withdrawn(&self) -> Vec<Key> {
+        self.seen.lock().unwrap().withdrawn.iter().map(|(key, _)| key.clone()).collect()
+    }
+
+    /// What was seen since the last time, and begins anew; what is withdrawn stays so.
+    pub(crate) fn verdict(&self) -> Verdict {
+        let mut seen = self.seen.lock().unwrap();
+        Verdict {
+            latest: std::mem::take(&mut seen.admitted).into_iter().max().unwrap_or_default(),
+            good_answers: std::mem::take(&mut seen.good_answers),
+            good_refused: std::mem::take(&mut seen.good_refused),
+            withdrawn_answers: std::mem::take(&mut seen.withdrawn_answers),
+        }
+    }
+}
+
+impl Drop for Checker {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::SeqCst);
+        for probe in self.probes.drain(..) {
+            let failed = probe.join().is_err();
+            assert!(!failed || std::thread::panicking(), "a probe failed");
+        }
+    }
+}
+
+fn probe(node: SocketAddr, seen: &Mutex<Seen>, is_over: &AtomicBool) {
+    let mut turn = 0_usize;
+    while !is_over.load(Ordering::SeqCst) {
+        let begun = Instant::now();
+        turn += 1;
+        let asked = {
+            let seen = seen.lock().unwrap();
+            // Mostly those that were withdrawn last, and the others by turns.
+            let count = seen.withdrawn.len();
+            match (turn % 2, count) {
+                (1, 1..) => {
+                    let at = if turn % 4 == 1 { count - 1 - (turn / 4) % count.min(8) } else { turn % count };
+                    seen.withdrawn.get(at).map(|(key, acknowledged)| (key.clone(), Some(*acknowledged)))
+                }
+                _ => seen.good.get(turn % seen.good.len()).map(|key| (key.clone(), None)),
+            }
+        };
+        if let Some((key, acknowledged)) = asked {
+            let sent = Instant::now();
+            let status = try_get(node, "/", &key.text);
+            let mut seen = seen.lock().unwrap();
+            match acknowledged {
+                Some(acknowledged) => {
+                    seen.withdrawn_answers += usize::from(status.is_some());
+                    if status == Some(200) {
+                        seen.admitted.push(sent.saturating_duration_since(acknowledged));
+                    }
+                }
+                None if status == Some(200) => seen.good_answers += 1,
+                None => seen.good_refused += 1,
+            }
+        }
+        std::thread::sleep(EVERY.saturating_sub(begun.elapsed()));
+    }
+}
