@@ -402,6 +402,10 @@ fn read(
         Algorithm::EdDsa => VerifyingKey::new(kid, algorithm, &bytes("x").ok_or(NO_NUMBERS)?),
         Algorithm::Es256 | Algorithm::Es384 | Algorithm::Es512 => {
             let (x, y) = bytes("x").zip(bytes("y")).ok_or(NO_NUMBERS)?;
+            // Each has the length of the curve's numbers (RFC 7518, section 6.2.1.2), so that one point has one spelling.
+            if x.len() != y.len() {
+                return Err("has coordinates of another length than its curve's (`x`, `y`)");
+            }
             VerifyingKey::new(kid, algorithm, &[&[4], &*x, &*y].concat())
         }
         Algorithm::Rs256 | Algorithm::Ps256 => {

@@ -267,6 +267,20 @@ fn a_key_is_printed_by_name_and_read_back_from_its_own_jwk() {
         let read = read.find("k1").unwrap();
         assert_eq!((read.thumbprint(), read.to_jwk()), (key.thumbprint(), key.to_jwk()));
     }
+    let document = SigningKey::generate(Algorithm::Es256).unwrap();
+    let key = SigningKey::from_pkcs8("k1", Algorithm::Es256, &document).unwrap().verifying_key().unwrap();
+    let whole = key.to_jwk();
+    let (x, y) = key.raw()[1..].split_at(32);
+    assert_eq!(
+        (&whole["x"], &whole["y"]),
+        (&URL_SAFE_NO_PAD.encode(x).into(), &URL_SAFE_NO_PAD.encode(y).into())
+    );
+    let torn = with(
+        &with(&whole, "x", URL_SAFE_NO_PAD.encode(&key.raw()[1..34])),
+        "y",
+        URL_SAFE_NO_PAD.encode(&y[1..]),
+    );
+    assert!(set(&[torn], None).find("k1").is_none(), "the same bytes, torn elsewhere");
     let (_, jwk) = rsa(KeySize::Rsa2048);
     let read = set(&[with(&jwk, "alg", "RS256")], None);
     let again = read.find("r").unwrap().to_jwk();

@@ -237,6 +237,13 @@ mod tests {
     }
 
     #[test]
+    fn requests_of_one_millisecond_take_one_place() {
+        let mut counter = Sliding::default();
+        (0..1000).for_each(|_| counter.take(1, 7));
+        assert_eq!((counter.taken.len(), counter.used), (1, 1000));
+    }
+
+    #[test]
     fn a_burst_says_when_the_next_whole_request_is_back() {
         // Two a second: one comes back every 500 ms.
         let form = Form::Burst { refill_millis: 1000 };
@@ -248,6 +255,12 @@ mod tests {
         for (now, expected) in [(0, 500), (1, 499), (499, 1), (500, 500), (700, 300), (999, 1), (1000, 0)] {
             assert_eq!(reset(&mut counter, now), expected, "{now}");
         }
+        // One a second, where not a millisecond is lost in division.
+        let mut counter = Counter::new(form);
+        counter.look(form, 1, 1, 0);
+        counter.take(form, 1, 0);
+        assert_eq!(counter.look(form, 1, 0, 0).reset_millis, 1000);
+        assert_eq!(counter.look(form, 1, 0, 999).reset_millis, 1);
     }
 
     #[test]

@@ -365,6 +365,7 @@ impl<'r> Nearest<'r> {
     }
 
     fn state(self) -> Option<LimitState> {
-        self.0.map(|(rule, limit, look)| LimitState { retry_after_seconds: 0, ..state(rule, limit, look) })
+        // What is looked at costs nothing, and so has nothing to wait for.
+        self.0.map(|(rule, limit, look)| state(rule, limit, look))
     }
 }

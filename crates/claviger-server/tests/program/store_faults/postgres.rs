@@ -4,7 +4,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::support::{Running, until};
 
@@ -135,6 +135,31 @@ impl Postgres {
         // To the postmaster alone, which ends the others.
         self.process.as_ref().unwrap().signal(Signal::QUIT);
         self.process.take().unwrap().wait();
+    }
+
+    /// Keeps what no commit waits for from reaching the disk, as it may at any time.
+    pub(crate) fn hold_wal_writer(&self) -> Pid {
+        let pid = self.sql("postgres", "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'");
+        let pid = Pid::from_raw(pid.parse().unwrap()).unwrap();
+        kill_process(pid, Signal::STOP).unwrap();
+        pid
+    }
+
+    /// The same as [`Self::crash`] where the writer of the log is held.
+    pub(crate) fn crash_with(&mut self, writer: Pid) {
+        let process = self.process.take().unwrap();
+        process.signal(Signal::QUIT);
+        // It has been told to end at once when it goes on.
+        until("the writer is told", || {
+            let status =
+                std::fs::read_to_string(format!("/proc/{}/status", writer.as_raw_nonzero())).unwrap();
+            let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+            let pending = u64::from_str_radix(pending.unwrap_or("0").trim(), 16).unwrap();
+            (pending & (1 << (Signal::QUIT.as_raw() - 1)) != 0).then_some(())
+        });
+        kill_process(writer, Signal::CONT).unwrap();
+        let mut process = process;
+        process.wait();
     }
 
     /// Lets nothing of it run until [`Self::go_on`].
