@@ -3,13 +3,13 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt clippy doc deny words fuzz mutants bench update
+.PHONY: help run test test-store-faults check fmt clippy doc deny words fuzz mutants bench update
 
 # Options for `claviger demo`: make run DEMO='--port-base 9000 --data /somewhere'
 DEMO ?=
 
 help: ## List these commands
-	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 28
 
 run: ## Build Claviger and run the demonstration of the three example systems
 	@scripts/need.sh run
@@ -22,6 +22,11 @@ test: ## Run every test, after installing what they need
 	@scripts/need.sh test
 	@scripts/say.sh "building and running all tests, on SQLite and on PostgreSQL"
 	@cargo test --workspace --no-fail-fast
+
+test-store-faults: ## Withdraw a thousand credentials in each fault of PostgreSQL (some minutes; `make test` does a part)
+	@scripts/need.sh test
+	@scripts/say.sh "two servers before a real PostgreSQL, and everything that can go wrong between them"
+	@FAULTS=whole cargo test -p claviger-server --test program store_faults -- --nocapture
 
 check: fmt clippy doc deny words ## Check form, lints, documentation, dependencies and words
 

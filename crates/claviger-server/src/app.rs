@@ -258,6 +258,9 @@ async fn sweep(store: &Store) {
     if let Err(error) = system.feed_sweep(claviger_store::sweep::FEED_KEPT_MILLIS).await {
         tracing::warn!(%error, "old rows of the change feed could not be cleared away");
     }
+    if let Err(error) = system.withdrawal_sweep().await {
+        tracing::warn!(%error, "the names of old withdrawals could not be cleared away");
+    }
     if let Err(error) = system.revoked_token_sweep().await {
         tracing::warn!(%error, "revoked tokens that have expired could not be cleared away");
     }

@@ -190,6 +190,7 @@ pub(crate) fn store_settings(config: &Config) -> claviger_store::Settings {
     claviger_store::Settings {
         url: config.store.url.expose().to_owned(),
         ca_file: config.store.ca_file.clone(),
+        withdrawals_file: config.store.withdrawals_file.clone(),
         feed_url: config.store.feed_url.as_ref().map(|url| url.expose().to_owned()),
         readers: config.store.readers,
         connections: config.store.readers.max(4) * 2,

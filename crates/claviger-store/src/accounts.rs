@@ -33,14 +33,14 @@ statements! { "account";
     ACCOUNT_PASSWORD: System [Uuid] "SELECT password_hash FROM account WHERE account_id = $1";
     ACCOUNT_SET_PASSWORD: System [Uuid, Text]
         "UPDATE account SET password_hash = $2 WHERE account_id = $1 AND state <> 'deleted' RETURNING generation";
-    ACCOUNT_STATE: System [Uuid, Text]
+    ACCOUNT_STATE: System [Uuid, Text] withdraws
         "UPDATE account SET state = $2 WHERE account_id = $1 AND state <> 'deleted' RETURNING generation";
     ACCOUNT_VERIFY: System [Uuid]
         "UPDATE account SET email_verified = 1 WHERE account_id = $1 AND state <> 'deleted' RETURNING generation";
     /// Holds the row, so that the time taken after it is not before what happens meanwhile.
     ACCOUNT_HOLD: System [Uuid] "SELECT generation FROM account WHERE account_id = $1"
         postgres "SELECT generation FROM account WHERE account_id = $1 FOR UPDATE";
-    ACCOUNT_END_ALL: System [Uuid, Int, Int]
+    ACCOUNT_END_ALL: System [Uuid, Int, Int] withdraws
         "UPDATE account SET generation = generation + 1, credentials = credentials + $3,
              tokens_from = CASE WHEN tokens_from > $2 THEN tokens_from ELSE $2 END
          WHERE account_id = $1 RETURNING generation";

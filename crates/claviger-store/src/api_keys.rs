@@ -50,16 +50,16 @@ statements! { "API key";
          FROM key_secret AS s JOIN api_key AS k ON k.tenant_id = s.tenant_id AND k.key_id = s.key_id
          WHERE s.tenant_id = $1 AND k.org_id = $2 AND k.state <> 'deleted' AND s.revoked = 0
          ORDER BY s.created_at, s.digest";
-    KEY_SECRET_REVOKE: Tenant [Uuid, Blob]
+    KEY_SECRET_REVOKE: Tenant [Uuid, Blob] withdraws
         "UPDATE key_secret SET revoked = 1 WHERE tenant_id = $1 AND digest = $2";
     KEY_SECRET_PUT_ASIDE: Tenant [Uuid, Blob, Int]
         "UPDATE key_secret SET slot = 'old', expires_at = $3 WHERE tenant_id = $1 AND digest = $2";
-    KEY_SECRETS_REVOKE: Tenant [Uuid, Uuid]
+    KEY_SECRETS_REVOKE: Tenant [Uuid, Uuid] withdraws
         "UPDATE key_secret SET revoked = 1 WHERE tenant_id = $1 AND key_id = $2 AND revoked = 0";
-    KEY_OLD_REVOKE: Tenant [Uuid, Uuid, Int]
+    KEY_OLD_REVOKE: Tenant [Uuid, Uuid, Int] withdraws
         "UPDATE key_secret SET revoked = 1
          WHERE tenant_id = $1 AND key_id = $2 AND slot = 'old' AND revoked = 0 AND expires_at > $3 RETURNING last_four";
-    KEY_STATE: Tenant [Uuid, Uuid, Text]
+    KEY_STATE: Tenant [Uuid, Uuid, Text] withdraws
         "UPDATE api_key SET state = $3 WHERE tenant_id = $1 AND key_id = $2 AND state <> 'deleted' RETURNING key_id";
 }
 

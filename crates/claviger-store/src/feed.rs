@@ -21,6 +21,7 @@ use crate::statement::statements;
 use crate::store::Inner;
 use crate::subject::{Change, Loaded, Subject};
 use crate::value::values;
+use crate::withdrawals;
 
 /// Which kinds of change this program knows: those of the feed's first version.
 const FEED_VERSION: i64 = 1;
@@ -302,6 +303,11 @@ impl Source for Feed {
             let Since { place, changes, mut forget, is_outdated, store_now } = since;
             if feed.follow(&place.origin).is_some() {
                 forget = Forget::Origin;
+            }
+            if forget == Forget::Origin {
+                // Another server may lack what the last one had acknowledged. Until it is done again nothing is believed: the
+                // cursor was taken before, so that its changes are heard of.
+                withdrawals::repeat_missing(&feed.inner).await.map_err(unavailable)?;
             }
             let changes = if forget == Forget::Nothing { changes } else { Vec::new() };
             Ok(Poll { changes, cursor: feed.spell(&place), forget, is_outdated, store_now })

@@ -19,10 +19,10 @@ statements! { "foreign identity";
              not_before = CASE WHEN foreign_identity.not_before > $6 THEN foreign_identity.not_before ELSE $6 END
              WHERE foreign_identity.linked = 0
          RETURNING account_id";
-    FOREIGN_UNLINK: Tenant [Uuid, Text, Text]
+    FOREIGN_UNLINK: Tenant [Uuid, Text, Text] withdraws
         "UPDATE foreign_identity SET linked = 0 WHERE tenant_id = $1 AND issuer = $2 AND subject = $3 AND linked = 1
          RETURNING account_id";
-    FOREIGN_NOT_BEFORE: Tenant [Uuid, Text, Text, Int]
+    FOREIGN_NOT_BEFORE: Tenant [Uuid, Text, Text, Int] withdraws
         "UPDATE foreign_identity SET not_before = $4
          WHERE tenant_id = $1 AND issuer = $2 AND subject = $3 AND not_before <= $4 RETURNING account_id";
     FOREIGN_MEMBER: Tenant [Uuid, Uuid]

@@ -39,6 +39,7 @@ pub mod tenants;
 pub mod testing;
 pub mod user_secrets;
 mod value;
+pub mod withdrawals;
 
 pub use accounts::Accounts;
 pub use actor::Actor;

@@ -38,7 +38,7 @@ statements! { "membership";
     MEMBER_ROLE: Tenant [Uuid, Uuid, Uuid, Text]
         "UPDATE member SET role = $4 WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND state <> 'removed'
          RETURNING generation";
-    MEMBER_STATE: Tenant [Uuid, Uuid, Uuid, Text]
+    MEMBER_STATE: Tenant [Uuid, Uuid, Uuid, Text] withdraws
         "UPDATE member SET state = $4 WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND state <> 'removed'
          RETURNING generation";
     /// Holds the row, so that the time taken after it is not before what happens meanwhile.
@@ -46,15 +46,15 @@ statements! { "membership";
         "SELECT generation FROM member WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND state <> 'removed'"
         postgres "SELECT generation FROM member
          WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND state <> 'removed' FOR UPDATE";
-    MEMBER_END_ALL: Tenant [Uuid, Uuid, Uuid, Int, Int]
+    MEMBER_END_ALL: Tenant [Uuid, Uuid, Uuid, Int, Int] withdraws
         "UPDATE member SET generation = generation + 1, credentials = credentials + $5,
              tokens_from = CASE WHEN tokens_from > $4 THEN tokens_from ELSE $4 END
          WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND state <> 'removed' RETURNING generation";
     /// Its floor stays with the row: what was issued before does not come back with the member.
-    MEMBER_REMOVE: Tenant [Uuid, Uuid, Uuid, Int]
+    MEMBER_REMOVE: Tenant [Uuid, Uuid, Uuid, Int] withdraws
         "UPDATE member SET state = 'removed', tokens_from = CASE WHEN tokens_from > $4 THEN tokens_from ELSE $4 END
          WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND state <> 'removed' RETURNING generation";
-    MEMBER_SECRETS_REVOKE: Tenant [Uuid, Uuid, Uuid]
+    MEMBER_SECRETS_REVOKE: Tenant [Uuid, Uuid, Uuid] withdraws
         "UPDATE user_secret SET revoked = 1 WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND revoked = 0";
 }
 

@@ -21,6 +21,7 @@ pub(crate) const SQLITE: &[Migration] = &[
     },
     Migration { name: "0003_origin", sql: include_str!("../migrations/sqlite/0003_origin.sql") },
     Migration { name: "0004_floors", sql: include_str!("../migrations/sqlite/0004_floors.sql") },
+    Migration { name: "0005_withdrawals", sql: include_str!("../migrations/sqlite/0005_withdrawals.sql") },
 ];
 
 pub(crate) const POSTGRES: &[Migration] = &[
@@ -31,6 +32,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
     },
     Migration { name: "0003_origin", sql: include_str!("../migrations/postgres/0003_origin.sql") },
     Migration { name: "0004_floors", sql: include_str!("../migrations/postgres/0004_floors.sql") },
+    Migration { name: "0005_withdrawals", sql: include_str!("../migrations/postgres/0005_withdrawals.sql") },
 ];
 
 fn hash(migration: &Migration) -> String {

@@ -24,12 +24,12 @@ statements! { "organization";
          WHERE tenant_id = $1 AND state <> 'deleted' ORDER BY created_at, org_id";
     ORG_RENAME: Tenant [Uuid, Uuid, Text]
         "UPDATE organization SET name = $3 WHERE tenant_id = $1 AND org_id = $2 AND state <> 'deleted' RETURNING generation";
-    ORG_STATE: Tenant [Uuid, Uuid, Text]
+    ORG_STATE: Tenant [Uuid, Uuid, Text] withdraws
         "UPDATE organization SET state = $3 WHERE tenant_id = $1 AND org_id = $2 AND state <> 'deleted' RETURNING generation";
     /// Holds the row, so that the time taken after it is not before what happens meanwhile.
     ORG_HOLD: Tenant [Uuid, Uuid] "SELECT generation FROM organization WHERE tenant_id = $1 AND org_id = $2"
         postgres "SELECT generation FROM organization WHERE tenant_id = $1 AND org_id = $2 FOR UPDATE";
-    ORG_END_ALL: Tenant [Uuid, Uuid, Int, Int]
+    ORG_END_ALL: Tenant [Uuid, Uuid, Int, Int] withdraws
         "UPDATE organization SET generation = generation + 1, credentials = credentials + $4,
              tokens_from = CASE WHEN tokens_from > $3 THEN tokens_from ELSE $3 END
          WHERE tenant_id = $1 AND org_id = $2 RETURNING generation";

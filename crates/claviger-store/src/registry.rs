@@ -4,11 +4,10 @@ use crate::backend::postgres::check;
 use crate::statement::Statement;
 use crate::{
     accounts, api_keys, audit, backend, feed, foreign_identities, loads, members, operator, orgs,
-    revoked_tokens, sessions, signing_keys, store, sweep, tenants, user_secrets,
+    revoked_tokens, sessions, signing_keys, store, sweep, tenants, user_secrets, withdrawals,
 };
 
 /// Every statement, once.
-#[cfg_attr(not(test), expect(dead_code, reason = "the list is for the tests that go over every statement"))]
 pub(crate) fn statements() -> impl Iterator<Item = &'static Statement> {
     [
         accounts::STATEMENTS,
@@ -29,6 +28,7 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static Statement> {
         sweep::STATEMENTS,
         tenants::STATEMENTS,
         user_secrets::STATEMENTS,
+        withdrawals::STATEMENTS,
     ]
     .into_iter()
     .flatten()

@@ -11,7 +11,7 @@ use crate::tenant_store::TenantStore;
 use crate::value::values;
 
 statements! { "revoked token";
-    REVOKED_ADD: Tenant [Uuid, Uuid, Int]
+    REVOKED_ADD: Tenant [Uuid, Uuid, Int] withdraws
         "INSERT INTO revoked_token (tenant_id, token_id, expires_at) VALUES ($1, $2, $3)
          ON CONFLICT (tenant_id, token_id) DO NOTHING RETURNING token_id";
 }

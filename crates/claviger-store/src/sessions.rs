@@ -36,7 +36,7 @@ statements! { "session";
              account_generation, member_generation
          FROM session WHERE tenant_id = $1 AND account_id = $2 AND ended = 0 AND expires_at > $3
          ORDER BY created_at, session_id";
-    SESSION_END: Tenant [Uuid, Uuid]
+    SESSION_END: Tenant [Uuid, Uuid] withdraws
         "UPDATE session SET ended = 1 WHERE tenant_id = $1 AND session_id = $2 AND ended = 0 RETURNING session_id";
 }
 

@@ -41,7 +41,7 @@ statements! { "signing key";
         "UPDATE signing_key SET state = 'retired' WHERE realm = $1 AND purpose = $2 AND state = 'active' RETURNING kid";
     SIGNING_ACTIVATE: System [Text, Text]
         "UPDATE signing_key SET state = 'active' WHERE realm = $1 AND purpose = $2 AND state = 'next' RETURNING kid";
-    SIGNING_DROP: System [Text, Text, Text]
+    SIGNING_DROP: System [Text, Text, Text] withdraws
         "UPDATE signing_key SET state = 'dropped', sealed_key = NULL
          WHERE realm = $1 AND purpose = $2 AND kid = $3 AND state IN ('retired', 'next') RETURNING kid";
 }

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::sync::OnceLock;
 
+use crate::value::Value;
+
 /// What a statement's parameter is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -41,6 +43,9 @@ pub(crate) struct Statement {
     /// Where Postgres needs words of its own.
     pub(crate) postgres: Option<&'static str>,
     pub(crate) for_sqlite: OnceLock<String>,
+    /// Whether it takes something away that somebody may have relied on: what a node acknowledges of it has to outlive the
+    /// store. Done twice it takes away no more.
+    pub(crate) withdraws: bool,
 }
 
 impl fmt::Debug for Statement {
@@ -50,6 +55,11 @@ impl fmt::Debug for Statement {
 }
 
 impl Statement {
+    /// Whether these parameters take something away: a state that is `active` gives back.
+    pub(crate) fn withdraws(&self, parameters: &[Value]) -> bool {
+        self.withdraws && !parameters.contains(&Value::from("active"))
+    }
+
     /// The text as Postgres takes it.
     pub(crate) fn for_postgres(&self) -> &'static str {
         self.postgres.unwrap_or(self.sql)
@@ -73,9 +83,9 @@ fn numbered(sql: &str) -> String {
 }
 
 /// Declares statements and `STATEMENTS`, the list of them: `statements! { "noun"; NAME: Tenant [Uuid] "SELECT …"; }`.
-/// A second text after `postgres` is that engine's own.
+/// A second text after `postgres` is that engine's own. `withdraws` before the text marks what takes something away.
 macro_rules! statements {
-    ($noun:literal; $($(#[$doc:meta])* $name:ident: $reach:ident [$($kind:ident),*] $sql:literal $(postgres $postgres:expr)?;)*) => {
+    ($noun:literal; $($(#[$doc:meta])* $name:ident: $reach:ident [$($kind:ident),*] $($withdraws:ident)? $sql:literal $(postgres $postgres:expr)?;)*) => {
         $(
             $(#[$doc])*
             pub(crate) static $name: $crate::statement::Statement = $crate::statement::Statement {
@@ -86,12 +96,15 @@ macro_rules! statements {
                 sql: $sql,
                 postgres: $crate::statement::statements!(@own $($postgres)?),
                 for_sqlite: std::sync::OnceLock::new(),
+                withdraws: $crate::statement::statements!(@withdraws $($withdraws)?),
             };
         )*
 
         /// The statements of this file.
         pub(crate) static STATEMENTS: &[&$crate::statement::Statement] = &[$(&$name),*];
     };
+    (@withdraws) => { false };
+    (@withdraws withdraws) => { true };
     (@own) => { None };
     (@own $sql:expr) => { Some($sql) };
 }

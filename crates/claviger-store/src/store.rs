@@ -12,6 +12,7 @@ use claviger::random::Random;
 
 use crate::accounts::Accounts;
 use crate::actor::Actor;
+use crate::backend::postgres::{Keeper, KeeperSlot};
 use crate::backend::{Backend, Bound, FEED, FollowerSlot, Mode, Tx, postgres, sqlite};
 use crate::error::StoreError;
 use crate::feed::{FEED_EPOCH, Feed};
@@ -23,6 +24,7 @@ use crate::statement::statements;
 use crate::system_store::SystemStore;
 use crate::tenant_store::TenantStore;
 use crate::value::values;
+use crate::withdrawals::{Journal, repeat_missing};
 
 statements! { "keyring check";
     META: System [Text] "SELECT value FROM store_meta WHERE name = $1";
@@ -45,6 +47,9 @@ pub struct Settings {
     pub ca_file: Option<PathBuf>,
     /// Where the change feed is read, if not at `url`: past a pooler, so that a queue there holds up no poll.
     pub feed_url: Option<String>,
+    /// Where this node keeps the withdrawals that it has acknowledged, so that they outlive a failover of PostgreSQL. Without
+    /// one, what a failover loses is lost.
+    pub withdrawals_file: Option<PathBuf>,
     /// Reading threads of SQLite.
     pub readers: usize,
     /// Connections to PostgreSQL at most.
@@ -103,6 +108,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) id: String,
+    pub(crate) journal: Option<Arc<Journal>>,
     audit_count: AtomicU16,
     follower: FollowerSlot,
     #[cfg(any(test, feature = "testing"))]
@@ -172,12 +178,13 @@ impl Store {
         random: Arc<dyn Random>,
     ) -> Result<Self, StoreError> {
         let follower: FollowerSlot = Arc::new(OnceLock::new());
+        let keeper: KeeperSlot = Arc::new(OnceLock::new());
         let backend = match settings.engine()? {
             Engine::Sqlite(path) => {
                 Backend::Sqlite(sqlite::Sqlite::open(path, settings.readers, follower.clone())?)
             }
             Engine::Postgres => {
-                Backend::Postgres(postgres::Postgres::open(settings, follower.clone()).await?)
+                Backend::Postgres(postgres::Postgres::open(settings, follower.clone(), keeper.clone()).await?)
             }
         };
         let id = match accept_keyring(&backend, &keyring, &clock, random.as_ref()).await {
@@ -187,18 +194,35 @@ impl Store {
                 return Err(error);
             }
         };
+        let file = settings.withdrawals_file.as_deref().filter(|_| !backend.is_embedded());
+        let journal = match file.map(|file| Journal::open(file, Arc::clone(&random))).transpose() {
+            Ok(journal) => journal.map(Arc::new),
+            Err(error) => {
+                backend.close().await;
+                return Err(error);
+            }
+        };
+        if let Some(journal) = &journal {
+            let _only_one = keeper.set(Keeper { journal: Arc::clone(journal), store: id.clone() });
+        }
         let inner = Inner {
             backend,
             keyring,
             clock,
             random,
             id,
+            journal,
             audit_count: AtomicU16::new(0),
             follower,
             #[cfg(any(test, feature = "testing"))]
             faults: crate::testing::Faults::default(),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        let store = Self { inner: Arc::new(inner) };
+        if let Err(error) = repeat_missing(&store.inner).await {
+            store.close().await;
+            return Err(error);
+        }
+        Ok(store)
     }
 
     /// Lets `follower` hear of this node's own commits from now on. There is one at most; gives whether it is

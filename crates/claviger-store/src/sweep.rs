@@ -12,6 +12,7 @@ use crate::store::{META, META_SET, PEPPERS_IN_USE};
 use crate::system_store::SystemStore;
 use crate::tenants::EVERY_TENANT_END;
 use crate::value::values;
+use crate::withdrawals::{KEPT_SECONDS, WITHDRAWALS_SWEEP};
 
 statements! { "change";
     /// Drops some lines of the feed that were there at the position `$1`.
@@ -118,6 +119,19 @@ impl SystemStore {
         self.write(async |tx: &mut Tx<'_>| {
             let ended = tx.now().await?.plus_seconds(-LEEWAY_SECONDS - REVOKED_KEPT_SECONDS);
             Ok(tx.run(&SWEEP_REVOKED, values![ended]).await?.len())
+        })
+        .await
+    }
+
+    /// Drops the names of withdrawals that nobody looks for any more. Gives how many.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn withdrawal_sweep(&self) -> Result<usize, StoreError> {
+        self.write(async |tx: &mut Tx<'_>| {
+            // A day more than files are read for.
+            let over = tx.now().await?.plus_seconds(-KEPT_SECONDS - 24 * 60 * 60);
+            Ok(tx.run(&WITHDRAWALS_SWEEP, values![over]).await?.len())
         })
         .await
     }

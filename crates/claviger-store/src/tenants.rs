@@ -35,12 +35,12 @@ statements! { "tenant";
         "UPDATE tenant SET name = coalesce($2, name), plan = coalesce($3, plan),
              requires_identity_headers = coalesce($4, requires_identity_headers)
          WHERE tenant_id = $1 AND state <> 'deleted' RETURNING tenant_id";
-    TENANT_STATE: Tenant [Uuid, Text]
+    TENANT_STATE: Tenant [Uuid, Text] withdraws
         "UPDATE tenant SET state = $2 WHERE tenant_id = $1 AND state <> 'deleted' RETURNING tenant_id";
     /// Holds the row, so that the time taken after it is not before what happens meanwhile.
     TENANT_HOLD: Tenant [Uuid] "SELECT generation FROM tenant WHERE tenant_id = $1"
         postgres "SELECT generation FROM tenant WHERE tenant_id = $1 FOR UPDATE";
-    TENANT_END_ALL: Tenant [Uuid, Int, Int]
+    TENANT_END_ALL: Tenant [Uuid, Int, Int] withdraws
         "UPDATE tenant SET generation = generation + 1, credentials = credentials + $3,
              tokens_from = CASE WHEN tokens_from > $2 THEN tokens_from ELSE $2 END
          WHERE tenant_id = $1 RETURNING generation";

@@ -40,7 +40,7 @@ statements! { "user secret";
              AND m.credentials = u.member_credentials
          WHERE u.tenant_id = $1 AND u.api = $2 AND u.account_id = $3 AND u.revoked = 0";
     /// Makes room for a new one where the last was ended with all others.
-    USER_SECRET_RETIRE: Tenant [Uuid, Text, Uuid]
+    USER_SECRET_RETIRE: Tenant [Uuid, Text, Uuid] withdraws
         "UPDATE user_secret SET revoked = 1
          WHERE tenant_id = $1 AND api = $2 AND account_id = $3 AND revoked = 0 AND NOT EXISTS (
              SELECT 1 FROM member AS m
@@ -54,10 +54,10 @@ statements! { "user secret";
     USER_SECRET_VERSION: Tenant [Uuid, Text, Uuid]
         "SELECT CAST(coalesce(max(version), 0) AS bigint) FROM user_secret
          WHERE tenant_id = $1 AND api = $2 AND account_id = $3";
-    USER_SECRET_REPLACE: Tenant [Uuid, Text, Uuid, Uuid]
+    USER_SECRET_REPLACE: Tenant [Uuid, Text, Uuid, Uuid] withdraws
         "UPDATE user_secret SET revoked = 1
          WHERE tenant_id = $1 AND api = $2 AND org_id = $3 AND account_id = $4 AND revoked = 0";
-    USER_SECRET_REVOKE: Tenant [Uuid, Text, Uuid]
+    USER_SECRET_REVOKE: Tenant [Uuid, Text, Uuid] withdraws
         "UPDATE user_secret SET revoked = 1 WHERE tenant_id = $1 AND api = $2 AND account_id = $3 AND revoked = 0
          RETURNING kid";
 }

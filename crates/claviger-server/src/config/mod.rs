@@ -100,6 +100,8 @@ pub struct Store {
     #[serde(deserialize_with = "unset_if_empty")]
     pub feed_url: Option<StoreUrl>,
     #[serde(deserialize_with = "unset_if_empty")]
+    pub withdrawals_file: Option<PathBuf>,
+    #[serde(deserialize_with = "unset_if_empty")]
     pub ca_file: Option<PathBuf>,
     pub readers: usize,
 }

@@ -21,6 +21,7 @@ use crate::error::StoreError;
 use crate::follower::Follower;
 use crate::statement::{Reach, Statement, statements};
 use crate::value::{Row, Value};
+use crate::withdrawals::Step;
 
 statements! { "clock";
     /// Only PostgreSQL is asked.
@@ -62,6 +63,7 @@ pub(crate) struct Tx<'c> {
     is_discarded: bool,
     clock: Arc<dyn Clock>,
     now: Option<UnixMillis>,
+    withdrawn: Vec<Step>,
 }
 
 enum Engine<'c> {
@@ -83,8 +85,15 @@ impl<'c> Tx<'c> {
             Engine::Sqlite(connection) => sqlite::run(connection, statement, params),
             Engine::Postgres(transaction) => transaction.run(statement, params).await,
         };
-        if let Err(error) = &answer {
-            self.failed.get_or_insert_with(|| error.clone());
+        match &answer {
+            // The one node of an embedded store is lost and found with it.
+            Ok(_) if statement.withdraws(params) && !self.is_embedded() => {
+                self.withdrawn.push(Step::new(statement.name, params));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                self.failed.get_or_insert_with(|| error.clone());
+            }
         }
         answer
     }
@@ -130,6 +139,11 @@ impl<'c> Tx<'c> {
         matches!(self.engine, Engine::Sqlite(_))
     }
 
+    /// What was withdrawn is kept elsewhere.
+    pub(crate) fn forget_withdrawn(&mut self) {
+        self.withdrawn.clear();
+    }
+
     /// Whether the engine was asked anything.
     pub(crate) fn has_run(&self) -> bool {
         match &self.engine {
@@ -157,7 +171,7 @@ impl<'c> Tx<'c> {
     }
 
     fn new(bound: Bound, clock: Arc<dyn Clock>, engine: Engine<'c>) -> Self {
-        Self { bound, engine, failed: None, is_discarded: false, clock, now: None }
+        Self { bound, engine, failed: None, is_discarded: false, clock, now: None, withdrawn: Vec::new() }
     }
 
     /// The end of the unit: its own error, or the first statement's that it passed over.

@@ -193,8 +193,14 @@ impl Cluster {
     async fn make_template(&self) -> Result<(), String> {
         self.run("postgres", "CREATE DATABASE template_claviger").await?;
         let Database { runtime_url, owner_url } = self.database("template_claviger");
-        let settings =
-            Settings { url: runtime_url, ca_file: None, feed_url: None, readers: 1, connections: 1 };
+        let settings = Settings {
+            url: runtime_url,
+            ca_file: None,
+            feed_url: None,
+            withdrawals_file: None,
+            readers: 1,
+            connections: 1,
+        };
         Store::prepare(&owner_url, &settings).await.map_err(|error| error.to_string())?;
         // Tests say what time it is, in the transaction.
         let clock = "CREATE OR REPLACE FUNCTION claviger.claviger_now() RETURNS bigint LANGUAGE sql VOLATILE

@@ -101,7 +101,14 @@ impl TestStore {
                 Err(why) => panic!("no postgres to test with: {why}"),
             },
         };
-        let settings = Settings { url, ca_file: None, feed_url: None, readers: 2, connections: 8 };
+        let settings = Settings {
+            url,
+            ca_file: None,
+            feed_url: None,
+            withdrawals_file: None,
+            readers: 2,
+            connections: 8,
+        };
         let keyring = Keyring::generate(&SystemRandom).expect("a keyring");
         keyring.save(&folder.path().join("keyring.toml")).expect("a keyring's file");
         let clock = Arc::new(FixedClock::at(START));

@@ -14,3 +14,4 @@ mod people;
 mod tenants;
 mod twins;
 mod walls;
+mod withdrawals;

@@ -86,8 +86,14 @@ async fn a_second_process_on_the_file_is_refused() {
 async fn a_url_that_names_no_engine_is_refused_without_being_repeated() {
     let folder = Folder::make();
     for url in ["mysql://root:hunter2@db/x", "sqlite:", "postgres://claviger_rt:hunter2@[::1/x", ""] {
-        let settings =
-            Settings { url: url.into(), ca_file: None, feed_url: None, readers: 1, connections: 1 };
+        let settings = Settings {
+            url: url.into(),
+            ca_file: None,
+            feed_url: None,
+            withdrawals_file: None,
+            readers: 1,
+            connections: 1,
+        };
         let keyring = Keyring::generate(&SystemRandom).unwrap();
         let clock = Arc::new(claviger::testing::FixedClock::at(claviger_store::testing::START));
         let error =

@@ -113,6 +113,7 @@ async fn store_04_the_walls_are_those_of_the_manifest() {
         url: beside(&database.runtime_url),
         ca_file: None,
         feed_url: None,
+        withdrawals_file: None,
         readers: 1,
         connections: 1,
     };

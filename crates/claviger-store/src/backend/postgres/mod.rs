@@ -8,6 +8,7 @@ pub(crate) mod transaction;
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool};
@@ -19,6 +20,7 @@ use crate::error::StoreError;
 use crate::follower::Follower;
 use crate::store::Settings;
 use crate::subject::Change;
+use crate::withdrawals::Journal;
 use transaction::Transaction;
 
 /// Jobs that may wait for the runtime before callers wait for a place in the queue.
@@ -34,6 +36,15 @@ const TIDY_EVERY: Duration = Duration::from_secs(10);
 /// How often a unit is tried again that could not be put in an order with another one.
 const RETRIES: u32 = 5;
 
+/// What keeps the withdrawals of this node, and the store's id, once that is known.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) store: String,
+}
+
+pub(crate) type KeeperSlot = Arc<OnceLock<Keeper>>;
+
 /// An open database.
 #[derive(Debug)]
 pub(crate) struct Postgres {
@@ -47,7 +58,11 @@ impl Postgres {
     ///
     /// # Errors
     /// If the database does not answer, or a wall does not stand.
-    pub(crate) async fn open(settings: &Settings, follower: FollowerSlot) -> Result<Self, StoreError> {
+    pub(crate) async fn open(
+        settings: &Settings,
+        follower: FollowerSlot,
+        keeper: KeeperSlot,
+    ) -> Result<Self, StoreError> {
         let (url, ca_file) = (&settings.url, settings.ca_file.as_deref());
         let feed_url = settings.feed_url.as_ref().unwrap_or(url);
         let pools = Pools {
@@ -71,7 +86,7 @@ impl Postgres {
                 let standing = check::walls(&pools.others).await;
                 let go_on = standing.is_ok();
                 if checked.send(standing).is_ok() && go_on {
-                    serve(queue, pools, follower).await;
+                    serve(queue, pools, follower, keeper).await;
                 }
             });
             drop(alive);
@@ -114,7 +129,7 @@ impl Pools {
 }
 
 /// Runs jobs beside each other until nobody can send one any more, and those under way to their end.
-async fn serve(mut queue: mpsc::Receiver<Job>, pools: Pools, follower: FollowerSlot) {
+async fn serve(mut queue: mpsc::Receiver<Job>, pools: Pools, follower: FollowerSlot, keeper: KeeperSlot) {
     let mut under_way = JoinSet::new();
     let mut tidying = tokio::time::interval(TIDY_EVERY);
     loop {
@@ -135,18 +150,18 @@ async fn serve(mut queue: mpsc::Receiver<Job>, pools: Pools, follower: FollowerS
             continue;
         }
         let pool = pools.of(job.bound).clone();
-        let follower = follower.clone();
-        under_way.spawn_local(async move { serve_one(job, &pool, &follower).await });
+        let (follower, keeper) = (follower.clone(), keeper.clone());
+        under_way.spawn_local(async move { serve_one(job, &pool, &follower, &keeper).await });
         while under_way.try_join_next().is_some() {}
     }
     while under_way.join_next().await.is_some() {}
 }
 
-async fn serve_one(mut job: Job, pool: &Pool, follower: &FollowerSlot) {
+async fn serve_one(mut job: Job, pool: &Pool, follower: &FollowerSlot, keeper: &KeeperSlot) {
     let committing = AtomicBool::new(false);
     let mut end = Err(StoreError::unavailable("postgres did not answer in time"));
     for _ in 0..=RETRIES {
-        let attempt = attempt(&mut job, pool, follower, &committing);
+        let attempt = attempt(&mut job, pool, follower, keeper, &committing);
         end = match tokio::time::timeout(DEADLINE, attempt).await {
             Ok(Err(Failure::Retry(error))) => {
                 end = Err(error);
@@ -173,6 +188,7 @@ async fn attempt(
     job: &mut Job,
     pool: &Pool,
     follower: &FollowerSlot,
+    keeper: &KeeperSlot,
     committing: &AtomicBool,
 ) -> Result<(), Failure> {
     let borrowed =
@@ -187,7 +203,21 @@ async fn attempt(
         Engine::Postgres(Transaction::new(connection, job.bound, job.mode, &job.clock)),
     );
     let outcome = job.work.attempt(&mut tx).await;
-    let verdict = tx.verdict(outcome);
+    let mut verdict = tx.verdict(outcome);
+    let mut withdrawal = None;
+    if let (Ok(()), Some(Keeper { journal, store })) = (&verdict, keeper.get())
+        && !tx.withdrawn.is_empty()
+    {
+        let steps = std::mem::take(&mut tx.withdrawn);
+        let tenant = match job.bound {
+            Bound::Tenant(tenant) => Some(tenant),
+            Bound::System(_) => None,
+        };
+        match journal.name(&mut tx, store, tenant, steps).await {
+            Ok(record) => withdrawal = Some((Arc::clone(journal), record)),
+            Err(error) => verdict = Err(error),
+        }
+    }
     let is_discarded = tx.is_discarded;
     let Engine::Postgres(transaction) = &mut tx.engine else {
         return Err(Failure::Final(StoreError::unavailable("the engines were mixed up")));
@@ -214,7 +244,11 @@ async fn attempt(
         Ok(()) => {
             told.committed();
             guard.finished = !is_discarded;
-            Ok(())
+            drop(guard);
+            let Some((journal, record)) = withdrawal else { return Ok(()) };
+            // Nobody else's unit waits for this disk.
+            let kept = tokio::task::spawn_blocking(move || journal.keep(&record)).await;
+            kept.unwrap_or(Err(StoreError::UnknownOutcome)).map_err(Failure::Final)
         }
         Err(_) if job.mode == Mode::Read => Ok(()),
         Err(error) => {

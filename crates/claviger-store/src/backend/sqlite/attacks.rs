@@ -168,6 +168,7 @@ fn what_a_reader_can_say_never_reaches_another_tenant() {
         params: &[],
         sql: "EXPLAIN SELECT * FROM tenant",
         postgres: None,
+        withdraws: false,
         for_sqlite: std::sync::OnceLock::new(),
     }));
     assert!(super::run(&reader, explain, &[]).is_err(), "what tells the shape of the walls is not run");
@@ -292,6 +293,7 @@ fn keys_and_references_of_tenants_tables_begin_with_the_tenant() {
         "operator_audit",
         "change",
         "migration",
+        "withdrawal",
     ];
     let mut others = others;
     others.sort();
