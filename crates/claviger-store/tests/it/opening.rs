@@ -132,3 +132,47 @@ async fn a_database_file_that_others_could_read_is_closed_to_them() {
     }
     store.close().await;
 }
+
+#[tokio::test]
+async fn store_13_what_keeps_postgres_from_being_reached_is_named() {
+    let test = TestStore::start(Engine::Postgres).await;
+    let (before, after) = test.settings.url.split_once("/test_").unwrap();
+    let host = after.split_once("host=").unwrap().1;
+    for (url, says) in [
+        (format!("{before}/nowhere?user=claviger_rt&host={host}"), "the server has no such database"),
+        (test.settings.url.replace("claviger_rt", "nobody"), "there is no such role"),
+        (format!("{before}/test?user=claviger_rt&host=%2Fnowhere"), "there is no such socket"),
+        (
+            "postgres://claviger_rt:hunter2@127.0.0.1:1/claviger".into(),
+            "nothing listens at its host and port",
+        ),
+        ("postgres://claviger_rt:hunter2@no-such-host.invalid/claviger".into(), "its host has no address"),
+    ] {
+        let settings = Settings { url, ..test.settings.clone() };
+        let keyring = Keyring::load(&test.keyring_path()).unwrap();
+        let opened = Store::open(&settings, keyring, test.clock.clone(), Arc::new(SystemRandom)).await;
+        let error = opened.map(drop).unwrap_err().to_string();
+        assert!(
+            error.contains(says) && error.contains("`store.url`") && !error.contains("hunter2"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_url_that_asks_for_a_verified_server_is_taken_where_there_is_an_authority() {
+    for mode in ["require", "verify-ca", "verify-full"] {
+        let settings = Settings {
+            url: format!("postgres://claviger_rt:hunter2@db.example/claviger?sslmode={mode}"),
+            ca_file: None,
+            feed_url: None,
+            withdrawals_file: None,
+            readers: 1,
+            connections: 1,
+        };
+        let error = settings.check().unwrap_err().to_string();
+        assert!(error.contains("sslmode") && error.contains("store.ca_file"), "{error}");
+        let absent = Settings { ca_file: Some("/nowhere.pem".into()), ..settings };
+        assert!(absent.check().unwrap_err().to_string().contains("/nowhere.pem"));
+    }
+}

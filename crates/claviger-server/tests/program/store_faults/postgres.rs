@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use crate::support::{Running, until};
 
 /// The folder with PostgreSQL's programs.
-fn programs() -> PathBuf {
+pub(super) fn programs() -> PathBuf {
     let mut found: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
         .map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path().join("bin"))).collect())
         .unwrap_or_default();
@@ -27,7 +27,7 @@ fn programs() -> PathBuf {
 }
 
 /// PostgreSQL refuses to run as root.
-fn user() -> Option<(u32, u32)> {
+pub(super) fn user() -> Option<(u32, u32)> {
     if !rustix::process::getuid().is_root() {
         return None;
     }
@@ -44,7 +44,7 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
-    fn place(parent: &Path, name: &str) -> Self {
+    pub(crate) fn place(parent: &Path, name: &str) -> Self {
         let folder = parent.join(name);
         std::fs::create_dir(&folder).unwrap();
         if let Some((user, group)) = user() {
@@ -160,6 +160,11 @@ impl Postgres {
         kill_process(writer, Signal::CONT).unwrap();
         let mut process = process;
         process.wait();
+    }
+
+    /// Somebody else has stopped it.
+    pub(crate) fn is_stopped(&mut self) {
+        self.process.take().unwrap().wait();
     }
 
     /// Lets nothing of it run until [`Self::go_on`].

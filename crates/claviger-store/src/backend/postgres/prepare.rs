@@ -1,11 +1,17 @@
 //! Makes the roles and the schema, as somebody who may.
 
 use std::path::Path;
+use std::time::Duration;
 
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 use super::{connect, errors};
 use crate::error::StoreError;
+
+/// How often making the roles is tried, and how long after one failure the next try is.
+const ATTEMPTS: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Roles and schema. `claviger_owner` owns and migrates, `claviger_rt` runs and owns nothing, `claviger_system`
 /// is who a named job becomes for one transaction. NOINHERIT: the runtime role has nothing of it by itself.
@@ -51,38 +57,60 @@ pub(crate) async fn prepare(
     let mut client = connect::single(owner_url, ca_file).await?;
     // Two that prepare this database at once take turns.
     run(&client, "SELECT pg_advisory_lock(7308332045)").await?;
-    run(&client, ROLES).await?;
+    make_roles(&client).await?;
     if let Some(password) = runtime.get_password() {
-        set_password(&client, password).await?;
+        set_password(&client, password, runtime_url, ca_file).await?;
     }
     run(&client, "SET ROLE claviger_owner; SET search_path = claviger").await?;
     crate::migrate::postgres(&mut client).await
 }
 
-async fn run(client: &Client, sql: &str) -> Result<(), StoreError> {
-    client.batch_execute(sql).await.map_err(|error| {
-        if error.code() == Some(&tokio_postgres::error::SqlState::FEATURE_NOT_SUPPORTED) {
-            return StoreError::Setup("this postgres is too old: 14 or newer is needed".into());
+/// Roles belong to the whole cluster: beside somebody who prepares another database of it, one of two loses, and tries again.
+async fn make_roles(client: &Client) -> Result<(), StoreError> {
+    for attempt in 1.. {
+        match client.batch_execute(ROLES).await {
+            Ok(()) => break,
+            Err(error) if error.code() == Some(&SqlState::INTERNAL_ERROR) && attempt < ATTEMPTS => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => return Err(refused(&error)),
         }
-        StoreError::Setup(format!("the database cannot be prepared: {}", errors::of(&error, "role")))
-    })
+    }
+    Ok(())
 }
 
-/// PostgreSQL takes a password in the text of a statement alone: the server quotes it, and one that logs its
-/// statements (`log_statement = ddl`) writes it into its log. SECURITY.md says so.
-async fn set_password(client: &Client, password: &[u8]) -> Result<(), StoreError> {
-    let password = std::str::from_utf8(password)
-        .map_err(|_| StoreError::Setup("the password in the store's url is not valid UTF-8".into()))?;
-    let failed = |error: tokio_postgres::Error| {
-        StoreError::Setup(format!(
-            "the runtime role's password cannot be set: {}",
-            errors::of(&error, "role")
-        ))
+async fn run(client: &Client, sql: &str) -> Result<(), StoreError> {
+    client.batch_execute(sql).await.map_err(|error| refused(&error))
+}
+
+/// Names what the owner's role lacks, if it lacks something.
+fn refused(error: &tokio_postgres::Error) -> StoreError {
+    let why = match error.code() {
+        Some(&SqlState::FEATURE_NOT_SUPPORTED) => {
+            return StoreError::Setup("this postgres is too old: 14 or newer is needed".into());
+        }
+        Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+            "the role of `store.owner_url` needs CREATEROLE, and CREATE on the database; or a superuser makes the roles first".into()
+        }
+        _ => errors::of(error, "role").to_string(),
     };
-    let row = client
-        .query_one("SELECT format('ALTER ROLE claviger_rt PASSWORD %L', $1::text)", &[&password])
-        .await
-        .map_err(failed)?;
-    let statement: String = row.try_get(0).map_err(failed)?;
-    client.batch_execute(&statement).await.map_err(failed)
+    StoreError::Setup(format!("the database cannot be prepared: {why}"))
+}
+
+/// Gives the runtime role its password, as a verifier (RFC 5803): the server never hears the password, and neither does its
+/// log, whatever it writes there. A role that comes in with it already is left alone, as another database of the cluster may
+/// have the same one.
+async fn set_password(
+    client: &Client,
+    password: &[u8],
+    runtime_url: &str,
+    ca_file: Option<&Path>,
+) -> Result<(), StoreError> {
+    if connect::single(runtime_url, ca_file).await.is_ok() {
+        return Ok(());
+    }
+    let verifier = postgres_protocol::password::scram_sha_256(password);
+    // Base64, digits, `$` and `:`: nothing that could end the text.
+    let statement = format!("ALTER ROLE claviger_rt PASSWORD '{verifier}'");
+    client.batch_execute(&statement).await.map_err(|error| refused(&error))
 }
