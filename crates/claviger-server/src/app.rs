@@ -28,6 +28,7 @@ use crate::gateway::{
 use crate::identity_tokens;
 use crate::journal::Journal;
 use crate::key_files::KeyFiles;
+use crate::lease::Lease;
 use crate::management::{Failure, Management, complaint};
 use crate::metrics::Metrics;
 use crate::ops::Ops;
@@ -58,6 +59,7 @@ pub struct App {
     key_files: Arc<KeyFiles>,
     drain: Duration,
     socket: Option<crate::control::Listening>,
+    lease: Option<Arc<Lease>>,
     runtime: Option<Runtime>,
 }
 
@@ -134,6 +136,17 @@ impl App {
             Some(directory) => Some(crate::control::listen(&directory, management.clone(), &runtime)?),
             None => None,
         };
+        let lease = match config.store.url.sqlite_path() {
+            // The one server of an embedded store has nobody to tell.
+            Some(_) => None,
+            None => {
+                let lease = Lease::new(management.store.clone(), memory.clone(), config, world, ops_address);
+                let lease = Arc::new(lease);
+                runtime.block_on(lease.renew());
+                runtime.spawn(lease.clone().keep());
+                Some(lease)
+            }
+        };
         runtime.spawn(housekeeping(management.clone(), signer));
         runtime.spawn(watch_walls(management.store.clone(), walls));
         runtime.spawn(key_files.clone().watch());
@@ -150,6 +163,7 @@ impl App {
             key_files,
             drain,
             socket,
+            lease,
             runtime: Some(runtime),
         })
     }
@@ -214,6 +228,9 @@ impl App {
             }
         });
         let store = self.management.store.clone();
+        if let Some(lease) = self.lease.take() {
+            runtime.block_on(lease.end());
+        }
         drop(self);
         runtime.block_on(store.close());
         runtime.shutdown_timeout(Duration::from_secs(5));

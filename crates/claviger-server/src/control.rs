@@ -10,6 +10,7 @@ use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use claviger::danger::SystemPermit;
 use claviger::random::SystemRandom;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -143,16 +144,26 @@ async fn answer(stream: UnixStream, management: &Management) -> std::io::Result<
     write.write_all(b"\n").await
 }
 
-/// Has a command carried out: by the server on the same store if there is one, else here.
+/// What a command gave.
+pub(crate) struct Done {
+    pub(crate) value: Value,
+    /// The servers that had not applied it when the wait for them was over.
+    pub(crate) not_applied_by: Vec<String>,
+}
+
+/// Has a command carried out: by the server on the same store if there is one, else here; and waits until every server has
+/// applied it, if `waits`.
 ///
 /// # Errors
 /// If it fails, or the store can be reached in neither way.
-pub(crate) fn ask(file: &Path, request: Request) -> Result<Value, Failure> {
+#[expect(clippy::disallowed_methods, reason = "which servers there are is no tenant's")]
+pub(crate) fn ask(file: &Path, request: Request, waits: bool) -> Result<Done, Failure> {
     let (config, source) = Config::load(file)?;
     if let Some(database) = config.store.url.sqlite_path()
         && let Ok(stream) = BlockingStream::connect(socket_of(database))
     {
-        return ask_server(stream, &request);
+        // The one server that there is has applied it when it answers.
+        return Ok(Done { value: ask_server(stream, &request)?, not_applied_by: Vec::new() });
     }
     let served = checks::check(&config, &source)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -163,7 +174,13 @@ pub(crate) fn ask(file: &Path, request: Request) -> Result<Value, Failure> {
     let world = World { clock: MachineClock::new(), random: Arc::new(SystemRandom), is_demo: false };
     let outcome = runtime.block_on(async {
         let core = Core::open(&config, served, &world, Holds::Either).await?;
-        let answer = request.run(&core.management).await;
+        let answer = async {
+            let value = request.run(&core.management).await?;
+            let system = core.management.store.system(&SystemPermit::for_job("wait"));
+            let not_applied_by = if waits { system.wait_for_all().await? } else { Vec::new() };
+            Ok(Done { value, not_applied_by })
+        };
+        let answer = answer.await;
         core.management.store.clone().close().await;
         answer
     });

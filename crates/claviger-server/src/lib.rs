@@ -17,6 +17,7 @@ pub mod identity_tokens;
 pub mod journal;
 mod key_files;
 mod known;
+mod lease;
 pub mod management;
 pub mod metrics;
 pub mod ops;

@@ -70,6 +70,10 @@ impl Source for Endless {
         Box::pin(async { Err(DirectoryError::Unavailable("there is nothing to poll".to_owned())) })
     }
 
+    fn acknowledge(&self, _: Cursor) -> SourceFuture<()> {
+        Box::pin(async { Ok(()) })
+    }
+
     fn revoked_tokens(&self) -> SourceFuture<(Vec<Loaded>, Cursor)> {
         Box::pin(async { Ok((Vec::new(), Cursor(String::new()))) })
     }

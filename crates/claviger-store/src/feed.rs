@@ -13,14 +13,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use claviger::clock::UnixMillis;
 use claviger::directory::DirectoryError;
 
-use crate::backend::{DIRECTORY, FEED, Mode, Tx};
+use crate::backend::{Bound, DIRECTORY, FEED, Mode, Tx};
 use crate::error::StoreError;
 use crate::loads;
+use crate::nodes::NODE_APPLIED;
 use crate::source::{Cursor, Forget, Poll, Source, SourceFuture};
 use crate::statement::statements;
 use crate::store::Inner;
 use crate::subject::{Change, Loaded, Subject};
-use crate::value::values;
+use crate::value::{Value, values};
 use crate::withdrawals;
 
 /// Which kinds of change this program knows: those of the feed's first version.
@@ -38,13 +39,13 @@ statements! { "change";
     FEED_SINCE: System [Text, Int]
         "SELECT CAST(h.seq AS TEXT),
              CASE WHEN CAST($1 AS INTEGER) < h.swept OR CAST($1 AS INTEGER) > h.seq THEN 1 ELSE 0 END,
-             NULL, 1, c.kind, c.id, c.row_version, c.needs
+             NULL, 1, 0, c.kind, c.id, c.row_version, c.needs
          FROM (SELECT max(coalesce((SELECT max(seq) FROM change), 0), s.swept) AS seq, s.swept AS swept
                FROM (SELECT coalesce((SELECT CAST(value AS INTEGER) FROM store_meta WHERE name = 'swept_to'), 0) AS swept)
                    AS s) AS h
          LEFT JOIN (SELECT kind, id, row_version, needs FROM change WHERE seq > CAST($1 AS INTEGER) ORDER BY seq LIMIT $2) AS c
              ON 1 = 1"
-        postgres "SELECT h.snapshot, h.forget, h.now, h.is_home, c.kind, c.id, c.row_version, c.needs
+        postgres "SELECT h.snapshot, h.forget, h.now, h.is_home, h.is_waited_for, c.kind, c.id, c.row_version, c.needs
          FROM (SELECT CAST(pg_current_snapshot() AS text) AS snapshot,
                    CAST(CASE WHEN pg_snapshot_xmax(CAST($1 AS pg_snapshot)) > pg_snapshot_xmax(pg_current_snapshot())
                        OR EXISTS (
@@ -54,7 +55,8 @@ statements! { "change";
                                    WHERE pg_visible_in_snapshot(x.xid, CAST(m.value AS pg_snapshot)))))
                        THEN 1 ELSE 0 END AS bigint) AS forget,
                    claviger_now() AS now,
-                   (SELECT count(*) FROM store_meta AS m WHERE m.name = 'home' AND m.value = feed_home()) AS is_home) AS h
+                   (SELECT count(*) FROM store_meta AS m WHERE m.name = 'home' AND m.value = feed_home()) AS is_home,
+                   (SELECT count(*) FROM node_wait AS w WHERE w.at > claviger_now() - 15000) AS is_waited_for) AS h
          LEFT JOIN (
              (SELECT kind, id, row_version, needs FROM change
               WHERE xid >= pg_snapshot_xmax(CAST($1 AS pg_snapshot)) ORDER BY xid LIMIT $2)
@@ -197,6 +199,7 @@ struct Since {
     changes: Vec<Change>,
     forget: Forget,
     is_outdated: bool,
+    is_waited_for: bool,
     store_now: UnixMillis,
 }
 
@@ -214,6 +217,7 @@ async fn since(tx: &mut Tx<'_>, after: &Place) -> Result<Option<Since>, StoreErr
         if columns.int()? == 0 {
             return Err(StoreError::unavailable(RESTORED));
         }
+        let is_waited_for = columns.int()? > 0;
         let since = found.get_or_insert_with(|| Since {
             place: Place { origin: origin.clone(), position },
             changes: Vec::new(),
@@ -224,6 +228,7 @@ async fn since(tx: &mut Tx<'_>, after: &Place) -> Result<Option<Since>, StoreErr
                 (true, false) => Forget::Nothing,
             },
             is_outdated: false,
+            is_waited_for,
             store_now: now,
         });
         let (Some(kind), Some(id)) = (columns.maybe_text()?, columns.maybe_text()?) else { continue };
@@ -293,6 +298,7 @@ impl Source for Feed {
                             changes: Vec::new(),
                             forget: Forget::Origin,
                             is_outdated: false,
+                            is_waited_for: false,
                             store_now,
                         }),
                     };
@@ -300,7 +306,7 @@ impl Source for Feed {
                 })
                 .await
                 .map_err(unavailable)?;
-            let Since { place, changes, mut forget, is_outdated, store_now } = since;
+            let Since { place, changes, mut forget, is_outdated, is_waited_for, store_now } = since;
             if feed.follow(&place.origin).is_some() {
                 forget = Forget::Origin;
             }
@@ -310,7 +316,22 @@ impl Source for Feed {
                 withdrawals::repeat_missing(&feed.inner).await.map_err(unavailable)?;
             }
             let changes = if forget == Forget::Nothing { changes } else { Vec::new() };
-            Ok(Poll { changes, cursor: feed.spell(&place), forget, is_outdated, store_now })
+            Ok(Poll { changes, cursor: feed.spell(&place), forget, is_outdated, is_waited_for, store_now })
+        })
+    }
+
+    fn acknowledge(&self, cursor: Cursor) -> SourceFuture<()> {
+        let feed = self.clone();
+        Box::pin(async move {
+            let (Some(node), Some(place)) = (feed.inner.node.get().copied(), feed.parse(&cursor)) else {
+                return Ok(());
+            };
+            let work = async move |tx: &mut Tx<'_>| {
+                let params = values![Value::Uuid(node), &place.origin, &place.position];
+                tx.run(&NODE_APPLIED, params).await.map(drop)
+            };
+            // Not in the feed's lane: the next poll does not wait for it.
+            feed.inner.run(Bound::System("node"), Mode::Write, work).await.map_err(unavailable)
         })
     }
 

@@ -19,6 +19,7 @@ mod loads;
 pub mod members;
 pub mod memory;
 mod migrate;
+pub mod nodes;
 pub mod operator;
 pub mod orgs;
 mod registry;

@@ -22,6 +22,7 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { name: "0003_origin", sql: include_str!("../migrations/sqlite/0003_origin.sql") },
     Migration { name: "0004_floors", sql: include_str!("../migrations/sqlite/0004_floors.sql") },
     Migration { name: "0005_withdrawals", sql: include_str!("../migrations/sqlite/0005_withdrawals.sql") },
+    Migration { name: "0006_nodes", sql: include_str!("../migrations/sqlite/0006_nodes.sql") },
 ];
 
 pub(crate) const POSTGRES: &[Migration] = &[
@@ -33,6 +34,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { name: "0003_origin", sql: include_str!("../migrations/postgres/0003_origin.sql") },
     Migration { name: "0004_floors", sql: include_str!("../migrations/postgres/0004_floors.sql") },
     Migration { name: "0005_withdrawals", sql: include_str!("../migrations/postgres/0005_withdrawals.sql") },
+    Migration { name: "0006_nodes", sql: include_str!("../migrations/postgres/0006_nodes.sql") },
 ];
 
 fn hash(migration: &Migration) -> String {

@@ -3,7 +3,7 @@
 use crate::backend::postgres::check;
 use crate::statement::Statement;
 use crate::{
-    accounts, api_keys, audit, backend, feed, foreign_identities, loads, members, operator, orgs,
+    accounts, api_keys, audit, backend, feed, foreign_identities, loads, members, nodes, operator, orgs,
     revoked_tokens, sessions, signing_keys, store, sweep, tenants, user_secrets, withdrawals,
 };
 
@@ -19,6 +19,7 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static Statement> {
         foreign_identities::STATEMENTS,
         loads::STATEMENTS,
         members::STATEMENTS,
+        nodes::STATEMENTS,
         operator::STATEMENTS,
         orgs::STATEMENTS,
         revoked_tokens::STATEMENTS,

@@ -23,6 +23,9 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
     /// and maybe in several.
     fn poll(&self, after: Cursor) -> SourceFuture<Poll>;
 
+    /// Tells the store that everything up to `cursor` has been applied, as somebody waits for it.
+    fn acknowledge(&self, cursor: Cursor) -> SourceFuture<()>;
+
     /// Every revoked token that has not expired yet, with the cursor to follow from.
     fn revoked_tokens(&self) -> SourceFuture<(Vec<Loaded>, Cursor)>;
 }
@@ -55,6 +58,8 @@ pub struct Poll {
     pub forget: Forget,
     /// Whether there was a change that a program of this version must understand, and this one does not.
     pub is_outdated: bool,
+    /// Whether somebody waits until every node has applied this.
+    pub is_waited_for: bool,
     /// The store's clock when it answered.
     pub store_now: UnixMillis,
 }

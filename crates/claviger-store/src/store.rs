@@ -109,6 +109,8 @@ pub(crate) struct Inner {
     pub(crate) random: Arc<dyn Random>,
     pub(crate) id: String,
     pub(crate) journal: Option<Arc<Journal>>,
+    /// Under which id this process serves, once it does.
+    pub(crate) node: OnceLock<[u8; 16]>,
     audit_count: AtomicU16,
     follower: FollowerSlot,
     #[cfg(any(test, feature = "testing"))]
@@ -212,6 +214,7 @@ impl Store {
             random,
             id,
             journal,
+            node: OnceLock::new(),
             audit_count: AtomicU16::new(0),
             follower,
             #[cfg(any(test, feature = "testing"))]

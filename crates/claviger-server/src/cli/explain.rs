@@ -94,7 +94,7 @@ impl Explain {
             plain: self.plain,
             from: self.from,
         };
-        let answer = crate::control::ask(config, super::Request::Explain(question))?;
+        let answer = crate::control::ask(config, super::Request::Explain(question), false)?.value;
         if json {
             print::value(&answer, true);
         } else {

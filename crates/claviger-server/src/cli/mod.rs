@@ -10,6 +10,7 @@ mod explain;
 mod key;
 mod keyring;
 mod member;
+mod node;
 mod org;
 mod print;
 mod serve;
@@ -26,6 +27,7 @@ use claviger_store::Ends;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::control::Done;
 use crate::management::{Failure, Management};
 
 pub(crate) use user_token::user_token_text;
@@ -58,6 +60,10 @@ struct Program {
     /// Print what is listed or shown as JSON, for programs
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     json: bool,
+    /// Come back when every server on a PostgreSQL store has applied the change, or after 10 s with the names of those that
+    /// have not; an embedded store's one server has anyway
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
+    wait: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -105,6 +111,9 @@ enum Command {
     /// Peppers and encryption keys
     #[command(subcommand)]
     Keyring(keyring::KeyringCommand),
+    /// The servers on a PostgreSQL store
+    #[command(subcommand)]
+    Node(node::NodeCommand),
     /// Say, step by step, why a request would be let in or refused
     Explain(explain::Explain),
     /// Look for what would keep a server from working
@@ -199,7 +208,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(program: Program) -> Result<ExitCode, Failure> {
-    let Program { config, json, command } = program;
+    let Program { config, json, wait, command } = program;
     let request = match command {
         Command::Serve => return serve::serve(&config),
         Command::Demo(demo) => return demo.run(),
@@ -208,6 +217,7 @@ fn run(program: Program) -> Result<ExitCode, Failure> {
         Command::Store(command) => return command.run(&config, json),
         Command::Keyring(command) => return command.run(&config, json),
         Command::Doctor => return doctor::run(&config, json),
+        Command::Node(command) => return command.run(&config, json),
         Command::Explain(explain) => return explain.run(&config, json),
         Command::Tenant(command) => Request::Tenant(command),
         Command::Org(command) => Request::Org(command),
@@ -216,7 +226,13 @@ fn run(program: Program) -> Result<ExitCode, Failure> {
         Command::Token(command) => Request::Token(command),
         Command::UserToken(command) => Request::UserToken(command),
     };
-    let value = crate::control::ask(&config, request)?;
+    let Done { value, not_applied_by } = crate::control::ask(&config, request, wait)?;
     print::value(&value, json);
-    Ok(ExitCode::SUCCESS)
+    if not_applied_by.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let names = not_applied_by.join("`, `");
+    Err(Failure::new(format!("it is done, and not yet applied by `{names}`")).hint(
+        "a server that hears nothing of the store for `directory.max_staleness_seconds` lets nobody in",
+    ))
 }

@@ -223,12 +223,21 @@ async fn try_round(known: &Known, source: &Arc<dyn Source>, state: &mut State) -
     }
     known.note_outdated(poll.is_outdated);
     known.changed(&poll.changes);
-    state.cursor = Some(poll.cursor);
+    state.cursor = Some(poll.cursor.clone());
     known.clock.store.read(poll.store_now, sent, known.clock.boot());
     if !state.has_tokens {
         read_tokens(known, source, state).await?;
     }
     known.pulse.polled(sent);
+    if poll.is_waited_for {
+        let asked = Arc::clone(source);
+        // Whoever waits asks again; the next poll does not wait for this.
+        tokio::spawn(async move {
+            if let Err(error) = asked.acknowledge(poll.cursor).await {
+                tracing::warn!(%error, "what was applied could not be acknowledged");
+            }
+        });
+    }
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use claviger::key_set::Algorithm;
 use claviger::random::SystemRandom;
 use claviger_store::audit::AuditCursor;
 use claviger_store::follower::Follower;
+use claviger_store::nodes::{LEASE_MILLIS, Node};
 use claviger_store::signing_keys::Line;
 use claviger_store::source::{Cursor, Forget, Source};
 use claviger_store::subject::{Change, Record, Subject};
@@ -636,4 +637,69 @@ async fn store_07_a_restored_database_is_not_believed_until_somebody_has_looked(
     assert_eq!(test.system().feed_sweep(0).await.unwrap(), 0);
     let told = test.operator().audit_list(AuditCursor::NEWEST, 1).await.unwrap();
     assert_eq!(told[0].action, "STORE_ACCEPTED");
+}
+
+fn node(name: &str, id: u8) -> Node {
+    Node {
+        id: [id; 16],
+        name: name.into(),
+        version: "1".into(),
+        settings_hash: "abc".into(),
+        started_at: START,
+    }
+}
+
+#[tokio::test]
+async fn whoever_waits_hears_which_node_has_not_applied_a_change() {
+    let test = TestStore::start(Engine::Postgres).await;
+    let acme = test.tenant("Acme").await;
+    let other = test.open_again().await.unwrap();
+    #[expect(clippy::disallowed_methods, reason = "a test acts as a job")]
+    let job = claviger_store::SystemPermit::for_job("test");
+    let system = test.system();
+    assert_eq!(system.wait_for_all().await.unwrap(), [""; 0], "there is no node");
+    system.node_beat(&node("one", 1), Some(3)).await.unwrap();
+    other.system(&job).node_beat(&node("two", 2), None).await.unwrap();
+    let nodes = system.node_list().await.unwrap();
+    assert_eq!(
+        nodes.iter().map(|node| (node.name.as_str(), node.offset_millis, node.is_live)).collect::<Vec<_>>(),
+        [("one", Some(3), true), ("two", None, true)]
+    );
+
+    let (first, second) = (test.store.source(), other.source());
+    let (mut one, mut two) = (cursor(&first).await, cursor(&second).await);
+    acme.store.tenant_suspend().await.unwrap();
+    let waiting = tokio::spawn(async move { system.wait_for_all().await });
+    // Each says what it has applied for as long as somebody waits, and both have to.
+    for _ in 0..20 {
+        one = first.poll(one).await.unwrap().cursor;
+        first.acknowledge(one.clone()).await.unwrap();
+    }
+    assert!(!waiting.is_finished());
+    while !waiting.is_finished() {
+        one = first.poll(one).await.unwrap().cursor;
+        let poll = second.poll(two).await.unwrap();
+        assert!(poll.is_waited_for);
+        two = poll.cursor;
+        first.acknowledge(one.clone()).await.unwrap();
+        second.acknowledge(two.clone()).await.unwrap();
+    }
+    assert_eq!(waiting.await.unwrap().unwrap(), [""; 0]);
+
+    // One that has gone is not waited for, and one that is gone without a word only as long as its lease runs.
+    let system = test.system();
+    other.system(&job).node_leave(&node("two", 2)).await.unwrap();
+    let waiting = tokio::spawn(async move { system.wait_for_all().await });
+    loop {
+        one = first.poll(one).await.unwrap().cursor;
+        first.acknowledge(one.clone()).await.unwrap();
+        if waiting.is_finished() {
+            break;
+        }
+    }
+    assert_eq!(waiting.await.unwrap().unwrap(), [""; 0]);
+    test.clock.advance_millis(LEASE_MILLIS as u64 + 1);
+    assert!(!test.system().node_list().await.unwrap()[0].is_live);
+    assert_eq!(test.system().wait_for_all().await.unwrap(), [""; 0]);
+    other.close().await;
 }

@@ -343,3 +343,19 @@ fn a_change_that_the_feed_tells_of_a_little_later_is_no_alarm() {
     until("the janitor has passed", || world.memory.figures().lost_commits == 1);
     assert_eq!(world.memory.figures().reread_differences, 0);
 }
+
+#[test]
+fn what_was_applied_is_acknowledged_while_somebody_waits_and_at_no_other_time() {
+    let world = World::new();
+    world.poll();
+    assert_eq!(world.store.wait_for_all(true), []);
+    let (key, _) = world.written_key();
+    world.store.tell(&key, 1);
+    world.poll();
+    until("it is acknowledged", || !world.store.wait_for_all(true).is_empty());
+    world.store.wait_for_all(false);
+    world.poll();
+    world.store.wait_for_all(false);
+    world.poll();
+    assert_eq!(world.store.wait_for_all(false), []);
+}

@@ -46,6 +46,8 @@ struct Tables {
     token_reads: usize,
     forgets: Forget,
     is_outdated: bool,
+    is_waited_for: bool,
+    acknowledged: Vec<Cursor>,
 }
 
 #[derive(Debug)]
@@ -95,9 +97,15 @@ impl Source for FakeStore {
             cursor: Cursor(tables.feed.len().to_string()),
             forget: std::mem::take(&mut tables.forgets),
             is_outdated: tables.is_outdated,
+            is_waited_for: tables.is_waited_for,
             store_now: self.clock.now().plus_millis(*self.clock_is_ahead.lock().unwrap()),
         };
         in_mood(&self.polls, poll.clone(), poll)
+    }
+
+    fn acknowledge(&self, cursor: Cursor) -> SourceFuture<()> {
+        self.tables.lock().unwrap().acknowledged.push(cursor);
+        Box::pin(async { Ok(()) })
     }
 
     fn revoked_tokens(&self) -> SourceFuture<(Vec<Loaded>, Cursor)> {
@@ -151,6 +159,13 @@ impl FakeStore {
     /// The next poll comes from another server, or from one that has been down.
     pub(crate) fn come_from_elsewhere(&self) {
         self.tables.lock().unwrap().forgets = Forget::Origin;
+    }
+
+    /// Somebody waits until everybody has applied what there is. Gives what was acknowledged until now.
+    pub(crate) fn wait_for_all(&self, waits: bool) -> Vec<Cursor> {
+        let mut tables = self.tables.lock().unwrap();
+        tables.is_waited_for = waits;
+        std::mem::take(&mut tables.acknowledged)
     }
 
     /// The next polls tell of what this program should understand.

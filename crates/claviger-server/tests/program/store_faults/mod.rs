@@ -22,6 +22,7 @@ use claviger_store::{Keyring, Settings, Store, StoreError, TenantStore};
 use rustix::process::Signal;
 use tokio::runtime::Runtime;
 
+use crate::support::Outcome;
 use crate::support::{
     Folder, Server, Upstream, customer, get, orders, program, run_with, serve_as, try_get, until,
 };
@@ -131,6 +132,47 @@ impl Rig {
         }
     }
 
+    fn command(&self, words: &[&str]) -> Outcome {
+        let mut command = program(&self.folder);
+        command.args(["--config", "one.toml", "--json"]).args(words);
+        run_with(command, "")
+    }
+
+    fn a_command_that_waits_comes_back_when_all_have_applied_it(&self) {
+        let nodes = self.command(&["node", "list"]).json();
+        let nodes = nodes.as_array().unwrap();
+        assert_eq!(nodes.len(), 2, "{nodes:?}");
+        assert!(
+            nodes.iter().all(|node| node["live"] == true && node["settings"] == nodes[0]["settings"]),
+            "{nodes:?}"
+        );
+        let tenant = self.store.tenant().to_string();
+        for _ in 0..5 {
+            let key = make_key(&self.runtime, &self.store, self.org);
+            let both = || {
+                self.servers.iter().map(|node| try_get(node.address(), "/", &key.text)).collect::<Vec<_>>()
+            };
+            assert_eq!(both(), [Some(200), Some(200)]);
+            let revoke = ["key", "revoke", "--tenant", &tenant, &key.id.to_string(), "--wait"];
+            assert_eq!(self.command(&revoke).json()["state"], "revoked");
+            assert_eq!(both(), [Some(401), Some(401)], "at once, on every node");
+        }
+        // A node that stands still is named, and the change is done all the same.
+        let key = make_key(&self.runtime, &self.store, self.org);
+        self.servers[1].process.signal(Signal::STOP);
+        let revoke = ["key", "revoke", "--tenant", &tenant, &key.id.to_string(), "--wait"];
+        let told = self.command(&revoke);
+        self.servers[1].process.signal(Signal::CONT);
+        assert_eq!(told.code, Some(1));
+        let name = self.servers[1].ops.to_string();
+        assert!(
+            told.out.contains("revoked")
+                && told.err.contains("not yet applied by")
+                && told.err.contains(&name),
+            "{told:?}"
+        );
+    }
+
     /// Withdraws one key after the other while `fault` happens, waits until all is well again, and judges.
     fn during(&mut self, what: &str, fault: impl FnOnce(&mut Self)) -> Verdict {
         let count = withdrawals();
@@ -221,6 +263,7 @@ fn make_key(runtime: &Runtime, store: &TenantStore, org: claviger::id::OrgId) ->
 fn a_withdrawal_holds_through_every_fault_of_the_store() {
     let mut rig = Rig::new();
 
+    rig.a_command_that_waits_comes_back_when_all_have_applied_it();
     let healthy = rig.during("nothing", |_| {});
     assert_eq!(healthy.good_refused, 0, "{healthy:?}");
 

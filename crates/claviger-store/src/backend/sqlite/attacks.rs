@@ -294,6 +294,8 @@ fn keys_and_references_of_tenants_tables_begin_with_the_tenant() {
         "change",
         "migration",
         "withdrawal",
+        "node",
+        "node_wait",
     ];
     let mut others = others;
     others.sort();
