@@ -217,16 +217,22 @@ mod tests {
     #[test]
     fn every_fault_has_one_status_and_one_code() {
         let after = Duration::from_secs(1);
-        for (fault, status, code) in [
-            (Fault::Misdirected { why: "x" }, 421, "misdirected_request"),
-            (Fault::HeadTooLarge, 431, "headers_too_large"),
-            (Fault::BodyTooLarge, 413, "payload_too_large"),
-            (Fault::RequestTimeout, 408, "request_timeout"),
-            (Fault::ClientGone, 499, "bad_request"),
-            (Fault::Upstream(SendError::NameNotFound), 502, "bad_gateway"),
-            (Fault::UpstreamTimeout(SendError::HeadTimeout { after }), 504, "gateway_timeout"),
-            (Fault::KeysUnavailable, 503, "unavailable"),
+        // The last two: whether its connection is of no more use, and whether the upstream is to blame.
+        for (fault, status, code, leaves_a_body, is_upstreams) in [
+            (Fault::Misdirected { why: "x" }, 421, "misdirected_request", false, false),
+            (Fault::HeadTooLarge, 431, "headers_too_large", false, false),
+            (Fault::BodyTooLarge, 413, "payload_too_large", true, false),
+            (Fault::RequestTimeout, 408, "request_timeout", true, false),
+            (Fault::ClientGone, 499, "bad_request", true, false),
+            (Fault::Upstream(SendError::NameNotFound), 502, "bad_gateway", false, true),
+            (Fault::UpstreamTimeout(SendError::HeadTimeout { after }), 504, "gateway_timeout", false, true),
+            (Fault::KeysUnavailable, 503, "unavailable", false, false),
         ] {
+            assert_eq!(
+                (fault.leaves_a_body(), fault.is_upstreams()),
+                (leaves_a_body, is_upstreams),
+                "{fault}"
+            );
             let refused = Refused::from(fault);
             assert_eq!((refused.status().as_u16(), refused.code().as_str()), (status, code), "{refused}");
         }

@@ -190,7 +190,8 @@ fn forwarding_02_an_effect_has_a_trace_however_the_exchange_ends(on: On) {
             (line["tenant"].as_str(), line["org"].as_str()),
             (Some(&*home.tenant.to_string()), Some(&*home.org.to_string()))
         );
-        assert!(line["total_micros"].as_u64().unwrap() >= line["micros"].as_u64().unwrap(), "{line}");
+        let total = line["total_micros"].as_u64().unwrap();
+        assert!((line["micros"].as_u64().unwrap()..60_000_000).contains(&total), "{line}");
         assert_eq!(line["upstream"].is_string(), line["end"] == "upstream_broken", "{line}");
     }
 }

@@ -79,6 +79,10 @@ fn a04_public_requests_are_counted_by_address(on: On) {
     public("127.0.0.5").expect(200);
     let refused = public("127.0.0.5").expect(429);
     assert_eq!(refused.header("retry-after"), Some("60"));
+    assert_eq!(
+        (refused.header("x-ratelimit-limit"), refused.header("x-ratelimit-remaining")),
+        (Some("2"), Some("0"))
+    );
     public("127.0.0.6").expect(200);
     let known = server.synq().from("127.0.0.5".parse().unwrap()).get("/api/v1/products").bearer(&token);
     assert_eq!(known.send().expect(200).header("x-ratelimit-remaining"), Some("1"), "its tenant's own");

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use claviger_server::on_every_store;
 use claviger_server::testing::{Behind, Client, Connection, On, Plan, TestServer, add_route, took};
+use claviger_store::tenants::TenantUpdate;
 use serde_json::json;
 use toml::Table;
 
@@ -12,6 +13,8 @@ on_every_store!(
     a_websocket_ends_with_its_token,
     a_stream_ends_when_its_key_does,
     streams_end_when_their_tenant_is_suspended,
+    a_change_that_withdraws_nothing_is_asked_about_and_so_is_the_next_one,
+    a_route_that_did_not_opt_in_opens_no_websocket,
 );
 
 const LIMIT: Duration = Duration::from_secs(1);
@@ -123,4 +126,46 @@ fn streams_end_when_their_tenant_is_suspended(on: On) {
     });
     assert!(time <= LIMIT, "they ended after {time:?}");
     other.until("data: tick");
+}
+
+fn a_change_that_withdraws_nothing_is_asked_about_and_so_is_the_next_one(on: On) {
+    let server = started(on);
+    let home = server.tenant_on("synaptiq", "Eastwind", "Enterprise");
+    let store = server.store(home.tenant);
+    let key = server.key(&home, "read");
+    let mut stream = events(&server.synaptiq(), &key.text);
+    for name in ["Westwind", "Southwind", "Northwind"] {
+        let update = TenantUpdate { name: Some(name.into()), ..TenantUpdate::default() };
+        server.run(store.tenant_update(update)).unwrap();
+        // As long as a withdrawal would take at most.
+        let since = std::time::Instant::now();
+        while since.elapsed() < LIMIT {
+            stream.until("data: tick");
+        }
+    }
+    server.run(store.key_revoke(key.id)).unwrap();
+    ends_in_time(&mut stream, "the stream");
+}
+
+fn a_route_that_did_not_opt_in_opens_no_websocket(on: On) {
+    let server = started(on);
+    let token = server.token(&server.tenant("synq", "Northwind").owner).text;
+    let upgrade = |path: &str| {
+        let request = server
+            .synq()
+            .get(path)
+            .bearer(&token)
+            .header("Connection", "Upgrade")
+            .header("Upgrade", "websocket");
+        let request = request
+            .header("Sec-WebSocket-Version", "13")
+            .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
+        let mut connection = server.synq().connect();
+        connection.send(request.bytes());
+        connection.until("\r\n\r\n")
+    };
+    assert!(upgrade("/socket").starts_with("HTTP/1.1 101"));
+    // An ordinary request, as the upstream is told; this one opens a WebSocket all the same, which nobody gets to see.
+    let head = upgrade("/api/v1/products");
+    assert!(head.starts_with("HTTP/1.1 502"), "{head}");
 }
