@@ -12,7 +12,7 @@ use claviger::network::Client;
 use claviger::protected::Protected;
 use claviger::random::Random;
 use claviger::refusal::Who;
-use claviger_store::memory::Memory;
+use claviger_store::memory::{Memory, NotReady};
 use claviger_store::signing_keys::Line;
 use claviger_store::{Keyring, Store};
 use futures_util::future::BoxFuture;
@@ -147,7 +147,7 @@ impl App {
                 Some(lease)
             }
         };
-        runtime.spawn(housekeeping(management.clone(), signer));
+        runtime.spawn(housekeeping(management.clone(), memory.clone(), signer));
         runtime.spawn(watch_walls(management.store.clone(), walls));
         runtime.spawn(key_files.clone().watch());
         let drain = Duration::from_secs(config.server.drain_seconds);
@@ -244,8 +244,9 @@ async fn principal_signer(store: &Store) -> Result<Arc<PrincipalSigner>, Failure
 }
 
 /// What has to be done every now and then.
-async fn housekeeping(management: Management, signer: Arc<PrincipalSigner>) {
+async fn housekeeping(management: Management, memory: Arc<Memory>, signer: Arc<PrincipalSigner>) {
     let mut interval = tokio::time::interval(Duration::from_secs(10));
+    let mut is_off = false;
     interval.tick().await;
     loop {
         interval.tick().await;
@@ -254,7 +255,24 @@ async fn housekeeping(management: Management, signer: Arc<PrincipalSigner>) {
             Ok(key) => signer.replace(key),
             Err(error) => tracing::warn!(%error, "the key for principals could not be read again"),
         }
-        sweep(&management.store).await;
+        // Times are the store's, whatever this clock says; but whichever of the two is wrong, nothing is thrown away.
+        match (memory.readiness(), is_off) {
+            (Err(why @ NotReady::ClockOff(_)), was_off) => {
+                if !was_off {
+                    tracing::error!(
+                        "{why}: not ready, and nothing is cleared away, until one of them is set right"
+                    );
+                }
+                is_off = true;
+            }
+            (_, was_off) => {
+                if was_off {
+                    tracing::info!("the clock agrees with the store's again");
+                }
+                is_off = false;
+                sweep(&management.store).await;
+            }
+        }
     }
 }
 

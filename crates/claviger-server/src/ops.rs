@@ -102,6 +102,10 @@ impl Ops {
                 "# HELP claviger_{name} {help}.\n# TYPE claviger_{name} gauge\nclaviger_{name} {value}\n"
             ));
         }
+        let behind = self.memory.store_time_offset_millis().unwrap_or(0);
+        text.push_str(&format!(
+            "# HELP claviger_store_clock_offset_millis How far this server's clock is behind the store's.\n# TYPE claviger_store_clock_offset_millis gauge\nclaviger_store_clock_offset_millis {behind}\n"
+        ));
         text.push_str(&format!(
             "# HELP claviger_guess_table_fill How much of the table of guesses is in use, from 0 to 1.\n# TYPE claviger_guess_table_fill gauge\nclaviger_guess_table_fill {}\n",
             door.lookups.fill

@@ -12,7 +12,7 @@ use crate::store::{META, META_SET, PEPPERS_IN_USE};
 use crate::system_store::SystemStore;
 use crate::tenants::EVERY_TENANT_END;
 use crate::value::values;
-use crate::withdrawals::{KEPT_SECONDS, WITHDRAWALS_SWEEP};
+use crate::withdrawals::{self, KEPT_SECONDS, WITHDRAWALS_SWEEP};
 
 statements! { "change";
     /// Drops some lines of the feed that were there at the position `$1`.
@@ -128,12 +128,16 @@ impl SystemStore {
     /// # Errors
     /// If the store does not answer.
     pub async fn withdrawal_sweep(&self) -> Result<usize, StoreError> {
-        self.write(async |tx: &mut Tx<'_>| {
-            // A day more than files are read for.
-            let over = tx.now().await?.plus_seconds(-KEPT_SECONDS - 24 * 60 * 60);
-            Ok(tx.run(&WITHDRAWALS_SWEEP, values![over]).await?.len())
-        })
-        .await
+        let (count, now) = self
+            .write(async |tx: &mut Tx<'_>| {
+                let now = tx.now().await?;
+                // A day more than files are read for.
+                let over = now.plus_seconds(-KEPT_SECONDS - 24 * 60 * 60);
+                Ok((tx.run(&WITHDRAWALS_SWEEP, values![over]).await?.len(), now))
+            })
+            .await?;
+        withdrawals::rotate(&self.inner, now);
+        Ok(count)
     }
 
     /// How many live secrets were made under each pepper. One that has none may leave the keyring.

@@ -7,10 +7,10 @@
 //! something away, with its parameters; done twice it takes away no more.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use claviger::clock::UnixMillis;
 use claviger::id::TenantId;
@@ -102,36 +102,60 @@ pub(crate) struct Record {
     steps: Vec<Step>,
 }
 
-/// The file.
+/// The file, and the one before it.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    file: Mutex<File>,
     path: PathBuf,
     random: Arc<dyn Random>,
 }
 
 impl Journal {
-    /// Opens the file at `path`, which is made if there is none.
+    /// Keeps withdrawals in the file at `path`, which is made if there is none.
     ///
     /// # Errors
     /// If it cannot be written to.
     pub(crate) fn open(path: &Path, random: Arc<dyn Random>) -> Result<Self, StoreError> {
-        let failed = |error: std::io::Error| {
+        let failed = |why: &dyn std::fmt::Display| {
             let shown = path.display();
-            StoreError::Setup(format!("the withdrawals cannot be kept in `{shown}`: {}", error.kind()))
+            StoreError::Setup(format!("the withdrawals cannot be kept in `{shown}`: {why}"))
         };
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+        if let Some(folder) = folder_of(path) {
+            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+            made.map_err(|error| failed(&error.kind()))?;
         }
-        let file =
-            OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(path).map_err(failed)?;
-        if !file.metadata().map_err(failed)?.is_file() {
-            let shown = path.display();
-            return Err(StoreError::Setup(format!(
-                "the withdrawals cannot be kept in `{shown}`: it is no file"
-            )));
+        let journal = Self { path: path.to_owned(), random };
+        let file = journal.file().map_err(|error| failed(&error.kind()))?;
+        if !file.metadata().map_err(|error| failed(&error.kind()))?.is_file() {
+            return Err(failed(&"it is no file"));
         }
-        Ok(Self { file: Mutex::new(file), path: path.to_owned(), random })
+        Ok(journal)
+    }
+
+    /// Opened anew for each withdrawal, as another process of this node may have moved it away.
+    fn file(&self) -> std::io::Result<File> {
+        OpenOptions::new().create(true).append(true).mode(0o600).open(&self.path)
+    }
+
+    /// Where the file before this one is.
+    fn older(&self) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(".old");
+        name.into()
+    }
+
+    /// Begins a new file once all of the one before is too old to be looked for: none grows for longer than twice the time
+    /// that withdrawals are kept.
+    ///
+    /// # Errors
+    /// If the file cannot be read or moved.
+    fn rotate(&self, now: UnixMillis) -> std::io::Result<bool> {
+        let mut first = String::new();
+        BufReader::new(File::open(&self.path)?).read_line(&mut first)?;
+        let begun = serde_json::from_str::<Record>(&first).map_or(now.0, |record| record.at);
+        if begun >= now.plus_seconds(-KEPT_SECONDS).0 {
+            return Ok(false);
+        }
+        std::fs::rename(&self.path, self.older()).map(|()| true)
     }
 
     /// Names what a unit withdrew in its transaction.
@@ -159,10 +183,15 @@ impl Journal {
         let write = || -> std::io::Result<()> {
             let mut line = serde_json::to_vec(record)?;
             line.push(b'\n');
-            let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut file = self.file()?;
             // In one piece: other processes of this node write to the same file.
             file.write_all(&line)?;
-            file.sync_data()
+            file.sync_data()?;
+            if file.metadata()?.len() == line.len() as u64 {
+                // The file itself may be new, and has to be found again.
+                File::open(folder_of(&self.path).unwrap_or(Path::new(".")))?.sync_all()?;
+            }
+            Ok(())
         };
         write().map_err(|error| {
             tracing::error!(file = %self.path.display(), %error, "a withdrawal was stored and could not be kept here");
@@ -172,24 +201,34 @@ impl Journal {
 
     /// The withdrawals of this store since `since`. A last line without its end was never acknowledged.
     fn records(&self, store: &str, since: UnixMillis) -> Result<Vec<Record>, StoreError> {
-        let shown = self.path.display();
-        let text = std::fs::read_to_string(&self.path).map_err(|error| {
-            StoreError::unavailable(format!("the withdrawals in `{shown}` cannot be read ({})", error.kind()))
-        })?;
-        let whole = text.rfind('\n').and_then(|end| text.get(..end)).unwrap_or_default();
         let mut records = Vec::new();
-        for (at, line) in whole.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
-            match serde_json::from_str::<Record>(line) {
-                Ok(record) if record.store == store && record.at >= since.0 => records.push(record),
-                Ok(_) => {}
-                // Torn by a crash in the middle of a write, and followed by others since: never acknowledged.
-                Err(error) => {
-                    tracing::warn!(file = %shown, line = at + 1, %error, "no withdrawal is in this line")
+        for path in [self.older(), self.path.clone()] {
+            let shown = path.display();
+            let text = match std::fs::read_to_string(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                text => text.map_err(|error| {
+                    let kind = error.kind();
+                    StoreError::unavailable(format!("the withdrawals in `{shown}` cannot be read ({kind})"))
+                })?,
+            };
+            let whole = text.rfind('\n').and_then(|end| text.get(..end)).unwrap_or_default();
+            for (at, line) in whole.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
+                match serde_json::from_str::<Record>(line) {
+                    Ok(record) if record.store == store && record.at >= since.0 => records.push(record),
+                    Ok(_) => {}
+                    // Torn by a crash in the middle of a write, and followed by others since: never acknowledged.
+                    Err(error) => {
+                        tracing::warn!(file = %shown, line = at + 1, %error, "no withdrawal is in this line")
+                    }
                 }
             }
         }
         Ok(records)
     }
+}
+
+fn folder_of(path: &Path) -> Option<&Path> {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty())
 }
 
 /// Does again what this node has acknowledged and the store does not have. Gives how many.
@@ -224,6 +263,13 @@ pub(crate) async fn repeat_missing(inner: &Inner) -> Result<usize, StoreError> {
         );
     }
     Ok(done)
+}
+
+/// Begins a new file if it is time. What goes wrong with it is for the log: the old one is as good.
+pub(crate) fn rotate(inner: &Inner, now: UnixMillis) {
+    if let Some(Err(error)) = inner.journal.as_ref().map(|journal| journal.rotate(now)) {
+        tracing::warn!(%error, "the file of withdrawals could not be begun anew");
+    }
 }
 
 async fn repeat(inner: &Inner, record: Record) -> Result<(), StoreError> {
@@ -277,11 +323,39 @@ mod tests {
             (journal.records("t", UnixMillis(7)).unwrap(), journal.records("s", UnixMillis(8)).unwrap()),
             (vec![], vec![])
         );
-        // One that takes nothing more.
-        let full = Journal { file: Mutex::new(File::open(&path).unwrap()), ..journal };
-        assert_eq!(full.keep(&record), Err(StoreError::UnknownOutcome));
+        // Where nothing can be written any more.
+        let gone = Journal { path: folder.path().join("gone/withdrawals.jsonl"), ..journal };
+        assert_eq!(gone.keep(&record), Err(StoreError::UnknownOutcome));
         let error = Journal::open(Path::new("/dev/full"), Arc::new(Counting::default())).unwrap_err();
         assert!(error.to_string().contains("it is no file"), "{error}");
+    }
+
+    #[test]
+    fn a_file_gives_way_when_all_of_the_one_before_it_is_too_old() {
+        let folder = Folder::make();
+        let path = folder.path().join("withdrawals.jsonl");
+        let journal = Journal::open(&path, Arc::new(Counting::default())).unwrap();
+        let keep = |at: i64| {
+            let record =
+                Record { id: uuid::Uuid::nil(), at, store: "s".into(), tenant: None, steps: Vec::new() };
+            journal.keep(&record).unwrap();
+        };
+        let kept = || -> Vec<i64> {
+            journal.records("s", UnixMillis(i64::MIN)).unwrap().iter().map(|record| record.at).collect()
+        };
+        let (day, week) = (86_400_000, KEPT_SECONDS * 1000);
+        assert!(!journal.rotate(UnixMillis(week)).unwrap(), "an empty one is not old");
+        keep(0);
+        keep(6 * day);
+        assert!(!journal.rotate(UnixMillis(week)).unwrap());
+        assert!(journal.rotate(UnixMillis(week + 1)).unwrap());
+        keep(week + 2);
+        assert_eq!(kept(), [0, 6 * day, week + 2]);
+        // A week after the new one was begun nothing of the old one counts.
+        assert!(!journal.rotate(UnixMillis(2 * week + 2)).unwrap());
+        assert!(journal.rotate(UnixMillis(2 * week + 3)).unwrap());
+        keep(2 * week + 3);
+        assert_eq!(kept(), [week + 2, 2 * week + 3]);
     }
 
     #[test]

@@ -341,6 +341,9 @@ $$"
                 until("its clock is noticed", || {
                     (get(node.ops, "/readyz", None).status == 503).then_some(())
                 });
+                let figure =
+                    format!("claviger_store_clock_offset_millis {}", if hours > 0 { "7" } else { "-7" });
+                assert!(get(node.ops, "/metrics", None).body.contains(&figure));
                 assert_eq!(
                     try_get(node.address(), "/", &rig.checker.good()),
                     Some(200),
