@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::backend::Tx;
 use crate::error::StoreError;
 use crate::orgs;
+use crate::page::{FIRST, PAGE};
 use crate::state;
 use crate::statement::statements;
 use crate::store::Inner;
@@ -39,16 +40,19 @@ statements! { "API key";
          FROM api_key WHERE tenant_id = $1 AND key_id = $2"
         postgres "SELECT key_id, org_id, name, environment, grants, networks, state, expires_at, created_at, prefix
          FROM api_key WHERE tenant_id = $1 AND key_id = $2 FOR UPDATE";
-    KEY_LIST: Tenant [Uuid, Uuid]
+    KEY_PAGE: Tenant [Uuid, Uuid, Int, Uuid, Int]
         "SELECT key_id, org_id, name, environment, grants, networks, state, expires_at, created_at, prefix
-         FROM api_key WHERE tenant_id = $1 AND org_id = $2 AND state <> 'deleted' ORDER BY created_at, key_id";
+         FROM api_key WHERE tenant_id = $1 AND org_id = $2 AND state <> 'deleted' AND (created_at, key_id) > ($3, $4)
+         ORDER BY created_at, key_id LIMIT $5";
     KEY_SECRETS: Tenant [Uuid, Uuid]
         "SELECT key_id, digest, slot, prefix, last_four, created_at, expires_at FROM key_secret
          WHERE tenant_id = $1 AND key_id = $2 AND revoked = 0 ORDER BY created_at, digest";
-    KEY_SECRETS_OF_ORG: Tenant [Uuid, Uuid]
+    /// Of the keys behind one and up to another, in the order of their pages.
+    KEY_SECRETS_OF: Tenant [Uuid, Uuid, Int, Uuid, Int, Uuid]
         "SELECT s.key_id, s.digest, s.slot, s.prefix, s.last_four, s.created_at, s.expires_at
          FROM key_secret AS s JOIN api_key AS k ON k.tenant_id = s.tenant_id AND k.key_id = s.key_id
          WHERE s.tenant_id = $1 AND k.org_id = $2 AND k.state <> 'deleted' AND s.revoked = 0
+             AND (k.created_at, k.key_id) > ($3, $4) AND (k.created_at, k.key_id) <= ($5, $6)
          ORDER BY s.created_at, s.digest";
     KEY_SECRET_REVOKE: Tenant [Uuid, Blob] withdraws
         "UPDATE key_secret SET revoked = 1 WHERE tenant_id = $1 AND digest = $2";
@@ -272,31 +276,48 @@ impl TenantStore {
         .await
     }
 
-    /// The organization's keys that are not revoked, the oldest first.
+    /// At most [`PAGE`] of the organization's keys that are not revoked, the oldest first, after `after`.
     ///
     /// # Errors
     /// If there is no such organization.
-    pub async fn key_list(&self, org: OrgId) -> Result<Vec<KeyView>, StoreError> {
+    pub async fn key_page(&self, org: OrgId, after: Option<&KeyView>) -> Result<Vec<KeyView>, StoreError> {
         let tenant = self.tenant;
+        let (at, id) = after.map_or(FIRST, |last| (last.created_at, last.key.into()));
         self.read(async move |tx: &mut Tx<'_>| {
             orgs::view(tx, tenant, org).await?;
             let now = tx.now().await?;
-            let keys = tx.run(&KEY_LIST, values![tenant, org]).await?;
+            let rows = tx.run(&KEY_PAGE, values![tenant, org, at, id.clone(), i64::from(PAGE)]).await?;
+            let keys: Vec<KeyView> = rows.into_iter().map(read).collect::<Result<_, _>>()?;
+            let Some(last) = keys.last() else { return Ok(keys) };
+            let range = values![tenant, org, at, id.clone(), last.created_at, last.key];
             let mut secrets: HashMap<KeyId, Vec<SecretView>> = HashMap::new();
-            for row in tx.run(&KEY_SECRETS_OF_ORG, values![tenant, org]).await? {
+            for row in tx.run(&KEY_SECRETS_OF, range).await? {
                 let secret = Held::read(row)?;
                 if secret.is_live(now) {
                     secrets.entry(secret.key).or_default().push(secret.view);
                 }
             }
-            keys.into_iter()
-                .map(|row| {
-                    let key = read(row)?;
-                    Ok(KeyView { secrets: secrets.remove(&key.key).unwrap_or_default(), ..key })
-                })
-                .collect()
+            let with =
+                |key: KeyView| KeyView { secrets: secrets.remove(&key.key).unwrap_or_default(), ..key };
+            Ok(keys.into_iter().map(with).collect())
         })
         .await
+    }
+
+    /// The organization's keys that are not revoked, the oldest first: page by page, so that nobody waits for a long list.
+    ///
+    /// # Errors
+    /// If there is no such organization.
+    pub async fn key_list(&self, org: OrgId) -> Result<Vec<KeyView>, StoreError> {
+        let mut all: Vec<KeyView> = Vec::new();
+        loop {
+            let page = self.key_page(org, all.last()).await?;
+            let is_last = page.len() < usize::from(PAGE);
+            all.extend(page);
+            if is_last {
+                return Ok(all);
+            }
+        }
     }
 
     /// One key, revoked or not.

@@ -22,6 +22,7 @@ mod migrate;
 pub mod nodes;
 pub mod operator;
 pub mod orgs;
+pub mod page;
 mod registry;
 pub mod revoked_tokens;
 mod seal;

@@ -10,6 +10,7 @@ use crate::backend::Tx;
 use crate::email::Email;
 use crate::ends::{Ends, floor_after};
 use crate::error::StoreError;
+use crate::page::{FIRST, PAGE};
 use crate::state;
 use crate::statement::{Statement, statements};
 use crate::tenant_store::TenantStore;
@@ -31,10 +32,11 @@ statements! { "membership";
     MEMBER_HOLD: Tenant [Uuid, Uuid, Uuid]
         "SELECT generation FROM member WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3"
         postgres "SELECT generation FROM member WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 FOR SHARE";
-    MEMBER_LIST: Tenant [Uuid, Uuid]
+    MEMBER_PAGE: Tenant [Uuid, Uuid, Int, Uuid, Int]
         "SELECT m.org_id, m.account_id, a.email, m.role, m.state, m.generation, m.created_at
          FROM member AS m JOIN account AS a ON a.account_id = m.account_id
-         WHERE m.tenant_id = $1 AND m.org_id = $2 AND m.state <> 'removed' ORDER BY m.created_at, m.account_id";
+         WHERE m.tenant_id = $1 AND m.org_id = $2 AND m.state <> 'removed' AND (m.created_at, m.account_id) > ($3, $4)
+         ORDER BY m.created_at, m.account_id LIMIT $5";
     MEMBER_ROLE: Tenant [Uuid, Uuid, Uuid, Text]
         "UPDATE member SET role = $4 WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND state <> 'removed'
          RETURNING generation";
@@ -161,17 +163,40 @@ impl TenantStore {
         .await
     }
 
-    /// The members of the organization, the oldest first. Whoever was removed is left out.
+    /// At most [`PAGE`] members of the organization, the oldest first, after `after`. Whoever was removed is left out.
+    ///
+    /// # Errors
+    /// If there is no such organization.
+    pub async fn member_page(
+        &self,
+        org: OrgId,
+        after: Option<&MemberView>,
+    ) -> Result<Vec<MemberView>, StoreError> {
+        let tenant = self.tenant;
+        let (at, id) = after.map_or(FIRST, |last| (last.created_at, last.account.into()));
+        self.read(async move |tx: &mut Tx<'_>| {
+            orgs::view(tx, tenant, org).await?;
+            let rows = tx.run(&MEMBER_PAGE, values![tenant, org, at, id.clone(), i64::from(PAGE)]).await?;
+            rows.into_iter().map(read).collect()
+        })
+        .await
+    }
+
+    /// The members of the organization, the oldest first: page by page, so that nobody waits for a long list. Whoever was
+    /// removed is left out.
     ///
     /// # Errors
     /// If there is no such organization.
     pub async fn member_list(&self, org: OrgId) -> Result<Vec<MemberView>, StoreError> {
-        let tenant = self.tenant;
-        self.read(async move |tx: &mut Tx<'_>| {
-            orgs::view(tx, tenant, org).await?;
-            tx.run(&MEMBER_LIST, values![tenant, org]).await?.into_iter().map(read).collect()
-        })
-        .await
+        let mut all: Vec<MemberView> = Vec::new();
+        loop {
+            let page = self.member_page(org, all.last()).await?;
+            let is_last = page.len() < usize::from(PAGE);
+            all.extend(page);
+            if is_last {
+                return Ok(all);
+            }
+        }
     }
 
     /// One membership.

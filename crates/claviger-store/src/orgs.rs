@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::backend::Tx;
 use crate::ends::{Ends, floor_after};
 use crate::error::StoreError;
+use crate::page::{FIRST, PAGE};
 use crate::state;
 use crate::statement::{Statement, statements};
 use crate::tenant_store::TenantStore;
@@ -19,9 +20,10 @@ statements! { "organization";
         "INSERT INTO organization (tenant_id, org_id, name, created_at) VALUES ($1, $2, $3, $4)";
     ORG: Tenant [Uuid, Uuid]
         "SELECT org_id, name, state, generation, created_at FROM organization WHERE tenant_id = $1 AND org_id = $2";
-    ORG_LIST: Tenant [Uuid]
+    ORG_PAGE: Tenant [Uuid, Int, Uuid, Int]
         "SELECT org_id, name, state, generation, created_at FROM organization
-         WHERE tenant_id = $1 AND state <> 'deleted' ORDER BY created_at, org_id";
+         WHERE tenant_id = $1 AND state <> 'deleted' AND (created_at, org_id) > ($2, $3)
+         ORDER BY created_at, org_id LIMIT $4";
     ORG_RENAME: Tenant [Uuid, Uuid, Text]
         "UPDATE organization SET name = $3 WHERE tenant_id = $1 AND org_id = $2 AND state <> 'deleted' RETURNING generation";
     ORG_STATE: Tenant [Uuid, Uuid, Text] withdraws
@@ -110,16 +112,34 @@ impl TenantStore {
         .await
     }
 
-    /// The organizations that are not deleted, the oldest first.
+    /// At most [`PAGE`] organizations that are not deleted, the oldest first, after `after`.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn org_page(&self, after: Option<&OrgView>) -> Result<Vec<OrgView>, StoreError> {
+        let tenant = self.tenant;
+        let (at, id) = after.map_or(FIRST, |last| (last.created_at, last.org.into()));
+        self.read(async move |tx: &mut Tx<'_>| {
+            let rows = tx.run(&ORG_PAGE, values![tenant, at, id.clone(), i64::from(PAGE)]).await?;
+            rows.into_iter().map(read).collect()
+        })
+        .await
+    }
+
+    /// The organizations that are not deleted, the oldest first: page by page, so that nobody waits for a long list.
     ///
     /// # Errors
     /// If the store does not answer.
     pub async fn org_list(&self) -> Result<Vec<OrgView>, StoreError> {
-        let tenant = self.tenant;
-        self.read(async move |tx: &mut Tx<'_>| {
-            tx.run(&ORG_LIST, values![tenant]).await?.into_iter().map(read).collect()
-        })
-        .await
+        let mut all: Vec<OrgView> = Vec::new();
+        loop {
+            let page = self.org_page(all.last()).await?;
+            let is_last = page.len() < usize::from(PAGE);
+            all.extend(page);
+            if is_last {
+                return Ok(all);
+            }
+        }
     }
 
     /// One organization.

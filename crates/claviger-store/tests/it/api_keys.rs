@@ -16,6 +16,7 @@ on_every_backend!(
     rotating_again_replaces_the_newer_secret,
     trap_prefix_containing_an_underscore_on_rotate,
     a_key_that_may_not_act_is_not_rotated,
+    lists_go_page_by_page,
 );
 
 pub(crate) fn new_key(tenant: &TestTenant) -> NewApiKey {
@@ -119,4 +120,33 @@ async fn a_key_that_may_not_act_is_not_rotated(test: TestStore) {
     assert_eq!(acme.store.key_rotate(key, 0).await.unwrap_err(), StoreError::NotFound { what: "API key" });
     let rival = test.tenant("Rival").await;
     assert_eq!(rival.store.key_view(key).await.unwrap_err(), StoreError::NotFound { what: "API key" });
+}
+
+async fn lists_go_page_by_page(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    // Two pages and some, all made in one millisecond.
+    let tasks: Vec<_> = (0..1005)
+        .map(|_| {
+            let (store, new) = (acme.store.clone(), new_key(&acme));
+            tokio::spawn(async move { store.key_create(new).await.unwrap().view.key })
+        })
+        .collect();
+    let mut made = Vec::new();
+    for task in tasks {
+        made.push(task.await.unwrap());
+    }
+    let first = acme.store.key_page(acme.org, None).await.unwrap();
+    assert_eq!(first.len(), 500);
+    assert!(first.iter().all(|key| key.secrets.len() == 1));
+    let second = acme.store.key_page(acme.org, first.last()).await.unwrap();
+    let third = acme.store.key_page(acme.org, second.last()).await.unwrap();
+    assert_eq!((second.len(), third.len()), (500, 5));
+    let mut listed: Vec<_> = acme.store.key_list(acme.org).await.unwrap().iter().map(|key| key.key).collect();
+    assert_eq!(listed, [first, second, third].concat().iter().map(|key| key.key).collect::<Vec<_>>());
+    listed.sort();
+    made.sort();
+    assert_eq!(listed, made);
+    assert_eq!(acme.store.org_page(None).await.unwrap().len(), 1);
+    let owner = acme.store.member_page(acme.org, None).await.unwrap();
+    assert_eq!((owner.len(), acme.store.member_page(acme.org, owner.last()).await.unwrap().len()), (1, 0));
 }
