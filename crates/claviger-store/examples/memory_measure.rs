@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use claviger::api_key::KeyDigest;
 use claviger::clock::{Clock, UnixMillis};
-use claviger::directory::{Answer, Directory, DirectoryError, KeyGenerations, KeyRecord, State};
+use claviger::directory::{Answer, Directory, DirectoryError, KeyRecord, State};
 use claviger::grants::{Access, Grants};
 use claviger::id::{Environment, KeyId, OrgId, TenantId};
 use claviger::random::Random;
@@ -46,7 +46,7 @@ impl Endless {
             secret_expires_at: None,
             secret_revoked: false,
             networks: None,
-            made_under: KeyGenerations::default(),
+            made_under: 2,
         })
     }
 }

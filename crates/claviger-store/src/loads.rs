@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use claviger::api_key::KeyDigest;
 use claviger::directory::{
-    AccountRecord, Floor, ForeignIdentityRecord, Generations, KeyGenerations, KeyRecord, MemberRecord,
-    OrgRecord, TenantRecord, UserSecretRecord,
+    AccountRecord, Floor, ForeignIdentityRecord, Generations, KeyRecord, MemberRecord, OrgRecord,
+    TenantRecord, UserSecretRecord,
 };
 use claviger::id::TenantId;
 use serde_json::{Value as Json, json};
@@ -217,8 +217,9 @@ fn floor(columns: &mut Columns) -> Result<Floor, StoreError> {
     Ok(Floor { generation: columns.int()?, tokens_from: columns.time()?, credentials: columns.int()? })
 }
 
-fn number(columns: &mut Columns) -> Result<u32, StoreError> {
-    u32::try_from(columns.int()?).map_err(|_| StoreError::Corrupt { what: "API key" })
+fn sum(columns: &mut Columns) -> Result<u32, StoreError> {
+    let sum = columns.int()?.saturating_add(columns.int()?);
+    u32::try_from(sum).map_err(|_| StoreError::Corrupt { what: "API key" })
 }
 
 fn key(columns: &mut Columns) -> Result<KeyRecord, StoreError> {
@@ -233,7 +234,7 @@ fn key(columns: &mut Columns) -> Result<KeyRecord, StoreError> {
         secret_expires_at: columns.maybe_time()?,
         secret_revoked: columns.truth()?,
         networks: api_keys::networks(columns)?,
-        made_under: KeyGenerations { tenant: number(columns)?, org: number(columns)? },
+        made_under: sum(columns)?,
     })
 }
 

@@ -24,9 +24,9 @@ use claviger::api::{Api, ApiSettings};
 use claviger::api_key::{KeyDigest, NewKey, Peppers};
 use claviger::clock::{BootMillis, Clock, UnixMillis};
 use claviger::directory::{
-    AccountRecord, Answer, Directory, Floor, ForeignIdentityRecord, Found, Freshness, Generations,
-    KeyGenerations, KeyRecord, MemberRecord, MemberState, OrgRecord, SessionRecord, State, Subject,
-    TenantRecord, UserSecretRecord, Version,
+    AccountRecord, Answer, Directory, Floor, ForeignIdentityRecord, Found, Freshness, Generations, KeyRecord,
+    MemberRecord, MemberState, OrgRecord, SessionRecord, State, Subject, TenantRecord, UserSecretRecord,
+    Version,
 };
 use claviger::id::{AccountId, Environment, KeyId, OrgId, RealmName, SessionId, TenantId, TokenId};
 use claviger::jws;
@@ -185,7 +185,7 @@ impl Frozen {
             secret_expires_at: None,
             secret_revoked: false,
             networks: None,
-            made_under: KeyGenerations::default(),
+            made_under: 2,
         };
         self.keys.insert(made.digest, Arc::new(record));
         made.secret.expose_text().unwrap().to_owned()

@@ -240,8 +240,10 @@ pub struct KeyRecord {
     pub secret_revoked: bool,
     /// From where it may be used. `None` is from anywhere; an empty list is from nowhere.
     pub networks: Option<Networks>,
-    /// What it was made under: the key, whichever of its secrets this is.
-    pub made_under: KeyGenerations,
+    /// What the key was made under, whichever of its secrets this is: [`Floor::credentials`] of its tenant and of its
+    /// organization, added up. Both only grow, so that the sum is today's if, and only if, each of them is. (One number,
+    /// because there are millions of these.)
+    pub made_under: u32,
 }
 
 /// What ends all that hangs on a tenant, organization, account or membership, in the one row of it.
@@ -259,21 +261,6 @@ impl Default for Floor {
     /// Where all begin: nothing was ended yet.
     fn default() -> Self {
         Self { generation: 1, tokens_from: UnixMillis(0), credentials: 1 }
-    }
-}
-
-/// The numbers that a key was made under: [`Floor::credentials`] of its tenant and its organization.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeyGenerations {
-    /// The tenant's.
-    pub tenant: u32,
-    /// The organization's.
-    pub org: u32,
-}
-
-impl Default for KeyGenerations {
-    fn default() -> Self {
-        Self { tenant: 1, org: 1 }
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use claviger::api_key::KeyDigest;
 use claviger::clock::{Clock, UnixMillis};
-use claviger::directory::{Answer, Directory, DirectoryError, Freshness, KeyGenerations, KeyRecord, State};
+use claviger::directory::{Answer, Directory, DirectoryError, Freshness, KeyRecord, State};
 use claviger::grants::{Access, Grants};
 use claviger::id::{Environment, KeyId, OrgId, TenantId};
 use claviger::testing::{Counting, FixedClock};
@@ -283,7 +283,7 @@ impl World {
             secret_expires_at: None,
             secret_revoked: false,
             networks: None,
-            made_under: KeyGenerations::default(),
+            made_under: 2,
         };
         (Subject::Key(self.digest()), Arc::new(record))
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::api::Api;
 use crate::clock::UnixMillis;
-use crate::directory::{KeyGenerations, KeyRecord, State};
+use crate::directory::{KeyRecord, State};
 use crate::network::Client;
 use crate::refusal::{Reason, Refusal};
 
@@ -28,10 +28,8 @@ impl Authenticator {
         }
         check_key(&record, self.clock.now()).map_err(|why| known(Reason::bad(why)))?;
         let (tenant, org) = self.home(api, record.tenant, record.org).await.map_err(known)?;
-        let KeyGenerations { tenant: under_tenant, org: under_org } = record.made_under;
-        if (i64::from(under_tenant), i64::from(under_org))
-            != (tenant.floor.credentials, org.floor.credentials)
-        {
+        let today = tenant.floor.credentials.saturating_add(org.floor.credentials);
+        if i64::from(record.made_under) != today {
             return Err(known(Reason::bad("all keys of the tenant or organization were revoked")));
         }
         Ok(Principal::new(api.clone(), client, Proof::Key(key), Parts::Key(record), tenant, org))

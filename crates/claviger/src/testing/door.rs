@@ -13,8 +13,8 @@ use crate::api::Api;
 use crate::api_key::{KeyDigest, NewKey, Peppers};
 use crate::clock::{Clock, UnixMillis};
 use crate::directory::{
-    AccountRecord, Floor, Generations, KeyGenerations, KeyRecord, MemberRecord, MemberState, OrgRecord,
-    SessionRecord, State, TenantRecord, UserSecretRecord,
+    AccountRecord, Floor, Generations, KeyRecord, MemberRecord, MemberState, OrgRecord, SessionRecord, State,
+    TenantRecord, UserSecretRecord,
 };
 use crate::door::{Door, DoorSettings};
 use crate::grants::Grants;
@@ -242,7 +242,7 @@ impl TestDoor {
             secret_expires_at: None,
             secret_revoked: false,
             networks: None,
-            made_under: KeyGenerations::default(),
+            made_under: 2,
         };
         self.secret_of(record)
     }
