@@ -106,6 +106,11 @@ impl App {
         let holds = if world.is_demo { Holds::Demonstration } else { Holds::Own };
         let Core { management, memory, served } =
             runtime.block_on(Core::open(config, served, world, holds))?;
+        // Before anybody is told that the server is ready: from now on commands reach it.
+        let socket = match data_directory(config)? {
+            Some(directory) => Some(crate::control::listen(&directory, management.clone(), &runtime)?),
+            None => None,
+        };
         let counters = Arc::new(Counters::default());
         let walls = Arc::new(Walls::default());
         let signer = runtime.block_on(principal_signer(&management.store))?;
@@ -132,10 +137,6 @@ impl App {
             walls.clone(),
         ));
         let ops = Server::start(ops_ports, ops_handler, limits, counters).map_err(io)?;
-        let socket = match data_directory(config)? {
-            Some(directory) => Some(crate::control::listen(&directory, management.clone(), &runtime)?),
-            None => None,
-        };
         let lease = match config.store.url.sqlite_path() {
             // The one server of an embedded store has nobody to tell.
             Some(_) => None,
