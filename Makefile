@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-store-faults check fmt clippy doc deny words fuzz mutants bench update
+.PHONY: help run test test-store-faults check fmt clippy doc deny words fuzz mutants bench bench-store update
 
 # Options for `claviger demo`: make run DEMO='--port-base 9000 --data /somewhere'
 DEMO ?=
@@ -65,6 +65,10 @@ bench: ## Compare the gateway with nginx and HAProxy, and write docs/benchmarks.
 	@cargo build --release -p claviger-server -p claviger-bench
 	@scripts/say.sh "measuring; this takes some minutes, and wants a quiet machine"
 	@target/release/claviger-bench
+
+bench-store: ## Measure a store of a million keys on PostgreSQL, and write docs/benchmarks-store.md
+	@scripts/need.sh test
+	@cargo run --release -p claviger-store --example store_measure
 
 update: ## Write the files that tests compare anew: docs/reference/ and the manifest of walls
 	@scripts/need.sh run

@@ -5,7 +5,6 @@ use std::error::Error;
 use std::fmt;
 
 use claviger::code::Code;
-use claviger::limit_rule::LimitState;
 use claviger::refusal::{Reason, Refusal, Who};
 use http::StatusCode;
 
@@ -131,14 +130,6 @@ impl Refused {
     pub fn who(&self) -> Option<&Who> {
         match self {
             Self::Decision(refusal) => refusal.who(),
-            Self::Fault(_) => None,
-        }
-    }
-
-    /// The limit that its answer tells of, where a decision refused it.
-    pub fn limit(&self) -> Option<&LimitState> {
-        match self {
-            Self::Decision(refusal) => refusal.limit(),
             Self::Fault(_) => None,
         }
     }

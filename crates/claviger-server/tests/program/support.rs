@@ -175,6 +175,12 @@ impl Running {
         until("the process ends", || child.try_wait().unwrap())
     }
 
+    /// Closes its standard input, and waits for its end.
+    pub(crate) fn hang_up(mut self) {
+        drop(self.0.stdin.take());
+        self.wait();
+    }
+
     pub(crate) fn has_ended(&mut self) -> bool {
         self.0.try_wait().unwrap().is_some()
     }

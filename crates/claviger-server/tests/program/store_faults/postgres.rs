@@ -37,6 +37,9 @@ pub(super) fn user() -> Option<(u32, u32)> {
     Some((numbers.next().unwrap(), numbers.next().unwrap()))
 }
 
+/// Ends the server when whoever started it is gone, however that ended.
+const SUPERVISE: &str = r#""$0" "$@" </dev/null & cat >/dev/null; kill -QUIT $! 2>/dev/null; wait $!"#;
+
 /// A server, running or not, in a folder that holds its socket too.
 pub(crate) struct Postgres {
     folder: PathBuf,
@@ -83,7 +86,10 @@ impl Postgres {
     }
 
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(programs().join(program));
+        self.as_its_user(Command::new(programs().join(program)))
+    }
+
+    fn as_its_user(&self, mut command: Command) -> Command {
         command.current_dir(&self.folder).stdin(Stdio::null()).process_group(0);
         if let Some((user, group)) = user() {
             command.uid(user).gid(group);
@@ -103,7 +109,8 @@ impl Postgres {
     pub(crate) fn start(&mut self) {
         let log =
             std::fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log")).unwrap();
-        let mut command = self.command("postgres");
+        let mut command = self.as_its_user(Command::new("/bin/sh"));
+        command.arg("-c").arg(SUPERVISE).arg(programs().join("postgres"));
         command.args([
             "-D",
             &self.data(),
@@ -115,7 +122,8 @@ impl Postgres {
             "max_connections=100",
         ]);
         command.args(["-c", "shared_buffers=64MB", "-c", "fsync=on", "-c", "autovacuum=off"]);
-        let child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        let child =
+            command.stdin(Stdio::piped()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         self.process = Some(Running(child));
         until("PostgreSQL answers", || {
             let alive = self.process.as_mut().is_some_and(|process| !process.has_ended());
@@ -130,11 +138,16 @@ impl Postgres {
         kill_process_group(Pid::from_child(&process.0), signal).unwrap();
     }
 
+    fn postmaster(&self) -> Pid {
+        let text = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap();
+        Pid::from_raw(text.lines().next().unwrap().trim().parse().unwrap()).unwrap()
+    }
+
     /// Ends it without writing anything more: the next start is a recovery.
     pub(crate) fn crash(&mut self) {
         // To the postmaster alone, which ends the others.
-        self.process.as_ref().unwrap().signal(Signal::QUIT);
-        self.process.take().unwrap().wait();
+        kill_process(self.postmaster(), Signal::QUIT).unwrap();
+        self.process.take().unwrap().hang_up();
     }
 
     /// Keeps what no commit waits for from reaching the disk, as it may at any time.
@@ -147,8 +160,7 @@ impl Postgres {
 
     /// The same as [`Self::crash`] where the writer of the log is held.
     pub(crate) fn crash_with(&mut self, writer: Pid) {
-        let process = self.process.take().unwrap();
-        process.signal(Signal::QUIT);
+        kill_process(self.postmaster(), Signal::QUIT).unwrap();
         // It has been told to end at once when it goes on.
         until("the writer is told", || {
             let status =
@@ -158,13 +170,12 @@ impl Postgres {
             (pending & (1 << (Signal::QUIT.as_raw() - 1)) != 0).then_some(())
         });
         kill_process(writer, Signal::CONT).unwrap();
-        let mut process = process;
-        process.wait();
+        self.process.take().unwrap().hang_up();
     }
 
     /// Somebody else has stopped it.
     pub(crate) fn is_stopped(&mut self) {
-        self.process.take().unwrap().wait();
+        self.process.take().unwrap().hang_up();
     }
 
     /// Lets nothing of it run until [`Self::go_on`].
@@ -193,13 +204,10 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        if let Some(process) = &self.process {
+        if let Some(process) = self.process.take() {
             // A paused one does not hear anything else.
             let _ = kill_process_group(Pid::from_child(&process.0), Signal::CONT);
-            process.signal(Signal::QUIT);
-        }
-        if let Some(mut process) = self.process.take() {
-            process.wait();
+            process.hang_up();
         }
     }
 }

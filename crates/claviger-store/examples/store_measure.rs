@@ -1,0 +1,148 @@
+//! Measures a PostgreSQL store of a million keys, and writes what it finds into `docs/benchmarks-store.md`.
+//!
+//! ```text
+//! cargo run --release -p claviger-store --example store_measure --features testing -- 1000000
+//! ```
+#![expect(clippy::print_stdout, reason = "its output is what it is for")]
+#![expect(clippy::disallowed_methods, reason = "it measures by the real clock, and acts as the operator")]
+
+use std::error::Error;
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use claviger_store::Ends;
+use claviger_store::api_keys::NewApiKey;
+use claviger_store::testing::{Engine, TestStore, TestTenant};
+use tokio_postgres::NoTls;
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+fn millis(time: Duration) -> String {
+    format!("{:.1} ms", time.as_secs_f64() * 1000.0)
+}
+
+async fn owner(test: &TestStore) -> Outcome<tokio_postgres::Client> {
+    let url = test.owner_url.as_ref().ok_or("no owner")?;
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    tokio::spawn(connection);
+    client.batch_execute("SET search_path = claviger").await?;
+    Ok(client)
+}
+
+/// Copies one key `count` times over, with a link for each, past the feed.
+async fn fill(test: &TestStore, acme: &TestTenant, count: usize) -> Outcome<()> {
+    let new = NewApiKey {
+        org: acme.org,
+        name: "ci".into(),
+        prefix: "sk".parse()?,
+        environment: claviger::id::Environment::Live,
+        grants: "read".parse()?,
+        networks: None,
+        expires_at: None,
+    };
+    acme.store.key_create(new).await?;
+    acme.store.foreign_identity_link("https://id.example", "first", acme.owner).await?;
+    let copy = format!(
+        "SET session_replication_role = replica;
+         INSERT INTO api_key (tenant_id, key_id, org_id, name, prefix, environment, grants, created_at)
+         SELECT k.tenant_id, gen_random_uuid(), k.org_id, k.name, k.prefix, k.environment, k.grants, k.created_at
+         FROM api_key AS k, generate_series(1, {count});
+         INSERT INTO key_secret (tenant_id, digest, key_id, slot, pepper, prefix, last_four, created_at)
+         SELECT k.tenant_id, sha256(k.key_id::text::bytea), k.key_id, 'current', 'k1', 'sk_live_', 'abcd', k.created_at
+         FROM api_key AS k WHERE NOT EXISTS (SELECT FROM key_secret AS s WHERE s.key_id = k.key_id);
+         INSERT INTO foreign_identity (tenant_id, issuer, subject, account_id, created_at)
+         SELECT f.tenant_id, f.issuer, 's' || i, f.account_id, f.created_at
+         FROM foreign_identity AS f, generate_series(1, {count}) AS i;
+         SET session_replication_role = origin; ANALYZE;"
+    );
+    owner(test).await?.batch_execute(&copy).await?;
+    Ok(())
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> Outcome<()> {
+    let count: usize = std::env::args().nth(1).map_or(Ok(1_000_000), |count| count.parse())?;
+    let test = TestStore::start(Engine::Postgres).await;
+    let acme = test.tenant("Acme").await;
+    fill(&test, &acme, count).await?;
+    let mut rows: Vec<(String, String, &str)> = Vec::new();
+
+    let mut times = Vec::new();
+    for _ in 0..20 {
+        let begun = Instant::now();
+        let store = test.open_again().await?;
+        times.push(begun.elapsed());
+        store.close().await;
+    }
+    times.sort();
+    rows.push((format!("open a store of {count} keys"), millis(times[10]), "100 ms"));
+    let begun = Instant::now();
+    let opened = futures_util::future::join_all((0..16).map(|_| test.open_again())).await;
+    let failed = opened.iter().filter(|store| store.is_err()).count();
+    rows.push((
+        "sixteen opened at once, the last".into(),
+        format!("{}, {failed} failed", millis(begun.elapsed())),
+        "none fails",
+    ));
+    for store in opened.into_iter().flatten() {
+        store.close().await;
+    }
+
+    // A transaction that stays open, and a million changes behind the cursor that nobody has swept.
+    let source = test.store.source();
+    let mut holder = owner(&test).await?;
+    let held = holder.transaction().await?;
+    held.execute("SELECT pg_current_xact_id()", &[]).await?;
+    let many = format!(
+        "INSERT INTO change (kind, id, row_version) SELECT 'user_secret', 'us_' || i, 1 FROM generate_series(1, {count}) AS i; ANALYZE change"
+    );
+    owner(&test).await?.batch_execute(&many).await?;
+    let mut cursor = source.revoked_tokens().await?.1;
+    let mut times = Vec::new();
+    for _ in 0..200 {
+        let begun = Instant::now();
+        cursor = source.poll(cursor).await?.cursor;
+        times.push(begun.elapsed());
+    }
+    times.sort();
+    let both = format!("{}, p99 {}", millis(times[100]), millis(times[198]));
+    rows.push((format!("a poll with {count} unswept changes and an open transaction"), both, "5 ms"));
+    held.rollback().await?;
+
+    let mut times = Vec::new();
+    for _ in 0..20 {
+        let begun = Instant::now();
+        acme.store.tenant_revoke(Ends::Everything).await?;
+        times.push(begun.elapsed());
+    }
+    times.sort();
+    rows.push((
+        format!("end all of a tenant with {count} keys and as many links"),
+        millis(times[10]),
+        "50 ms",
+    ));
+
+    let system = test.system();
+    system.feed_sweep(0).await?;
+    let begun = Instant::now();
+    let mut swept = 0;
+    loop {
+        match system.feed_sweep(0).await? {
+            0 => break,
+            some => swept += some,
+        }
+    }
+    let rate = swept as f64 / begun.elapsed().as_secs_f64();
+    rows.push(("sweep of the feed".into(), format!("{rate:.0} rows a second"), "20,000"));
+
+    let mut text = String::from(
+        "# The store in numbers\n\nWritten by `make bench-store`; do not edit. On PostgreSQL, of the tests' own (without fsync), medians unless said\n\
+         otherwise. What holds in faults is `make test-store-faults`.\n\n| | measured | wanted |\n|---|---|---|\n",
+    );
+    for (what, measured, wanted) in &rows {
+        writeln!(text, "| {what} | {measured} | {wanted} |")?;
+    }
+    print!("{text}");
+    std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/benchmarks-store.md"), text)?;
+    Ok(())
+}
