@@ -41,6 +41,14 @@ impl FromStr for Email {
         if !good {
             return Err("an e-mail address must have the form `name@example.com`".into());
         }
+        // The Kelvin sign folds to `k`, and so would make its address somebody else's.
+        let passes_for_ascii =
+            |c: char| !c.is_ascii() && c.to_lowercase().any(|folded| folded.is_ascii_alphabetic());
+        if text.chars().any(passes_for_ascii) {
+            return Err(
+                "an e-mail address must have no letter that only looks like one from `a` to `z`".into()
+            );
+        }
         Ok(Self { given: text.to_owned(), key: text.to_lowercase() })
     }
 }
@@ -56,5 +64,13 @@ mod tests {
         for bad in ["", "ann", "@x", "ann@", "a@b@c", "a b@c", "a\n@b"] {
             assert!(bad.parse::<Email>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn store_20_no_letter_passes_for_another_one() {
+        for bad in ["mi\u{212a}e@example.com", "\u{130}da@example.com"] {
+            assert!(bad.parse::<Email>().unwrap_err().contains("looks like"), "{bad}");
+        }
+        assert_eq!("J\u{d6}rg@example.com".parse::<Email>().unwrap().key(), "j\u{f6}rg@example.com");
     }
 }

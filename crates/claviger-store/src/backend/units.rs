@@ -35,6 +35,7 @@ on_every_backend!(
     a_unit_reaches_what_it_is_bound_to,
     a_caller_who_goes_away_leaves_no_open_transaction,
     writers_beside_each_other_all_succeed,
+    store_10_a_unit_that_panics_fails_alone,
 );
 
 fn org() -> OrgId {
@@ -46,6 +47,36 @@ async fn count(tenant: &TestTenant) -> i64 {
     let count =
         async move |tx: &mut Tx<'_>| tx.run_one(&COUNT, values![id]).await?.map(Row::read).unwrap().int();
     tenant.store.read(count).await.unwrap()
+}
+
+async fn store_10_a_unit_that_panics_fails_alone(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let id = acme.tenant;
+    // As many as there are threads and connections, and more: none is lost.
+    for _ in 0..12 {
+        let wrote: Result<(), _> = acme
+            .store
+            .write(async move |tx: &mut Tx<'_>| {
+                tx.run(&ORG_ADD, values![id, org(), "x", 1]).await?;
+                panic!("a fault in a unit")
+            })
+            .await;
+        assert!(
+            matches!(wrote, Err(StoreError::Unavailable { .. } | StoreError::UnknownOutcome)),
+            "{wrote:?}"
+        );
+        let read: Result<(), _> = acme
+            .store
+            .read(async move |tx: &mut Tx<'_>| {
+                tx.run(&COUNT, values![id]).await?;
+                panic!("a fault in a unit")
+            })
+            .await;
+        assert!(matches!(read, Err(StoreError::Unavailable { .. })), "{read:?}");
+    }
+    assert_eq!(count(&acme).await, 1, "what it did is undone");
+    acme.store.org_create("North").await.unwrap();
+    assert_eq!(count(&acme).await, 2);
 }
 
 async fn a_unit_that_fails_leaves_nothing(test: TestStore) {

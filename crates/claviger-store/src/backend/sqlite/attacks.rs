@@ -247,9 +247,19 @@ fn audit_entries_stay_as_they_were_written() {
          VALUES ('{ours}', 'i', 'a', 'b', 'c', 'd', '{{}}', 1)"
     ))
     .unwrap();
-    for sql in
-        ["UPDATE audit SET actor = 'x'", "DELETE FROM audit", "UPDATE audit SET seq = 1, created_at = 2"]
-    {
+    let replace = format!(
+        "REPLACE INTO audit (tenant_id, audit_id, actor, action, entity_type, entity_id, details, created_at)
+         VALUES ('{ours}', 'i', 'x', 'b', 'c', 'd', '{{}}', 1)"
+    );
+    let replaced = replace.replace("REPLACE INTO", "INSERT OR REPLACE INTO");
+    for sql in [
+        "UPDATE audit SET actor = 'x'",
+        "DELETE FROM audit",
+        "UPDATE audit SET seq = 1, created_at = 2",
+        // Which deletes and inserts, and asks the triggers only since they are recursive.
+        &replace,
+        &replaced,
+    ] {
         assert!(run(sql).is_err(), "{sql} was run");
     }
     run("UPDATE audit SET seq = 1, batch = 'b'").unwrap();
