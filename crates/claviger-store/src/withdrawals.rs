@@ -117,7 +117,9 @@ impl Journal {
     pub(crate) fn open(path: &Path, random: Arc<dyn Random>) -> Result<Self, StoreError> {
         let failed = |why: &dyn std::fmt::Display| {
             let shown = path.display();
-            StoreError::Setup(format!("the withdrawals cannot be kept in `{shown}`: {why}"))
+            StoreError::Setup(format!(
+                "the withdrawals cannot be kept in `{shown}`: {why}; name another `store.withdrawals_file`"
+            ))
         };
         if let Some(folder) = folder_of(path) {
             let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);

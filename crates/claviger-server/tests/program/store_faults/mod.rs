@@ -412,6 +412,8 @@ $$"
         let told = get(node.ops, "/readyz", None);
         assert_eq!(told.status, 503, "{}", told.body);
     }
+    let checked = rig.command(&["store", "check"]);
+    assert!(checked.code == Some(1) && checked.err.contains("claviger store accept"), "{checked:?}");
     let mut accept = program(&rig.folder);
     accept.args(["--config", "one.toml", "--json", "store", "accept"]);
     let accepted = run_with(accept, "").json();
