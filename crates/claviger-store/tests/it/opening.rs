@@ -176,3 +176,27 @@ fn a_url_that_asks_for_a_verified_server_is_taken_where_there_is_an_authority() 
         assert!(absent.check().unwrap_err().to_string().contains("/nowhere.pem"));
     }
 }
+
+#[tokio::test]
+async fn the_feed_is_read_where_its_own_url_says_and_nothing_else_is() {
+    let test = TestStore::start(Engine::Postgres).await;
+    let acme = test.tenant("Acme").await;
+    let host = test.settings.url.split_once("host=").unwrap().1.to_owned();
+    let open = async |settings: Settings| {
+        let keyring = Keyring::load(&test.keyring_path()).unwrap();
+        Store::open(&settings, keyring, test.clock.clone(), Arc::new(SystemRandom)).await.unwrap()
+    };
+    let tenant = || vec![claviger_store::subject::Subject::Tenant(acme.tenant)];
+    let elsewhere = test.settings.url.replace(&host, "%2Fnowhere");
+    let astray = open(Settings { feed_url: Some(elsewhere), ..test.settings.clone() }).await;
+    let source = astray.source();
+    assert!(source.load(tenant()).await.unwrap()[0].found.is_some());
+    assert!(source.revoked_tokens().await.is_err());
+    astray.close().await;
+    let well = open(Settings { feed_url: Some(test.settings.url.clone()), ..test.settings.clone() }).await;
+    let source = well.source();
+    let (_, cursor) = source.revoked_tokens().await.unwrap();
+    source.poll(cursor).await.unwrap();
+    assert!(source.load(tenant()).await.unwrap()[0].found.is_some());
+    well.close().await;
+}
