@@ -1,5 +1,6 @@
 //! Knows every acknowledged withdrawal and sees every admission.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -24,8 +25,10 @@ struct Seen {
     /// Good ones, never withdrawn.
     good: Vec<Key>,
     withdrawn: Vec<(Key, Instant)>,
-    /// When a withdrawn one was let in after its withdrawal had been acknowledged: how much later it was asked.
-    admitted: Vec<Duration>,
+    /// How many of the withdrawn ones were judged before.
+    judged: usize,
+    /// By withdrawn credential: how much later than the acknowledgement it was asked when it was let in last.
+    admitted: HashMap<KeyId, Duration>,
     good_answers: usize,
     good_refused: usize,
     withdrawn_answers: usize,
@@ -36,6 +39,9 @@ struct Seen {
 pub(crate) struct Verdict {
     /// The latest admission of a withdrawn credential after its acknowledgement.
     pub(crate) latest: Duration,
+    /// Over the withdrawn credentials, each by its latest admission.
+    pub(crate) median: Duration,
+    pub(crate) p99: Duration,
     pub(crate) good_answers: usize,
     pub(crate) good_refused: usize,
     pub(crate) withdrawn_answers: usize,
@@ -78,8 +84,18 @@ impl Checker {
     /// What was seen since the last time, and begins anew; what is withdrawn stays so.
     pub(crate) fn verdict(&self) -> Verdict {
         let mut seen = self.seen.lock().unwrap();
+        let admitted = std::mem::take(&mut seen.admitted);
+        let since = seen.judged;
+        seen.judged = seen.withdrawn.len();
+        let of = |(key, _): &(Key, Instant)| admitted.get(&key.id).copied().unwrap_or_default();
+        let mut each: Vec<Duration> = seen.withdrawn[since..].iter().map(of).collect();
+        each.sort();
+        let quantile =
+            |hundredths: usize| each.get(each.len() * hundredths / 100).copied().unwrap_or_default();
         Verdict {
-            latest: std::mem::take(&mut seen.admitted).into_iter().max().unwrap_or_default(),
+            latest: admitted.values().max().copied().unwrap_or_default(),
+            median: quantile(50),
+            p99: quantile(99),
             good_answers: std::mem::take(&mut seen.good_answers),
             good_refused: std::mem::take(&mut seen.good_refused),
             withdrawn_answers: std::mem::take(&mut seen.withdrawn_answers),
@@ -122,7 +138,9 @@ fn probe(node: SocketAddr, seen: &Mutex<Seen>, is_over: &AtomicBool) {
                 Some(acknowledged) => {
                     seen.withdrawn_answers += usize::from(status.is_some());
                     if status == Some(200) {
-                        seen.admitted.push(sent.saturating_duration_since(acknowledged));
+                        let late = sent.saturating_duration_since(acknowledged);
+                        let latest = seen.admitted.entry(key.id).or_default();
+                        *latest = late.max(*latest);
                     }
                 }
                 None if status == Some(200) => seen.good_answers += 1,

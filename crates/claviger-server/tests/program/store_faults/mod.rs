@@ -266,6 +266,13 @@ fn a_withdrawal_holds_through_every_fault_of_the_store() {
     rig.a_command_that_waits_comes_back_when_all_have_applied_it();
     let healthy = rig.during("nothing", |_| {});
     assert_eq!(healthy.good_refused, 0, "{healthy:?}");
+    if is_whole() {
+        // The numbers that are promised in health, on a machine that has nothing else to do.
+        assert!(
+            healthy.p99 <= Duration::from_secs(1) && healthy.median <= Duration::from_millis(100),
+            "{healthy:?}"
+        );
+    }
 
     // Abort records are not flushed: recovery gives out transaction ids again that a cursor has seen. A node that stands
     // still for a moment meets the server again when its numbers have passed the cursor's.

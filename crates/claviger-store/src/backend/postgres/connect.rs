@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
+use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
@@ -132,6 +132,9 @@ pub(super) fn drop_idle(pool: &Pool) {
 pub(super) fn refused(error: &PoolError, whose: &str) -> StoreError {
     match error {
         PoolError::Backend(error) => why(error, whose),
+        PoolError::Timeout(TimeoutType::Wait) => {
+            StoreError::unavailable("all connections to postgres are in use")
+        }
         PoolError::Timeout(_) => StoreError::Setup(format!(
             "cannot connect to postgres with {whose}: no answer within {} s; is the host right, and does a firewall drop what goes there?",
             CONNECT.as_secs()

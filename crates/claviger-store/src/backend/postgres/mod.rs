@@ -191,8 +191,13 @@ async fn attempt(
     keeper: &KeeperSlot,
     committing: &AtomicBool,
 ) -> Result<(), Failure> {
-    let borrowed =
-        pool.get().await.map_err(|_| Failure::Final(StoreError::unavailable("no connection to postgres")))?;
+    let borrowed = pool.get().await.map_err(|error| {
+        Failure::Final(match connect::refused(&error, "the store's url") {
+            // What kept a server from starting keeps it from working now.
+            StoreError::Setup(why) => StoreError::Unavailable { why },
+            other => other,
+        })
+    })?;
     let mut guard = ScopeGuard { connection: Some(borrowed), finished: false };
     let Some(connection) = guard.connection.as_ref() else {
         return Err(Failure::Final(StoreError::unavailable("no connection to postgres")));
