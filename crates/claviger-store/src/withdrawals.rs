@@ -189,11 +189,9 @@ impl Journal {
             // In one piece: other processes of this node write to the same file.
             file.write_all(&line)?;
             file.sync_data()?;
-            if file.metadata()?.len() == line.len() as u64 {
-                // The file itself may be new, and has to be found again.
-                File::open(folder_of(&self.path).unwrap_or(Path::new(".")))?.sync_all()?;
-            }
-            Ok(())
+            // The file itself may be new, and has to be found again. Whether it is cannot be told from its length, as another
+            // process may have begun it and not got this far; of a folder that has not changed it costs next to nothing.
+            File::open(folder_of(&self.path).unwrap_or(Path::new(".")))?.sync_all()
         };
         write().map_err(|error| {
             tracing::error!(file = %self.path.display(), %error, "a withdrawal was stored and could not be kept here");
