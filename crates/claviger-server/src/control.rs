@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use claviger::danger::SystemPermit;
 use claviger::random::SystemRandom;
+use claviger_store::StoreError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader as AsyncBufReader};
@@ -147,8 +148,8 @@ async fn answer(stream: UnixStream, management: &Management) -> std::io::Result<
 /// What a command gave.
 pub(crate) struct Done {
     pub(crate) value: Value,
-    /// The servers that had not applied it when the wait for them was over.
-    pub(crate) not_applied_by: Vec<String>,
+    /// Whether every server was heard to have applied it, if that was waited for. A failure is none of the command's.
+    pub(crate) applied: Result<(), Failure>,
 }
 
 /// Has a command carried out: by the server on the same store if there is one, else here; and waits until every server has
@@ -163,7 +164,7 @@ pub(crate) fn ask(file: &Path, request: Request, waits: bool) -> Result<Done, Fa
         && let Ok(stream) = BlockingStream::connect(socket_of(database))
     {
         // The one server that there is has applied it when it answers.
-        return Ok(Done { value: ask_server(stream, &request)?, not_applied_by: Vec::new() });
+        return Ok(Done { value: ask_server(stream, &request)?, applied: Ok(()) });
     }
     let served = checks::check(&config, &source)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -177,8 +178,8 @@ pub(crate) fn ask(file: &Path, request: Request, waits: bool) -> Result<Done, Fa
         let answer = async {
             let value = request.run(&core.management).await?;
             let system = core.management.store.system(&SystemPermit::for_job("wait"));
-            let not_applied_by = if waits { system.wait_for_all().await? } else { Vec::new() };
-            Ok(Done { value, not_applied_by })
+            let applied = if waits { applied(system.wait_for_all().await) } else { Ok(()) };
+            Ok(Done { value, applied })
         };
         let answer = answer.await;
         core.management.store.clone().close().await;
@@ -186,6 +187,22 @@ pub(crate) fn ask(file: &Path, request: Request, waits: bool) -> Result<Done, Fa
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
     outcome
+}
+
+/// What is said after a command that is done: by then what it gave is shown, and must not be lost to a failed wait.
+fn applied(waited: Result<Vec<String>, StoreError>) -> Result<(), Failure> {
+    let hint =
+        "a server that hears nothing of the store for `directory.max_staleness_seconds` lets nobody in";
+    match waited.as_deref() {
+        Ok([]) => Ok(()),
+        Ok(names) => {
+            Err(Failure::new(format!("it is done, and not yet applied by `{}`", names.join("`, `")))
+                .hint(hint))
+        }
+        Err(error) => {
+            Err(Failure::new(format!("it is done, and who has applied it is not known: {error}")).hint(hint))
+        }
+    }
 }
 
 fn ask_server(mut stream: BlockingStream, request: &Request) -> Result<Value, Failure> {
@@ -201,5 +218,21 @@ fn ask_server(mut stream: BlockingStream, request: &Request) -> Result<Value, Fa
     match serde_json::from_str(&answer).map_err(|_| lost())? {
         Answer::Done(value) => Ok(value),
         Answer::Failed(failure) => Err(failure),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_wait_says_that_the_command_is_done() {
+        let said = |waited| applied(waited).map_err(|failure: Failure| failure.to_string());
+        assert_eq!(said(Ok(Vec::new())), Ok(()));
+        let behind = said(Ok(vec!["a/1".into(), "b/2".into()])).unwrap_err();
+        assert_eq!(behind, "it is done, and not yet applied by `a/1`, `b/2`");
+        let error = said(Err(StoreError::Unavailable { why: "gone".into() })).unwrap_err();
+        assert!(error.starts_with("it is done, and who has applied it is not known: "), "{error}");
+        assert!(error.contains("gone"), "{error}");
     }
 }
