@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use claviger::api_key::KeyDigest;
+use claviger::clock::UnixMillis;
 use claviger::directory::{
     AccountRecord, Floor, ForeignIdentityRecord, Generations, KeyRecord, MemberRecord, OrgRecord,
     TenantRecord, UserSecretRecord,
@@ -222,6 +223,10 @@ fn sum(columns: &mut Columns) -> Result<u32, StoreError> {
     u32::try_from(sum).map_err(|_| StoreError::Corrupt { what: "API key" })
 }
 
+fn earlier(one: Option<UnixMillis>, other: Option<UnixMillis>) -> Option<UnixMillis> {
+    [one, other].into_iter().flatten().min()
+}
+
 fn key(columns: &mut Columns) -> Result<KeyRecord, StoreError> {
     Ok(KeyRecord {
         key: columns.key_id()?,
@@ -230,8 +235,7 @@ fn key(columns: &mut Columns) -> Result<KeyRecord, StoreError> {
         environment: columns.parse()?,
         grants: columns.parse()?,
         state: columns.state("API key")?,
-        key_expires_at: columns.maybe_time()?,
-        secret_expires_at: columns.maybe_time()?,
+        expires_at: earlier(columns.maybe_time()?, columns.maybe_time()?),
         secret_revoked: columns.truth()?,
         networks: api_keys::networks(columns)?,
         made_under: sum(columns)?,

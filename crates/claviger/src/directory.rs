@@ -232,10 +232,9 @@ pub struct KeyRecord {
     pub grants: Grants,
     /// Whether the key may act: a disabled key is `Suspended`, a revoked one `Deleted`.
     pub state: State,
-    /// When the key ends, if it does.
-    pub key_expires_at: Option<UnixMillis>,
-    /// When this secret ends: the end of the grace for one that was rotated out.
-    pub secret_expires_at: Option<UnixMillis>,
+    /// When this secret ends, if it does: with its key or, for one that was rotated out, with its grace, whichever is
+    /// first. (One time, because there are millions of these.)
+    pub expires_at: Option<UnixMillis>,
     /// Whether this secret was revoked.
     pub secret_revoked: bool,
     /// From where it may be used. `None` is from anywhere; an empty list is from nowhere.

@@ -1,5 +1,6 @@
 //! API keys and their rotation.
 
+use claviger::api_key::KeyDigest;
 use claviger::clock::UnixMillis;
 use claviger::directory::State;
 use claviger::id::Environment;
@@ -7,6 +8,7 @@ use claviger::network::Networks;
 use claviger_store::StoreError;
 use claviger_store::api_keys::{DEFAULT_GRACE_SECONDS, MAX_GRACE_SECONDS, NewApiKey};
 use claviger_store::on_every_backend;
+use claviger_store::subject::{Record, Subject};
 use claviger_store::testing::{START, TestStore, TestTenant};
 
 on_every_backend!(
@@ -72,13 +74,33 @@ async fn a_rotation_leaves_the_old_secret_its_grace(test: TestStore) {
 async fn trap_grace_extends_an_expiring_key(test: TestStore) {
     let acme = test.tenant("Acme").await;
     let end = START.plus_seconds(600);
-    let key =
-        acme.store.key_create(NewApiKey { expires_at: Some(end), ..new_key(&acme) }).await.unwrap().view.key;
-    let rotated = acme.store.key_rotate(key, MAX_GRACE_SECONDS).await.unwrap().view;
+    let made = acme.store.key_create(NewApiKey { expires_at: Some(end), ..new_key(&acme) }).await.unwrap();
+    let key = made.view.key;
+    let successor = acme.store.key_rotate(key, MAX_GRACE_SECONDS).await.unwrap();
+    let rotated = successor.view;
     let ends: Vec<Option<UnixMillis>> = rotated.secrets.iter().map(|secret| secret.expires_at).collect();
     assert!(ends.contains(&Some(end)) && rotated.expires_at == Some(end), "{ends:?}");
+    assert_eq!(ends_known(&test, &[made.key.digest, successor.key.digest]).await, [Some(end); 2]);
+    let short = acme.store.key_create(NewApiKey { expires_at: Some(end), ..new_key(&acme) }).await.unwrap();
+    let longer = acme.store.key_rotate(short.view.key, 60).await.unwrap();
+    let both = ends_known(&test, &[short.key.digest, longer.key.digest]).await;
+    assert_eq!(both, [Some(START.plus_seconds(60)), Some(end)], "what ends first ends it");
     test.clock.advance_millis(600_000);
     assert!(matches!(acme.store.key_rotate(key, 0).await.unwrap_err(), StoreError::Refused { .. }));
+}
+
+/// When the secrets of these digests end, as decisions have it.
+async fn ends_known(test: &TestStore, digests: &[KeyDigest]) -> Vec<Option<UnixMillis>> {
+    let subjects = digests.iter().map(|digest| Subject::Key(*digest)).collect();
+    let loaded = test.store.source().load(subjects).await.unwrap();
+    let end = |digest: &KeyDigest| {
+        let subject = Subject::Key(*digest);
+        match &loaded.iter().find(|loaded| loaded.subject == subject).unwrap().found {
+            Some((_, Record::Key(record))) => record.expires_at,
+            other => panic!("{other:?}"),
+        }
+    };
+    digests.iter().map(end).collect()
 }
 
 async fn rotating_again_replaces_the_newer_secret(test: TestStore) {

@@ -180,9 +180,9 @@ fn trap_expires_in_cache_not_refreshed_by_rotate() {
     let (key, active) = world.written_key();
     world.look_up(&key).unwrap();
     let ends = UnixMillis(NOW.0 + 60_000);
-    let rotated = Arc::new(KeyRecord { secret_expires_at: Some(ends), ..KeyRecord::clone(&active) });
+    let rotated = Arc::new(KeyRecord { expires_at: Some(ends), ..KeyRecord::clone(&active) });
     world.commit(&key, 2, record(&rotated));
-    assert_eq!(world.look_up(&key).unwrap().unwrap().secret_expires_at, Some(ends));
+    assert_eq!(world.look_up(&key).unwrap().unwrap().expires_at, Some(ends));
 }
 
 #[test]
@@ -301,7 +301,7 @@ fn under_load_nobody_is_served_less_than_somebody_was_told() {
                 while seen < 2_000 {
                     let told = told.load(Ordering::SeqCst);
                     let answer = runtime.block_on(world.memory.key(&digest).resolve()).unwrap().unwrap();
-                    seen = answer.secret_expires_at.unwrap().0;
+                    seen = answer.expires_at.unwrap().0;
                     assert!(seen >= told, "told {told}, served {seen}");
                 }
             });
@@ -320,6 +320,6 @@ fn under_load_nobody_is_served_less_than_somebody_was_told() {
     });
 }
 
-fn with_expiry(active: &KeyRecord, secret_expires_at: Option<UnixMillis>) -> Record {
-    Record::Key(Arc::new(KeyRecord { secret_expires_at, ..active.clone() }))
+fn with_expiry(active: &KeyRecord, expires_at: Option<UnixMillis>) -> Record {
+    Record::Key(Arc::new(KeyRecord { expires_at, ..active.clone() }))
 }

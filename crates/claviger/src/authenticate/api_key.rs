@@ -45,7 +45,7 @@ fn check_key(record: &KeyRecord, now: UnixMillis) -> Result<(), &'static str> {
     if record.secret_revoked {
         return Err("the secret is revoked");
     }
-    if [record.key_expires_at, record.secret_expires_at].into_iter().flatten().any(|end| now >= end) {
+    if record.expires_at.is_some_and(|end| now >= end) {
         return Err("the key or secret has expired");
     }
     Ok(())

@@ -187,10 +187,7 @@ impl Principal {
     /// When the credential itself ends, if it does. Open streams end with it.
     pub fn expires_at(&self) -> Option<UnixMillis> {
         match &self.parts {
-            Parts::Key(record) => match (record.key_expires_at, record.secret_expires_at) {
-                (Some(key), Some(secret)) => Some(key.min(secret)),
-                (key, secret) => key.or(secret),
-            },
+            Parts::Key(record) => record.expires_at,
             Parts::Person(_) => self.claims().map(|claims| UnixMillis::from_seconds(claims.expires_at)),
         }
     }

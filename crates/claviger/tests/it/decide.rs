@@ -385,10 +385,9 @@ fn a_key_ends_with_itself_its_secret_and_its_home() {
     assert_eq!(change(&|record| record.state = State::Suspended), "unauthorized");
     assert_eq!(change(&|record| record.state = State::Deleted), "unauthorized");
     assert_eq!(change(&|record| record.secret_revoked = true), "unauthorized");
-    assert_eq!(change(&|record| record.key_expires_at = Some(now)), "unauthorized");
-    assert_eq!(change(&|record| record.secret_expires_at = Some(now)), "unauthorized");
+    assert_eq!(change(&|record| record.expires_at = Some(now)), "unauthorized");
     assert_eq!(change(&|record| record.environment = Environment::Test), "unauthorized");
-    assert_eq!(change(&|record| record.key_expires_at = Some(later)), "let in");
+    assert_eq!(change(&|record| record.expires_at = Some(later)), "let in");
     assert_eq!(change(&|record| record.networks = Some(Networks::default())), "network_not_allowed");
     let networks = || Networks::new(vec!["192.0.2.0/24".parse().unwrap()]);
     assert_eq!(change(&|record| record.networks = Some(networks())), "let in");

@@ -86,7 +86,7 @@ fn core_16_a_keys_stream_ends_with_all_that_ends_the_key() {
         ("disabled", |record| record.state = State::Suspended, "unauthorized"),
         ("revoked", |record| record.state = State::Deleted, "unauthorized"),
         ("its secret", |record| record.secret_revoked = true, "unauthorized"),
-        ("its end", |record| record.key_expires_at = Some(UnixMillis(1)), "unauthorized"),
+        ("its end", |record| record.expires_at = Some(UnixMillis(1)), "unauthorized"),
         ("its environment", |record| record.environment = Environment::Test, "unauthorized"),
         ("its networks", |record| record.networks = Some(Networks::default()), "network_not_allowed"),
         ("its grants", |record| record.grants = "orders:admin".parse().unwrap(), "forbidden"),
