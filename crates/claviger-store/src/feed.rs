@@ -7,17 +7,18 @@
 //! empties the memory, and a read from another one than the feed's is refused. On SQLite there is one writer, and the
 //! feed's own numbers are the order.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use claviger::clock::UnixMillis;
 use claviger::directory::DirectoryError;
 
+use crate::backend::postgres::check;
 use crate::backend::{Bound, DIRECTORY, FEED, Mode, Tx};
 use crate::error::StoreError;
 use crate::loads;
 use crate::nodes::NODE_APPLIED;
-use crate::source::{Cursor, Forget, Poll, Source, SourceFuture};
+use crate::source::{Cursor, Forget, Poll, Source, SourceFuture, WALLS_EVERY_MILLIS};
 use crate::statement::statements;
 use crate::store::Inner;
 use crate::subject::{Change, Loaded, Subject};
@@ -31,21 +32,22 @@ const FEED_VERSION: i64 = 1;
 pub(crate) const MAX_CHANGES_PER_POLL: usize = 20_000;
 
 statements! { "change";
-    /// Position, whether rows since `$1` may be gone, the clock, whether this is the feed's home, and of the changes since
+    /// Position, whether rows since `$1` may be gone, the clock, whether this is the feed's home, whether somebody waits for
+    /// this node, the mark of the walls if `$3` asks for it, and of the changes since
     /// `$1` none, or `$2` at most. Rows are gone if what was swept saw a transaction that `$1` did not. Those that `$1` could
     /// not see are of the transactions that were under way then, and of those that began later: an index finds either, however
     /// long one of them stays open. (Of `xid = x.xid` a planner that has seen one transaction write most of the table would
     /// make a scan of all of it.)
-    FEED_SINCE: System [Text, Int]
+    FEED_SINCE: System [Text, Int, Int]
         "SELECT CAST(h.seq AS TEXT),
              CASE WHEN CAST($1 AS INTEGER) < h.swept OR CAST($1 AS INTEGER) > h.seq THEN 1 ELSE 0 END,
-             NULL, 1, 0, c.kind, c.id, c.row_version, c.needs
+             NULL, 1, 0, CASE WHEN $3 = 1 THEN '' END, c.kind, c.id, c.row_version, c.needs
          FROM (SELECT max(coalesce((SELECT max(seq) FROM change), 0), s.swept) AS seq, s.swept AS swept
                FROM (SELECT coalesce((SELECT CAST(value AS INTEGER) FROM store_meta WHERE name = 'swept_to'), 0) AS swept)
                    AS s) AS h
          LEFT JOIN (SELECT kind, id, row_version, needs FROM change WHERE seq > CAST($1 AS INTEGER) ORDER BY seq LIMIT $2) AS c
              ON 1 = 1"
-        postgres "SELECT h.snapshot, h.forget, h.now, h.is_home, h.is_waited_for, c.kind, c.id, c.row_version, c.needs
+        postgres "SELECT h.snapshot, h.forget, h.now, h.is_home, h.is_waited_for, h.walls, c.kind, c.id, c.row_version, c.needs
          FROM (SELECT CAST(pg_current_snapshot() AS text) AS snapshot,
                    CAST(CASE WHEN pg_snapshot_xmax(CAST($1 AS pg_snapshot)) > pg_snapshot_xmax(pg_current_snapshot())
                        OR EXISTS (
@@ -56,7 +58,8 @@ statements! { "change";
                        THEN 1 ELSE 0 END AS bigint) AS forget,
                    claviger_now() AS now,
                    (SELECT count(*) FROM store_meta AS m WHERE m.name = 'home' AND m.value = feed_home()) AS is_home,
-                   (SELECT count(*) FROM node_wait AS w WHERE w.at > claviger_now() - 15000) AS is_waited_for) AS h
+                   (SELECT count(*) FROM node_wait AS w WHERE w.at > claviger_now() - 15000) AS is_waited_for,
+                   CASE WHEN $3 = 1 THEN walls_mark() END AS walls) AS h
          LEFT JOIN (
              (SELECT kind, id, row_version, needs FROM change
               WHERE xid >= pg_snapshot_xmax(CAST($1 AS pg_snapshot)) ORDER BY xid LIMIT $2)
@@ -65,12 +68,12 @@ statements! { "change";
               CROSS JOIN LATERAL (SELECT kind, id, row_version, needs FROM change
                   WHERE xid >= x.xid AND xid <= x.xid ORDER BY xid LIMIT $2) AS o LIMIT $2)
              ) AS c ON true";
-    /// Position, clock, and whether this is the feed's home.
+    /// Position, clock, whether this is the feed's home, and the mark of the walls.
     FEED_HERE: System []
         "SELECT CAST(max(coalesce((SELECT max(seq) FROM change), 0),
-             coalesce((SELECT CAST(value AS INTEGER) FROM store_meta WHERE name = 'swept_to'), 0)) AS TEXT), NULL, 1"
+             coalesce((SELECT CAST(value AS INTEGER) FROM store_meta WHERE name = 'swept_to'), 0)) AS TEXT), NULL, 1, ''"
         postgres "SELECT CAST(pg_current_snapshot() AS text), claviger_now(),
-             (SELECT count(*) FROM store_meta AS m WHERE m.name = 'home' AND m.value = feed_home())";
+             (SELECT count(*) FROM store_meta AS m WHERE m.name = 'home' AND m.value = feed_home()), walls_mark()";
     FEED_EPOCH: System [] "SELECT 1" postgres "SELECT begin_epoch()";
     /// Whether this is the feed's home, and the home that it is in.
     FEED_IS_HOME: System [] "SELECT 1"
@@ -88,11 +91,16 @@ pub(crate) struct Feed {
     followed: Arc<Mutex<Option<String>>>,
     /// Whether a read was answered from elsewhere: then the feed's own connection may be the one that leads astray.
     is_doubtful: Arc<AtomicBool>,
+    /// How often a wall was found down: part of their mark, which can be again what it was before.
+    falls: Arc<AtomicU64>,
 }
 
-/// A cursor's parts: the store, the feed's origin, and how far.
+/// A cursor's parts beside the store: the feed's origin, the mark that the walls had, when they had it, and how far.
 struct Place {
     origin: String,
+    walls: String,
+    /// By this node's boot clock.
+    walls_at: u64,
     position: String,
 }
 
@@ -115,18 +123,26 @@ const RESTORED: &str =
 
 impl Feed {
     pub(crate) fn new(inner: Arc<Inner>) -> Self {
-        Self { inner, followed: Arc::default(), is_doubtful: Arc::default() }
+        Self { inner, followed: Arc::default(), is_doubtful: Arc::default(), falls: Arc::default() }
     }
 
     fn spell(&self, place: &Place) -> Cursor {
-        Cursor(format!("{} {} {}", self.inner.id, place.origin, place.position))
+        let Place { origin, walls, walls_at, position } = place;
+        Cursor(format!("{} {origin} {walls} {walls_at} {position}", self.inner.id))
     }
 
     /// `None` for a cursor of another store.
     fn parse(&self, cursor: &Cursor) -> Option<Place> {
         let rest = cursor.0.strip_prefix(self.inner.id.as_str())?.strip_prefix(' ')?;
-        let (origin, position) = rest.split_once(' ')?;
-        Some(Place { origin: origin.to_owned(), position: position.to_owned() })
+        let (origin, rest) = rest.split_once(' ')?;
+        let (walls, rest) = rest.split_once(' ')?;
+        let (walls_at, position) = rest.split_once(' ')?;
+        Some(Place {
+            origin: origin.to_owned(),
+            walls: walls.to_owned(),
+            walls_at: walls_at.parse().ok()?,
+            position: position.to_owned(),
+        })
     }
 
     /// Asks, and begins an epoch first where the server has none.
@@ -168,29 +184,62 @@ impl Feed {
     }
 }
 
-fn unavailable(error: StoreError) -> DirectoryError {
-    DirectoryError::Unavailable(error.to_string())
+impl Feed {
+    fn boot(&self) -> u64 {
+        self.inner.store_clock().boot().0
+    }
+
+    /// The mark of the walls, and how often one was down.
+    fn marked(&self, mark: &str) -> String {
+        format!("{mark}.{}", self.falls.load(Ordering::SeqCst))
+    }
+
+    /// Looks at the walls, because nothing is known of them, or their mark is another one than before.
+    ///
+    /// # Errors
+    /// If one of them is down: nothing is believed until it is up again, nor then what was remembered.
+    async fn look_at_walls(&self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        if tx.is_embedded() {
+            return Ok(());
+        }
+        let found = check::walls_stand(tx).await;
+        if matches!(found, Err(StoreError::Setup(_))) {
+            self.falls.fetch_add(1, Ordering::SeqCst);
+        }
+        found
+    }
 }
 
-/// How far the feed is now, and the store's clock.
-pub(crate) async fn position(tx: &mut Tx<'_>) -> Result<(String, UnixMillis), StoreError> {
+fn unavailable(error: StoreError) -> DirectoryError {
+    match error {
+        StoreError::Setup(why) => DirectoryError::Distrusted(why),
+        other => DirectoryError::Unavailable(other.to_string()),
+    }
+}
+
+/// How far the feed is now, the store's clock, and the mark of the walls.
+pub(crate) async fn position(tx: &mut Tx<'_>) -> Result<(String, UnixMillis, String), StoreError> {
     let row = tx.run_one(&FEED_HERE, &[]).await?.ok_or(StoreError::Corrupt { what: "change" })?;
     let mut columns = row.read();
     let (position, store_now) = (columns.text()?, columns.maybe_time()?);
     if columns.int()? == 0 {
-        return Err(StoreError::unavailable(RESTORED));
+        return Err(StoreError::Setup(RESTORED.to_owned()));
     }
+    let walls = columns.text()?;
     let store_now = match store_now {
         Some(now) => now,
         None => tx.now().await?,
     };
-    Ok((position, store_now))
+    Ok((position, store_now, walls))
 }
 
 /// Where the feed is now; nothing while it has no epoch.
-async fn here(tx: &mut Tx<'_>) -> Result<Option<Here>, StoreError> {
-    let (position, store_now) = position(tx).await?;
-    Ok(tx.origin().map(|origin| Here { place: Place { origin: origin.to_owned(), position }, store_now }))
+async fn here(feed: &Feed, tx: &mut Tx<'_>) -> Result<Option<Here>, StoreError> {
+    let (position, store_now, walls) = position(tx).await?;
+    let (walls, walls_at) = (feed.marked(&walls), feed.boot());
+    feed.look_at_walls(tx).await?;
+    let place = |origin: &str| Place { origin: origin.to_owned(), walls, walls_at, position };
+    Ok(tx.origin().map(place).map(|place| Here { place, store_now }))
 }
 
 /// What one poll found, before its cursor is spelt.
@@ -203,9 +252,12 @@ struct Since {
     store_now: UnixMillis,
 }
 
-async fn since(tx: &mut Tx<'_>, after: &Place) -> Result<Option<Since>, StoreError> {
+async fn since(feed: &Feed, tx: &mut Tx<'_>, after: &Place) -> Result<Option<Since>, StoreError> {
     let most = i64::try_from(MAX_CHANGES_PER_POLL).unwrap_or(i64::MAX);
-    let rows = tx.run(&FEED_SINCE, values![&after.position, most.saturating_add(1)]).await?;
+    let boot = feed.boot();
+    let asks = boot.saturating_sub(after.walls_at) >= WALLS_EVERY_MILLIS;
+    let params = values![&after.position, most.saturating_add(1), i64::from(asks)];
+    let rows = tx.run(&FEED_SINCE, params).await?;
     let Some(origin) = tx.origin().map(str::to_owned) else { return Ok(None) };
     let is_too_many = rows.len() > MAX_CHANGES_PER_POLL;
     let embedded_now = if tx.is_embedded() { Some(tx.now().await?) } else { None };
@@ -215,14 +267,20 @@ async fn since(tx: &mut Tx<'_>, after: &Place) -> Result<Option<Since>, StoreErr
         let position = columns.text()?;
         let (gone, now) = (columns.truth()?, columns.maybe_time()?.or(embedded_now).unwrap_or_default());
         if columns.int()? == 0 {
-            return Err(StoreError::unavailable(RESTORED));
+            return Err(StoreError::Setup(RESTORED.to_owned()));
         }
         let is_waited_for = columns.int()? > 0;
+        let (walls, walls_at) = match columns.maybe_text()? {
+            Some(mark) => (feed.marked(&mark), boot),
+            None => (after.walls.clone(), after.walls_at),
+        };
+        let may_have_been_down = walls != after.walls;
         let since = found.get_or_insert_with(|| Since {
-            place: Place { origin: origin.clone(), position },
+            place: Place { origin: origin.clone(), walls, walls_at, position },
             changes: Vec::new(),
             // Another server, timeline or epoch: what it has committed cannot be compared with what we have seen.
-            forget: match (origin == after.origin, gone || is_too_many) {
+            // And where walls were down, changes may have gone by without a line in the feed.
+            forget: match (origin == after.origin, gone || is_too_many || may_have_been_down) {
                 (false, _) => Forget::Origin,
                 (true, true) => Forget::Everything,
                 (true, false) => Forget::Nothing,
@@ -239,7 +297,12 @@ async fn since(tx: &mut Tx<'_>, after: &Place) -> Result<Option<Since>, StoreErr
             Err(_) => since.is_outdated |= needs <= FEED_VERSION,
         }
     }
-    found.map(Some).ok_or(StoreError::Corrupt { what: "change" })
+    let found = found.ok_or(StoreError::Corrupt { what: "change" })?;
+    if found.place.walls != after.walls {
+        // The mark was read before: what changes after it has another one.
+        feed.look_at_walls(tx).await?;
+    }
+    Ok(Some(found))
 }
 
 impl Source for Feed {
@@ -285,6 +348,7 @@ impl Source for Feed {
         Box::pin(async move {
             let after = Arc::new(feed.parse(&after));
             let is_doubtful = feed.is_doubtful.swap(false, Ordering::SeqCst);
+            let feed_of = feed.clone();
             let since = feed
                 .ask(async move |tx: &mut Tx<'_>| {
                     if is_doubtful {
@@ -292,8 +356,8 @@ impl Source for Feed {
                         tx.discard();
                     }
                     let found = match &*after {
-                        Some(after) => since(tx, after).await?,
-                        None => here(tx).await?.map(|Here { place, store_now }| Since {
+                        Some(after) => since(&feed_of, tx, after).await?,
+                        None => here(&feed_of, tx).await?.map(|Here { place, store_now }| Since {
                             place,
                             changes: Vec::new(),
                             forget: Forget::Origin,
@@ -338,11 +402,13 @@ impl Source for Feed {
     fn revoked_tokens(&self) -> SourceFuture<(Vec<Loaded>, Cursor)> {
         let feed = self.clone();
         Box::pin(async move {
-            let keyring = feed.inner.keyring.clone();
+            let (keyring, feed_of) = (feed.inner.keyring.clone(), feed.clone());
             let (tokens, mut place) = feed
                 .ask(async move |tx: &mut Tx<'_>| {
                     // The cursor first: where reads see what was committed in between, a token revoked then is in both.
-                    let Some(Here { place, .. }) = here(tx).await? else { return Ok(Answer::NoEpoch) };
+                    let Some(Here { place, .. }) = here(&feed_of, tx).await? else {
+                        return Ok(Answer::NoEpoch);
+                    };
                     let mut tokens = Vec::new();
                     for row in tx.run(&FEED_REVOKED, &[]).await? {
                         tokens.push(loads::revoked_token(&mut row.read(), &keyring)?);

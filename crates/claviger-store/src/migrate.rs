@@ -23,6 +23,7 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { name: "0004_floors", sql: include_str!("../migrations/sqlite/0004_floors.sql") },
     Migration { name: "0005_withdrawals", sql: include_str!("../migrations/sqlite/0005_withdrawals.sql") },
     Migration { name: "0006_nodes", sql: include_str!("../migrations/sqlite/0006_nodes.sql") },
+    Migration { name: "0007_walls_mark", sql: include_str!("../migrations/sqlite/0007_walls_mark.sql") },
 ];
 
 pub(crate) const POSTGRES: &[Migration] = &[
@@ -35,6 +36,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { name: "0004_floors", sql: include_str!("../migrations/postgres/0004_floors.sql") },
     Migration { name: "0005_withdrawals", sql: include_str!("../migrations/postgres/0005_withdrawals.sql") },
     Migration { name: "0006_nodes", sql: include_str!("../migrations/postgres/0006_nodes.sql") },
+    Migration { name: "0007_walls_mark", sql: include_str!("../migrations/postgres/0007_walls_mark.sql") },
 ];
 
 fn hash(migration: &Migration) -> String {

@@ -21,6 +21,9 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
 
     /// The changes committed since `after`. Every change is in the answer of some poll, in no particular order,
     /// and maybe in several.
+    ///
+    /// Fails with [`DirectoryError::Distrusted`] where the store answers and may hide changes: a wall is down, or it
+    /// was restored.
     fn poll(&self, after: Cursor) -> SourceFuture<Poll>;
 
     /// Tells the store that everything up to `cursor` has been applied, as somebody waits for it.
@@ -29,6 +32,10 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
     /// Every revoked token that has not expired yet, with the cursor to follow from.
     fn revoked_tokens(&self) -> SourceFuture<(Vec<Loaded>, Cursor)>;
 }
+
+/// How often, in milliseconds, a poll asks whether somebody touched the walls: a withdrawal that they hide is heeded
+/// once a poll has asked. It costs PostgreSQL more than all the rest of a poll.
+pub const WALLS_EVERY_MILLIS: u64 = 1000;
 
 /// How far somebody has followed the feed. Opaque: only the store that made it can read it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -130,7 +130,7 @@ impl Inner {
     }
 
     /// The clock of an embedded store.
-    fn store_clock(&self) -> Arc<dyn Clock> {
+    pub(crate) fn store_clock(&self) -> Arc<dyn Clock> {
         #[cfg(any(test, feature = "testing"))]
         return self.faults.skewed(&self.clock);
         #[cfg(not(any(test, feature = "testing")))]

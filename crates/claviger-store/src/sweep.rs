@@ -88,7 +88,7 @@ impl SystemStore {
     /// If the store does not answer.
     pub async fn feed_sweep(&self, kept_millis: i64) -> Result<usize, StoreError> {
         self.write(async move |tx: &mut Tx<'_>| {
-            let (here, now) = feed::position(tx).await?;
+            let (here, now, _) = feed::position(tx).await?;
             let fresh = format!("{} {here}", now.0);
             let Some(row) = tx.run_one(&META, values!["sweep_mark"]).await? else {
                 tx.run(&META_SET, values!["sweep_mark", &fresh]).await?;

@@ -188,6 +188,9 @@ pub enum DirectoryError {
     /// The store did not answer, or what it answered could not be trusted.
     #[error("the directory could not be asked: {0}")]
     Unavailable(String),
+    /// The store answers, and is not to be believed until somebody has looked at it. Nor is what was remembered of it.
+    #[error("the directory is not to be believed: {0}")]
+    Distrusted(String),
     /// Too many look-ups are already under way.
     #[error("too many directory look-ups are under way")]
     Overloaded,

@@ -69,7 +69,8 @@ pub(super) struct Feed {
     waiting: VecDeque<(Instant, Waiter)>,
     ready: watch::Sender<bool>,
     state: State,
-    fails: bool,
+    /// What it said when it last failed, if that was last.
+    fails: Option<String>,
 }
 
 /// How far the feed has been followed. Moves into a round and comes back out of it.
@@ -95,7 +96,7 @@ impl Feed {
             waiting: VecDeque::new(),
             ready,
             state: State::default(),
-            fails: false,
+            fails: None,
         }
     }
 
@@ -166,10 +167,9 @@ impl Feed {
     fn end_round(&mut self, outcome: &Result<(), DirectoryError>) {
         match outcome {
             Ok(()) => {
-                if self.fails {
+                if self.fails.take().is_some() {
                     tracing::info!("the change feed answers again");
                 }
-                self.fails = false;
                 self.ready.send_replace(true);
                 // An answer that took too long is good and yet too old: those who wait go on waiting.
                 if !self.known.pulse.is_fresh(self.known.boot()) {
@@ -178,10 +178,11 @@ impl Feed {
             }
             Err(error) => {
                 self.known.counts.poll_failures.add(1);
-                if !self.fails {
-                    tracing::warn!(error = %error, "the change feed does not answer");
+                let why = error.to_string();
+                if self.fails.as_ref() != Some(&why) {
+                    tracing::warn!(error = %why, "the change feed does not answer");
                 }
-                self.fails = true;
+                self.fails = Some(why);
             }
         }
         for (_, waiter) in self.waiting.drain(..) {
@@ -214,7 +215,12 @@ async fn try_round(known: &Known, source: &Arc<dyn Source>, state: &mut State) -
     let sent = known.boot();
     let deadline = Instant::now() + known.settings.poll_deadline;
     let asked = Arc::clone(source);
-    let poll = by_deadline(deadline, move || asked.poll(cursor)).await?;
+    let polled = by_deadline(deadline, move || asked.poll(cursor)).await;
+    if matches!(polled, Err(DirectoryError::Distrusted(_))) {
+        // At once, and not only when the last good poll is too old.
+        known.pulse.doubt();
+    }
+    let poll = polled?;
     if poll.forget != Forget::Nothing {
         tracing::warn!(why = ?poll.forget, "changes may have been missed: everything remembered is forgotten");
         known.pulse.doubt();

@@ -584,8 +584,8 @@ async fn a_transaction_that_stays_open_makes_no_poll_read_more() {
     let (owner, connection) = tokio_postgres::connect(test.owner_url.as_ref().unwrap(), NoTls).await.unwrap();
     tokio::spawn(connection);
     owner.batch_execute("SET search_path = claviger; SET claviger.test_now = 0").await.unwrap();
-    let sql =
-        claviger_store::testing::poll_sql().replace("$1", &format!("'{position}'")).replace("$2", "20001");
+    let sql = claviger_store::testing::poll_sql().replace("$1", &format!("'{position}'"));
+    let sql = sql.replace("$2", "20001").replace("$3", "1");
     let plan = owner.query(&format!("EXPLAIN (ANALYZE, BUFFERS OFF, TIMING OFF) {sql}"), &[]).await.unwrap();
     let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
     let plan = plan.join("\n");
@@ -615,7 +615,7 @@ async fn store_07_a_restored_database_is_not_believed_until_somebody_has_looked(
     for _ in 0..2 {
         let refused = source.poll(after.clone()).await.unwrap_err();
         assert!(
-            matches!(&refused, DirectoryError::Unavailable(why) if why.contains("claviger store accept")),
+            matches!(&refused, DirectoryError::Distrusted(why) if why.contains("claviger store accept")),
             "{refused:?}"
         );
     }

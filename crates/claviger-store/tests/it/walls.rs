@@ -1,6 +1,7 @@
 //! Attempts to get past the walls of PostgreSQL, and a store that refuses to open when one is down.
 
 use claviger_store::Store;
+use claviger_store::source::{Forget, WALLS_EVERY_MILLIS};
 use claviger_store::store::Settings;
 use claviger_store::testing::{self, Engine, TestStore, cluster};
 use tokio_postgres::{Client, NoTls};
@@ -140,6 +141,7 @@ async fn store_04_a_store_refuses_to_open_when_a_wall_is_down_and_names_it() {
     test.tenant("Acme").await;
     let owner = connect(test.owner_url.as_ref().unwrap()).await;
     owner.batch_execute("SET search_path = claviger").await.unwrap();
+    let source = test.store.source();
     let good = "tenant_id = (SELECT current_setting('app.tenant')::uuid)";
     let lax = "tenant_id = (SELECT nullif(current_setting('app.tenant', true), '')::uuid)";
     let again =
@@ -266,15 +268,32 @@ async fn store_04_a_store_refuses_to_open_when_a_wall_is_down_and_names_it() {
             "UPDATE migration SET sha256 = substr(sha256, 2)",
         ),
     ] {
+        let cursor = source.revoked_tokens().await.unwrap().1;
+        let calm = source.poll(cursor).await.unwrap();
+        assert_eq!(calm.forget, Forget::Nothing, "{breaks}");
         owner.batch_execute(breaks).await.unwrap();
+        test.clock.advance_millis(WALLS_EVERY_MILLIS);
         let error = test.open_again().await.map(drop).unwrap_err().to_string();
         assert!(error.contains(says), "{breaks}: {error}");
         if !says.contains("is not the one") {
             // While a server runs, it finds the same out by itself.
             let found = test.system().walls_stand().await.unwrap_err().to_string();
             assert!(found.contains(says), "{breaks}: {found}");
+            // And so does the feed, with its next poll: what it does not tell of is not believed to be as it was.
+            let polled = source.poll(calm.cursor.clone()).await.map(drop).unwrap_err().to_string();
+            assert!(polled.contains(says), "{breaks}: {polled}");
+            owner.batch_execute(mends).await.unwrap();
+            test.clock.advance_millis(WALLS_EVERY_MILLIS);
+            let again = source.poll(calm.cursor).await.unwrap();
+            assert_eq!(
+                again.forget,
+                Forget::Everything,
+                "{mends}: what was changed meanwhile may have no line in the feed"
+            );
+            assert_eq!(source.poll(again.cursor).await.unwrap().forget, Forget::Nothing, "{mends}");
+        } else {
+            owner.batch_execute(mends).await.unwrap();
         }
-        owner.batch_execute(mends).await.unwrap();
     }
     test.system().walls_stand().await.unwrap();
     test.open_again().await.unwrap().close().await;

@@ -51,6 +51,24 @@ fn trap_store_outage_behaviour_unspecified() {
 }
 
 #[test]
+fn store_04_a_store_that_is_not_to_be_believed_is_not_for_another_moment() {
+    let world = World::new();
+    let (key, _) = world.written_key();
+    world.look_up(&key).unwrap();
+    assert!(world.is_fresh().is_ok());
+    world.store.polls_are(Mood::Distrusted);
+    let is_believed = || matches!(world.memory.freshness(world.clock.boot()), Freshness::Fresh);
+    // No time goes by here: what is remembered would be believed for 5 s more.
+    until("the memory is not believed", || !is_believed());
+    let why = world.is_fresh().unwrap_err();
+    assert_eq!(why, DirectoryError::Distrusted("a wall is down".to_owned()));
+    assert_eq!(world.memory.readiness(), Err(NotReady::Stale));
+    world.store.polls_are(Mood::Well);
+    until("it is believed again", is_believed);
+    assert!(is_known(&world.ask(&key)));
+}
+
+#[test]
 fn an_answer_counts_from_when_the_poll_was_sent() {
     let world = World::new();
     world.store.polls_are(Mood::Slow);

@@ -31,6 +31,8 @@ pub(crate) enum Mood {
     Failing,
     /// Reads at once, and answers when its mood has changed.
     Slow,
+    /// Says that it is not to be believed.
+    Distrusted,
     /// Breaks off.
     Panicking,
     /// Answers with another subject's row.
@@ -68,6 +70,7 @@ fn in_mood<T: Send + 'static>(mood: &watch::Sender<Mood>, answer: T, confused: T
             Mood::Well | Mood::Slow => Ok(answer),
             Mood::Confused => Ok(confused),
             Mood::Failing => Err(DirectoryError::Unavailable("no route to the store".to_owned())),
+            Mood::Distrusted => Err(DirectoryError::Distrusted("a wall is down".to_owned())),
             Mood::Panicking => panic!("the driver has a bug"),
         }
     })

@@ -1,0 +1,1 @@
+-- The walls of SQLite are those of this process's own connections, which nobody else reaches: there is nothing to mark.
