@@ -12,7 +12,7 @@ use claviger::network::Client;
 use claviger::protected::Protected;
 use claviger::random::Random;
 use claviger::refusal::Who;
-use claviger_store::memory::{Memory, NotReady};
+use claviger_store::memory::Memory;
 use claviger_store::signing_keys::Line;
 use claviger_store::{Keyring, Store};
 use futures_util::future::BoxFuture;
@@ -25,6 +25,7 @@ use crate::gateway::{
     Binding, Gateway, KeySets, ListenerRules, PrincipalSigner, PrincipalTokens, Records, RequestIds,
     SeenInClear, Surface,
 };
+use crate::housekeeping::{self, OldestTransaction};
 use crate::identity_tokens;
 use crate::journal::Journal;
 use crate::key_files::KeyFiles;
@@ -32,7 +33,7 @@ use crate::lease::Lease;
 use crate::management::{Failure, Management, complaint};
 use crate::metrics::Metrics;
 use crate::ops::Ops;
-use crate::walls::{LOOK_EVERY, Walls};
+use crate::walls::Walls;
 use crate::wire::{Counters, Limits, Server};
 
 /// What a process is started with besides its settings.
@@ -113,6 +114,7 @@ impl App {
         };
         let counters = Arc::new(Counters::default());
         let walls = Arc::new(Walls::default());
+        let oldest_transaction = Arc::new(OldestTransaction::default());
         let signer = runtime.block_on(principal_signer(&management.store))?;
         let gateway = Arc::new(gateway(
             config,
@@ -135,6 +137,7 @@ impl App {
             counters.clone(),
             gateway.clone(),
             walls.clone(),
+            oldest_transaction.clone(),
         ));
         let ops = Server::start(ops_ports, ops_handler, limits, counters).map_err(io)?;
         let lease = match config.store.url.sqlite_path() {
@@ -148,8 +151,14 @@ impl App {
                 Some(lease)
             }
         };
-        runtime.spawn(housekeeping(management.clone(), memory.clone(), signer));
-        runtime.spawn(watch_walls(management.store.clone(), walls));
+        runtime.spawn(housekeeping::keep(
+            management.clone(),
+            memory.clone(),
+            signer,
+            oldest_transaction,
+            world.clock.clone(),
+        ));
+        runtime.spawn(walls.watch(management.store.clone()));
         runtime.spawn(key_files.clone().watch());
         let drain = Duration::from_secs(config.server.drain_seconds);
         tracing::info!(?addresses, ops = %ops_address, "ready");
@@ -242,75 +251,6 @@ impl App {
 async fn principal_signer(store: &Store) -> Result<Arc<PrincipalSigner>, Failure> {
     let key = identity_tokens::system(store).signing_key_signer(&Line::Principal).await?;
     Ok(Arc::new(PrincipalSigner::new(key)))
-}
-
-/// What has to be done every now and then.
-async fn housekeeping(management: Management, memory: Arc<Memory>, signer: Arc<PrincipalSigner>) {
-    let mut interval = tokio::time::interval(Duration::from_secs(10));
-    let mut is_off = false;
-    interval.tick().await;
-    loop {
-        interval.tick().await;
-        management.door.sweep();
-        match identity_tokens::system(&management.store).signing_key_signer(&Line::Principal).await {
-            Ok(key) => signer.replace(key),
-            Err(error) => tracing::warn!(%error, "the key for principals could not be read again"),
-        }
-        // Times are the store's, whatever this clock says; but whichever of the two is wrong, nothing is thrown away.
-        match (memory.readiness(), is_off) {
-            (Err(why @ NotReady::ClockOff(_)), was_off) => {
-                if !was_off {
-                    tracing::error!(
-                        "{why}: not ready, and nothing is cleared away, until one of them is set right"
-                    );
-                }
-                is_off = true;
-            }
-            (_, was_off) => {
-                if was_off {
-                    tracing::info!("the clock agrees with the store's again");
-                }
-                is_off = false;
-                sweep(&management.store).await;
-            }
-        }
-    }
-}
-
-/// The store has looked at them when it was opened.
-async fn watch_walls(store: Store, walls: Arc<Walls>) {
-    let mut interval = tokio::time::interval(LOOK_EVERY);
-    interval.tick().await;
-    loop {
-        interval.tick().await;
-        walls.look(&store).await;
-    }
-}
-
-/// How often in one round rows of the feed are cleared away, some thousands each time: 20,000 a second, on a node.
-const SWEEPS_AT_ONCE: usize = 40;
-
-/// Clears away what nobody needs any more, a little at a time.
-#[expect(clippy::disallowed_methods, reason = "old rows of the feed and expired tokens are no tenant's")]
-async fn sweep(store: &Store) {
-    let system = store.system(&claviger::danger::SystemPermit::for_job("sweep"));
-    for _ in 0..SWEEPS_AT_ONCE {
-        match system.feed_sweep(claviger_store::sweep::FEED_KEPT_MILLIS).await {
-            Ok(0) => break,
-            // Others come in between.
-            Ok(_) => {}
-            Err(error) => {
-                tracing::warn!(%error, "old rows of the change feed could not be cleared away");
-                break;
-            }
-        }
-    }
-    if let Err(error) = system.withdrawal_sweep().await {
-        tracing::warn!(%error, "the names of old withdrawals could not be cleared away");
-    }
-    if let Err(error) = system.revoked_token_sweep().await {
-        tracing::warn!(%error, "revoked tokens that have expired could not be cleared away");
-    }
 }
 
 fn limits(server: &crate::config::Server) -> Limits {

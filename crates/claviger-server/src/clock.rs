@@ -22,7 +22,7 @@ impl fmt::Debug for MachineClock {
 impl MachineClock {
     /// Reads the machine's time of day once.
     pub fn new() -> Arc<Self> {
-        let offset = millis(ClockId::Realtime) - millis(ClockId::Boottime);
+        let offset = time_of_day() - millis(ClockId::Boottime);
         Arc::new(Self { offset })
     }
 }
@@ -35,6 +35,25 @@ impl Clock for MachineClock {
     fn boot(&self) -> BootMillis {
         BootMillis(u64::try_from(millis(ClockId::Boottime)).unwrap_or(0))
     }
+
+    fn time_of_day(&self) -> UnixMillis {
+        UnixMillis(time_of_day())
+    }
+}
+
+#[cfg(not(feature = "testing"))]
+fn time_of_day() -> i64 {
+    millis(ClockId::Realtime)
+}
+
+/// The machine's clock, ahead by as many milliseconds as stand in the file that a test names.
+#[cfg(feature = "testing")]
+#[expect(clippy::disallowed_methods, reason = "no release has this, so it is no setting")]
+fn time_of_day() -> i64 {
+    let named = std::env::var_os("CLAVIGER_TEST_CLOCK");
+    let ahead = named.and_then(|path| std::fs::read_to_string(path).ok());
+    let ahead: i64 = ahead.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+    millis(ClockId::Realtime) + ahead
 }
 
 fn millis(clock: ClockId) -> i64 {

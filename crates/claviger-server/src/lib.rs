@@ -13,6 +13,7 @@ mod control;
 mod core;
 pub mod demo;
 pub mod gateway;
+mod housekeeping;
 pub mod identity_tokens;
 pub mod journal;
 mod key_files;

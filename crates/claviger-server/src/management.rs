@@ -69,6 +69,9 @@ impl From<StoreError> for Failure {
             StoreError::Unavailable { .. } => {
                 failure.hint("nothing was changed; try again when the store answers")
             }
+            StoreError::ClockOff(_) => {
+                failure.hint("set this machine's clock right, or the database's, and try again")
+            }
             StoreError::UnknownOutcome => failure.hint("look whether it is there before you try again"),
             StoreError::AlreadyExists { .. }
             | StoreError::NotFound { .. }

@@ -9,6 +9,7 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 
 use crate::app::jwk_set;
 use crate::gateway::Gateway;
+use crate::housekeeping::OldestTransaction;
 use crate::metrics::Metrics;
 use crate::walls::Walls;
 use crate::wire::{Body, Counters, Exchange, Handler};
@@ -22,6 +23,7 @@ pub struct Ops {
     counters: Arc<Counters>,
     gateway: Arc<Gateway>,
     walls: Arc<Walls>,
+    oldest_transaction: Arc<OldestTransaction>,
 }
 
 impl Ops {
@@ -33,8 +35,9 @@ impl Ops {
         counters: Arc<Counters>,
         gateway: Arc<Gateway>,
         walls: Arc<Walls>,
+        oldest_transaction: Arc<OldestTransaction>,
     ) -> Self {
-        Self { store, memory, metrics, counters, gateway, walls }
+        Self { store, memory, metrics, counters, gateway, walls, oldest_transaction }
     }
 
     fn ready(&self) -> Result<(), String> {
@@ -89,6 +92,11 @@ impl Ops {
                 "store_walls_standing",
                 "Whether the walls of the store stood when they were last looked at",
                 u64::from(self.walls.stand().is_ok()),
+            ),
+            (
+                "store_oldest_transaction_seconds",
+                "How long the oldest writing transaction of the database server has been seen open",
+                self.oldest_transaction.seconds(self.memory.clock().boot()),
             ),
             ("limit_counters", "Limits that are being counted", door.limit_counters as u64),
             ("verified_tokens", "Tokens remembered as verified", door.verified_tokens as u64),

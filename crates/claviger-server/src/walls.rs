@@ -1,22 +1,32 @@
 //! Whether the walls of the store still stand while a server runs: whoever may change them may do so at any time.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use claviger::danger::SystemPermit;
 use claviger_store::{Store, StoreError};
 
 /// How often they are looked at.
-pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(300);
+const LOOK_EVERY: Duration = Duration::from_secs(300);
 
 /// What was found at the last look.
 #[derive(Debug, Default)]
 pub(crate) struct Walls(Mutex<Option<String>>);
 
 impl Walls {
+    /// Looks every now and then, until the task is dropped. The store has looked when it was opened.
+    pub(crate) async fn watch(self: Arc<Self>, store: Store) {
+        let mut interval = tokio::time::interval(LOOK_EVERY);
+        interval.tick().await;
+        loop {
+            interval.tick().await;
+            self.look(&store).await;
+        }
+    }
+
     /// Looks at them. A store that does not answer tells nothing.
     #[expect(clippy::disallowed_methods, reason = "the catalogue is no tenant's")]
-    pub(crate) async fn look(&self, store: &Store) {
+    async fn look(&self, store: &Store) {
         let found = match store.system(&SystemPermit::for_job("walls")).walls_stand().await {
             Ok(()) => None,
             Err(StoreError::Setup(what)) => Some(what),

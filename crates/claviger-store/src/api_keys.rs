@@ -22,13 +22,13 @@ use crate::tenant_store::TenantStore;
 use crate::value::{Columns, Row, values};
 
 statements! { "API key";
-    KEY_ADD: Tenant [Uuid, Uuid, Uuid, Text, Text, Text, Text, Text, Int, Int]
+    KEY_ADD: Tenant [Uuid, Uuid, Uuid, Text, Text, Text, Text, Text, Int, Int] grants
         "INSERT INTO api_key (tenant_id, key_id, org_id, name, prefix, environment, grants, networks, expires_at, created_at,
              tenant_credentials, org_credentials)
          SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, t.credentials, o.credentials
          FROM organization AS o JOIN tenant AS t ON t.tenant_id = o.tenant_id WHERE o.tenant_id = $1 AND o.org_id = $3
          RETURNING key_id";
-    KEY_SECRET_ADD: Tenant [Uuid, Blob, Uuid, Text, Text, Text, Int]
+    KEY_SECRET_ADD: Tenant [Uuid, Blob, Uuid, Text, Text, Text, Int] grants
         "INSERT INTO key_secret (tenant_id, digest, key_id, slot, pepper, prefix, last_four, created_at)
          VALUES ($1, $2, $3, 'current', $4, $5, $6, $7)";
     KEY: Tenant [Uuid, Uuid]

@@ -39,6 +39,11 @@ pub enum StoreError {
         /// What the row is.
         what: &'static str,
     },
+    /// Nothing is granted while the machine's clock and the store's differ. Milliseconds; positive if the machine is behind.
+    #[error(
+        "nothing is granted while this machine's clock differs from the store's by {0} ms; what is withdrawn is withdrawn"
+    )]
+    ClockOff(i64),
     /// Whether the change happened is not known.
     #[error("it is not known whether the change was stored")]
     UnknownOutcome,

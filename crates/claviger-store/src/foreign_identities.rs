@@ -13,7 +13,7 @@ use crate::value::values;
 
 statements! { "foreign identity";
     /// A subject that was somebody's before begins anew: what it was issued until now is nobody's.
-    FOREIGN_LINK: Tenant [Uuid, Text, Text, Uuid, Int, Int]
+    FOREIGN_LINK: Tenant [Uuid, Text, Text, Uuid, Int, Int] grants
         "INSERT INTO foreign_identity (tenant_id, issuer, subject, account_id, created_at) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (tenant_id, issuer, subject) DO UPDATE SET account_id = excluded.account_id, linked = 1,
              not_before = CASE WHEN foreign_identity.not_before > $6 THEN foreign_identity.not_before ELSE $6 END

@@ -20,6 +20,7 @@ pub mod members;
 pub mod memory;
 mod migrate;
 pub mod nodes;
+pub mod open_transaction;
 pub mod operator;
 pub mod orgs;
 pub mod page;

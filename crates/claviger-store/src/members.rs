@@ -18,7 +18,7 @@ use crate::value::{Row, Value, values};
 use crate::{orgs, tenants};
 
 statements! { "membership";
-    MEMBER_ADD: Tenant [Uuid, Uuid, Uuid, Text, Text, Int]
+    MEMBER_ADD: Tenant [Uuid, Uuid, Uuid, Text, Text, Int] grants
         "INSERT INTO member (tenant_id, org_id, account_id, role, state, created_at) VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (tenant_id, org_id, account_id) DO UPDATE
              SET role = excluded.role, state = excluded.state, generation = member.generation + 1
@@ -37,7 +37,7 @@ statements! { "membership";
          FROM member AS m JOIN account AS a ON a.account_id = m.account_id
          WHERE m.tenant_id = $1 AND m.org_id = $2 AND m.state <> 'removed' AND (m.created_at, m.account_id) > ($3, $4)
          ORDER BY m.created_at, m.account_id LIMIT $5";
-    MEMBER_ROLE: Tenant [Uuid, Uuid, Uuid, Text]
+    MEMBER_ROLE: Tenant [Uuid, Uuid, Uuid, Text] grants
         "UPDATE member SET role = $4 WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND state <> 'removed'
          RETURNING generation";
     MEMBER_STATE: Tenant [Uuid, Uuid, Uuid, Text] withdraws

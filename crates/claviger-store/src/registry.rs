@@ -3,8 +3,8 @@
 use crate::backend::postgres::check;
 use crate::statement::Statement;
 use crate::{
-    accounts, api_keys, audit, backend, feed, foreign_identities, loads, members, nodes, operator, orgs,
-    revoked_tokens, sessions, signing_keys, store, sweep, tenants, user_secrets, withdrawals,
+    accounts, api_keys, audit, backend, feed, foreign_identities, loads, members, nodes, open_transaction,
+    operator, orgs, revoked_tokens, sessions, signing_keys, store, sweep, tenants, user_secrets, withdrawals,
 };
 
 /// Every statement, once.
@@ -27,6 +27,7 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static Statement> {
         signing_keys::STATEMENTS,
         store::STATEMENTS,
         sweep::STATEMENTS,
+        open_transaction::STATEMENTS,
         tenants::STATEMENTS,
         user_secrets::STATEMENTS,
         withdrawals::STATEMENTS,

@@ -15,7 +15,7 @@ use crate::tenant_store::TenantStore;
 use crate::value::{Columns, values};
 
 statements! { "session";
-    SESSION_ADD: Tenant [Uuid, Uuid, Uuid, Uuid, Int, Int]
+    SESSION_ADD: Tenant [Uuid, Uuid, Uuid, Uuid, Int, Int] grants
         "INSERT INTO session (tenant_id, session_id, org_id, account_id, expires_at, created_at, tenant_generation,
              org_generation, account_generation, member_generation)
          SELECT m.tenant_id, $2, m.org_id, m.account_id, $5, $6, t.generation, o.generation, a.generation, m.generation

@@ -23,7 +23,7 @@ use crate::user_secrets::base62;
 use crate::value::{Row, values};
 
 statements! { "signing key";
-    SIGNING_ADD: System [Text, Text, Text, Text, Blob, Blob, Text, Int]
+    SIGNING_ADD: System [Text, Text, Text, Text, Blob, Blob, Text, Int] grants
         "INSERT INTO signing_key (realm, purpose, kid, algorithm, sealed_key, public_key, state, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     /// Does nothing if another node made the first key meanwhile.

@@ -46,6 +46,8 @@ pub(crate) struct Statement {
     /// Whether it takes something away that somebody may have relied on: what a node acknowledges of it has to outlive the
     /// store. Done twice it takes away no more.
     pub(crate) withdraws: bool,
+    /// Whether it lets somebody in who was not, or not as far: nobody does that while clocks disagree.
+    pub(crate) grants: bool,
 }
 
 impl fmt::Debug for Statement {
@@ -58,6 +60,11 @@ impl Statement {
     /// Whether these parameters take something away: a state that is `active` gives back.
     pub(crate) fn withdraws(&self, parameters: &[Value]) -> bool {
         self.withdraws && !parameters.contains(&Value::from("active"))
+    }
+
+    /// Whether these parameters let somebody in.
+    pub(crate) fn grants(&self, parameters: &[Value]) -> bool {
+        self.grants || self.withdraws && !self.withdraws(parameters)
     }
 
     /// The text as Postgres takes it.
@@ -83,9 +90,10 @@ fn numbered(sql: &str) -> String {
 }
 
 /// Declares statements and `STATEMENTS`, the list of them: `statements! { "noun"; NAME: Tenant [Uuid] "SELECT …"; }`.
-/// A second text after `postgres` is that engine's own. `withdraws` before the text marks what takes something away.
+/// A second text after `postgres` is that engine's own. `withdraws` or `grants` before
+/// the text marks what takes something away, or lets somebody in.
 macro_rules! statements {
-    ($noun:literal; $($(#[$doc:meta])* $name:ident: $reach:ident [$($kind:ident),*] $($withdraws:ident)? $sql:literal $(postgres $postgres:expr)?;)*) => {
+    ($noun:literal; $($(#[$doc:meta])* $name:ident: $reach:ident [$($kind:ident),*] $($does:ident)? $sql:literal $(postgres $postgres:expr)?;)*) => {
         $(
             $(#[$doc])*
             pub(crate) static $name: $crate::statement::Statement = $crate::statement::Statement {
@@ -96,7 +104,8 @@ macro_rules! statements {
                 sql: $sql,
                 postgres: $crate::statement::statements!(@own $($postgres)?),
                 for_sqlite: std::sync::OnceLock::new(),
-                withdraws: $crate::statement::statements!(@withdraws $($withdraws)?),
+                withdraws: $crate::statement::statements!(@withdraws $($does)?),
+                grants: $crate::statement::statements!(@grants $($does)?),
             };
         )*
 
@@ -105,6 +114,10 @@ macro_rules! statements {
     };
     (@withdraws) => { false };
     (@withdraws withdraws) => { true };
+    (@withdraws grants) => { false };
+    (@grants) => { false };
+    (@grants withdraws) => { false };
+    (@grants grants) => { true };
     (@own) => { None };
     (@own $sql:expr) => { Some($sql) };
 }
@@ -129,6 +142,17 @@ mod tests {
                 || (inserts && sql.contains("(tenant_id,") && sql.contains("($1,"));
             assert!(bound, "{name} does not hold itself to `tenant_id = $1`");
             assert!(!sql.to_ascii_uppercase().contains("OR REPLACE"), "{name} replaces");
+        }
+    }
+
+    #[test]
+    fn what_makes_a_tenants_row_says_whether_that_lets_somebody_in() {
+        // Nobody is let in by these alone.
+        let idle = ["AUDIT_ADD", "ORG_ADD", "ACCOUNT_ENSURE", "WITHDRAWAL_ADD"];
+        let makes = crate::registry::statements()
+            .filter(|statement| statement.reach != Reach::System && statement.sql.contains("INSERT INTO"));
+        for Statement { name, grants, withdraws, .. } in makes {
+            assert_ne!(idle.contains(name), grants | withdraws, "{name}");
         }
     }
 

@@ -23,7 +23,7 @@ use crate::value::{Row, Value, values};
 use crate::{members, orgs};
 
 statements! { "tenant";
-    TENANT_ADD: Tenant [Uuid, Text, Text, Text, Blob, Int]
+    TENANT_ADD: Tenant [Uuid, Text, Text, Text, Blob, Int] grants
         "INSERT INTO tenant (tenant_id, realm, name, plan, data_key, created_at) VALUES ($1, $2, $3, $4, $5, $6)";
     TENANT: Tenant [Uuid]
         "SELECT tenant_id, realm, name, state, generation, plan, requires_identity_headers, created_at

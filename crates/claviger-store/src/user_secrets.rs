@@ -19,7 +19,7 @@ use crate::value::{Row, values};
 use crate::{orgs, tenants};
 
 statements! { "user secret";
-    USER_SECRET_ADD: Tenant [Uuid, Text, Text, Uuid, Uuid, Blob, Int, Int]
+    USER_SECRET_ADD: Tenant [Uuid, Text, Text, Uuid, Uuid, Blob, Int, Int] grants
         "INSERT INTO user_secret (tenant_id, kid, api, org_id, account_id, sealed_secret, version, created_at,
              tenant_credentials, org_credentials, account_credentials, member_credentials)
          SELECT $1, $2, $3, $4, $5, $6, $7, $8, t.credentials, o.credentials, a.credentials, m.credentials

@@ -49,7 +49,17 @@ pub trait Clock: fmt::Debug + Send + Sync {
 
     /// The boot clock: what durations and staleness are measured by.
     fn boot(&self) -> BootMillis;
+
+    /// What the machine's own clock shows at this moment, to be compared with the store's. Nothing is measured by it:
+    /// whoever turns it makes nothing expire.
+    fn time_of_day(&self) -> UnixMillis {
+        self.now()
+    }
 }
+
+/// The farthest a machine's time of day may be from the store's, in milliseconds. Beyond, a node serves and is not
+/// ready, and neither grants nor clears away: whichever of the two is wrong.
+pub const MAX_OFFSET_MILLIS: u64 = 2000;
 
 /// How far clocks may differ before an expiry or an issue time counts, in seconds.
 pub const LEEWAY_SECONDS: i64 = 5;

@@ -13,7 +13,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
-use claviger::clock::{Clock, UnixMillis};
+use claviger::clock::{Clock, MAX_OFFSET_MILLIS, UnixMillis};
 use claviger::id::TenantId;
 use tokio::sync::oneshot;
 
@@ -64,6 +64,10 @@ pub(crate) struct Tx<'c> {
     clock: Arc<dyn Clock>,
     now: Option<UnixMillis>,
     withdrawn: Vec<Step>,
+    /// Whether it lets somebody in.
+    grants: bool,
+    /// How far this machine's clock is behind the store's, beyond what the question took.
+    behind_millis: i64,
 }
 
 enum Engine<'c> {
@@ -85,6 +89,7 @@ impl<'c> Tx<'c> {
             Engine::Sqlite(connection) => sqlite::run(connection, statement, params),
             Engine::Postgres(transaction) => transaction.run(statement, params).await,
         };
+        self.grants |= answer.is_ok() && statement.grants(params);
         match &answer {
             // The one node of an embedded store is lost and found with it.
             Ok(_) if statement.withdraws(params) && !self.is_embedded() => {
@@ -117,11 +122,31 @@ impl<'c> Tx<'c> {
             // The one process that has the file has the one clock.
             Engine::Sqlite(_) => self.clock.now(),
             Engine::Postgres(_) => {
+                let asked = self.clock.time_of_day();
                 let row = self.run_one(&NOW, &[]).await?;
-                row.ok_or(StoreError::Corrupt { what: "clock" })?.read().time()?
+                let now = row.ok_or(StoreError::Corrupt { what: "clock" })?.read().time()?;
+                self.behind_millis =
+                    match (now.0.saturating_sub(asked.0), now.0.saturating_sub(self.clock.time_of_day().0)) {
+                        (ahead_of_question, _) if ahead_of_question < 0 => ahead_of_question,
+                        (_, ahead_of_answer) => ahead_of_answer.max(0),
+                    };
+                now
             }
         };
         Ok(*self.now.insert(now))
+    }
+
+    /// Nothing is granted while this machine's clock and the store's differ: one of them is wrong, and what is granted has
+    /// an end by one of them. The clock of an embedded store is this process's.
+    pub(crate) async fn may_grant(&mut self) -> Result<(), StoreError> {
+        if !self.grants || self.is_embedded() {
+            return Ok(());
+        }
+        self.now().await?;
+        match self.behind_millis {
+            off if off.unsigned_abs() > MAX_OFFSET_MILLIS => Err(StoreError::ClockOff(off)),
+            _ => Ok(()),
+        }
     }
 
     /// Where a named job's read was answered, in the snapshot that all its statements share: server, timeline, table
@@ -171,7 +196,17 @@ impl<'c> Tx<'c> {
     }
 
     fn new(bound: Bound, clock: Arc<dyn Clock>, engine: Engine<'c>) -> Self {
-        Self { bound, engine, failed: None, is_discarded: false, clock, now: None, withdrawn: Vec::new() }
+        Self {
+            bound,
+            engine,
+            failed: None,
+            is_discarded: false,
+            clock,
+            now: None,
+            withdrawn: Vec::new(),
+            grants: false,
+            behind_millis: 0,
+        }
     }
 
     /// The end of the unit: its own error, or the first statement's that it passed over.

@@ -216,9 +216,10 @@ async fn try_round(known: &Known, source: &Arc<dyn Source>, state: &mut State) -
     let deadline = Instant::now() + known.settings.poll_deadline;
     let asked = Arc::clone(source);
     let polled = by_deadline(deadline, move || asked.poll(cursor)).await;
-    if matches!(polled, Err(DirectoryError::Distrusted(_))) {
-        // At once, and not only when the last good poll is too old.
-        known.pulse.doubt();
+    match &polled {
+        Err(DirectoryError::Distrusted(why)) => known.distrust(Some(why.clone())),
+        Ok(_) => known.distrust(None),
+        Err(_) => {}
     }
     let poll = polled?;
     if poll.forget != Forget::Nothing {

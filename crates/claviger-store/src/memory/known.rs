@@ -41,6 +41,8 @@ pub(super) struct Known {
     pub(super) counts: Counts,
     pub(super) clock: Arc<StoreClock>,
     pub(super) is_outdated: AtomicBool,
+    /// Why the store is not to be believed, if it said so last.
+    distrusted: Mutex<Option<String>>,
     jitter: AtomicU64,
     suspicions: Mutex<Vec<Suspicion>>,
 }
@@ -70,6 +72,7 @@ impl Known {
             counts: Counts::default(),
             clock: Arc::new(StoreClock { node, store: Arc::new(StoreTime::default()) }),
             is_outdated: AtomicBool::new(false),
+            distrusted: Mutex::default(),
             jitter: AtomicU64::new(0),
             suspicions: Mutex::default(),
             settings,
@@ -268,6 +271,20 @@ impl Known {
         self.counts.forgotten.add(1);
     }
 
+    /// Notes why the store is not to be believed, or that it is.
+    pub(super) fn distrust(&self, why: Option<String>) {
+        if why.is_some() {
+            // At once, and not only when the last good poll is too old.
+            self.pulse.doubt();
+        }
+        *self.distrusted.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// Why the store is not to be believed, if so.
+    pub(super) fn distrusted(&self) -> Option<String> {
+        self.distrusted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Whether the feed has told of something that this program should understand and does not. Once told, it stays so.
     pub(super) fn note_outdated(&self, is_outdated: bool) {
         if is_outdated && !self.is_outdated.swap(true, Ordering::Relaxed) {
@@ -280,7 +297,7 @@ impl Known {
     /// How far this node's time of day is behind the store's, in milliseconds.
     pub(super) fn store_time_offset_millis(&self) -> Option<i64> {
         let store: UnixMillis = self.clock.store.at(self.clock.boot())?;
-        Some(store.0.saturating_sub(self.clock.node.now().0))
+        Some(store.0.saturating_sub(self.clock.node.time_of_day().0))
     }
 
     /// What was counted, and how much there is.

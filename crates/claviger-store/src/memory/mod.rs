@@ -36,7 +36,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use claviger::api_key::KeyDigest;
-use claviger::clock::{BootMillis, Clock};
+use claviger::clock::{BootMillis, Clock, MAX_OFFSET_MILLIS};
 use claviger::directory::{
     self, AccountRecord, Answer, Asked, Directory, DirectoryError, ForeignIdentityRecord, Found, Freshness,
     KeyRecord, MemberRecord, OrgRecord, SessionRecord, TenantRecord, UserSecretRecord, Version,
@@ -61,9 +61,6 @@ use crate::follower::Follower;
 use crate::source::Source;
 use crate::subject::{Change, Record, Subject};
 
-/// The farthest the node's time of day may be from the store's, in milliseconds.
-const MAX_OFFSET_MILLIS: u64 = 2000;
-
 /// What a node remembers of its store. Dropping it ends its work in the background.
 #[derive(Debug)]
 pub struct Memory {
@@ -75,7 +72,7 @@ pub struct Memory {
 }
 
 /// Why the memory must not be relied on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotReady {
     /// The revoked tokens have not been read, or the feed has not answered for the first time.
     #[error("the directory has not been read yet")]
@@ -83,6 +80,9 @@ pub enum NotReady {
     /// The feed has been silent for too long.
     #[error("the change feed has been silent for too long")]
     Stale,
+    /// The store answers, and is not to be believed until somebody has looked at it.
+    #[error("{0}")]
+    Distrusted(String),
     /// The feed has told of something that this program must understand and does not: it is older than the others.
     #[error("this program is too old for the store: the change feed tells of what it does not understand")]
     Outdated,
@@ -133,6 +133,9 @@ impl Memory {
             return Err(NotReady::Loading);
         }
         if !self.known.pulse.is_fresh(self.known.boot()) {
+            if let Some(why) = self.known.distrusted() {
+                return Err(NotReady::Distrusted(why));
+            }
             return Err(NotReady::Stale);
         }
         if self.known.is_outdated.load(Ordering::Relaxed) {

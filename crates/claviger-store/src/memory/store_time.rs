@@ -74,6 +74,10 @@ impl Clock for StoreClock {
     fn boot(&self) -> BootMillis {
         self.node.boot()
     }
+
+    fn time_of_day(&self) -> UnixMillis {
+        self.node.time_of_day()
+    }
 }
 
 #[cfg(test)]

@@ -261,6 +261,10 @@ impl Clock for Skewed {
     fn boot(&self) -> claviger::clock::BootMillis {
         self.clock.boot()
     }
+
+    fn time_of_day(&self) -> UnixMillis {
+        self.clock.time_of_day()
+    }
 }
 
 impl Faults {

@@ -595,6 +595,29 @@ async fn a_transaction_that_stays_open_makes_no_poll_read_more() {
 }
 
 #[tokio::test]
+async fn store_02_the_transaction_that_is_open_for_longest_is_known_by_its_process() {
+    let test = TestStore::start(Engine::Postgres).await;
+    let acme = test.tenant("Acme").await;
+    let mut open = writer(&test, &acme).await;
+    let held = open.transaction().await.unwrap();
+    let own = "SELECT CAST(pg_current_xact_id() AS text), CAST(pg_backend_pid() AS text), CAST(current_database() AS text)";
+    let own = held.query_one(own, &[]).await.unwrap();
+    let oldest = async || test.system().oldest_transaction().await.unwrap();
+    let id: String = own.get(0);
+    // Others of these tests may be older, and end.
+    let found = loop {
+        match oldest().await {
+            Some(found) if found.id == id => break found,
+            _ => tokio::task::yield_now().await,
+        }
+    };
+    assert_eq!(found.process, Some(own.get(1)));
+    assert_eq!((found.role.as_deref(), found.database), (Some("claviger_rt"), Some(own.get(2))));
+    held.rollback().await.unwrap();
+    assert_ne!(oldest().await.map(|found| found.id), Some(id));
+}
+
+#[tokio::test]
 async fn store_07_a_restored_database_is_not_believed_until_somebody_has_looked() {
     let test = TestStore::start(Engine::Postgres).await;
     let acme = test.tenant("Acme").await;

@@ -62,7 +62,7 @@ fn store_04_a_store_that_is_not_to_be_believed_is_not_for_another_moment() {
     until("the memory is not believed", || !is_believed());
     let why = world.is_fresh().unwrap_err();
     assert_eq!(why, DirectoryError::Distrusted("a wall is down".to_owned()));
-    assert_eq!(world.memory.readiness(), Err(NotReady::Stale));
+    assert_eq!(world.memory.readiness(), Err(NotReady::Distrusted("a wall is down".to_owned())));
     world.store.polls_are(Mood::Well);
     until("it is believed again", is_believed);
     assert!(is_known(&world.ask(&key)));

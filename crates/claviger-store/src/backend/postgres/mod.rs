@@ -209,6 +209,9 @@ async fn attempt(
     );
     let outcome = job.work.attempt(&mut tx).await;
     let mut verdict = tx.verdict(outcome);
+    if verdict.is_ok() {
+        verdict = tx.may_grant().await;
+    }
     let mut withdrawal = None;
     if let (Ok(()), Some(Keeper { journal, store })) = (&verdict, keeper.get())
         && !tx.withdrawn.is_empty()

@@ -169,6 +169,7 @@ fn what_a_reader_can_say_never_reaches_another_tenant() {
         sql: "EXPLAIN SELECT * FROM tenant",
         postgres: None,
         withdraws: false,
+        grants: false,
         for_sqlite: std::sync::OnceLock::new(),
     }));
     assert!(super::run(&reader, explain, &[]).is_err(), "what tells the shape of the walls is not run");
