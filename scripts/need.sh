@@ -38,6 +38,7 @@ want_requests() {
 
 want_test() {
     want_postgres
+    want pgbouncer pgbouncer "because the tests of the store's faults put it between the servers and PostgreSQL"
     want curl curl "because the tests run the commands of the documentation"
     want node nodejs "because the tests run the JavaScript of the APIs' documents"
     want_requests

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, Signal, prlimit};
 
 use crate::support::{
-    Folder, Upstream, customer, get, new_key, orders, program, run, serve, serve_as, until,
+    Folder, Upstream, customer, get, new_key, orders, program, run, run_with, serve, serve_as, until,
 };
 
 const STORE: &str = "[store]\nurl = \"sqlite:data/claviger.db\"\n";
@@ -131,5 +131,91 @@ fn what_was_acknowledged_survives_a_kill() {
     for (id, key) in &acknowledged {
         assert!(listed.contains(&id.as_str()), "{id} was acknowledged and is lost");
         assert_eq!(get(server.address(), "/a", Some(key)).status, 200, "{id}");
+    }
+}
+
+/// What makes a process' disk fail, compiled by whatever compiles SQLite.
+fn failing_disk(folder: &Folder) -> std::path::PathBuf {
+    let library = folder.path("eio.so");
+    let mut command = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()));
+    command.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library);
+    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/program/eio.c")).arg("-ldl");
+    let outcome = run_with(command, "");
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    library
+}
+
+#[test]
+fn a_disk_that_fails_loses_nothing_that_was_acknowledged_and_lets_nobody_in_for_it() {
+    let folder = Folder::new();
+    let upstream = Upstream::start();
+    folder.write("claviger.toml", &orders(upstream.address, STORE));
+    let library = failing_disk(&folder);
+    let start = || {
+        let mut command = program(&folder);
+        command.env("LD_PRELOAD", &library).env("FAILS", folder.path("fails"));
+        command.args(["--config", "claviger.toml", "serve"]);
+        serve_as(&folder, "claviger.toml", command)
+    };
+    let mut server = start();
+    let known = customer(&folder, "claviger.toml");
+    let make = || new_key(&folder, "claviger.toml", &known.tenant, &known.org);
+    let command = |words: &[&str]| {
+        let words =
+            [&["--config", "claviger.toml", "--json", "key"], words, &["--tenant", &known.tenant]].concat();
+        run(&folder, &words)
+    };
+    let listed = || command(&["list", "--org", &known.org]).json();
+    assert_eq!(get(server.address(), "/a", Some(&known.key)).status, 200);
+
+    let mut withdrawn = Vec::new();
+    let mut of_unknown_end = Vec::new();
+    for what in ["write", "sync"] {
+        for _ in 0..3 {
+            let (gone, unsure, unread) = (make().unwrap(), make().unwrap(), make().unwrap());
+            assert_eq!(get(server.address(), "/a", Some(&gone.1)).status, 200);
+            assert_eq!(command(&["revoke", &gone.0]).json()["state"], "revoked");
+            folder.write("fails", what);
+            for words in [&["revoke", &*unsure.0][..], &["create", "--org", &known.org, "--name", "k"]] {
+                let (said, hint) = command(words).error();
+                assert!(
+                    said == "it is not known whether the change was stored"
+                        || said.starts_with("the store is unavailable"),
+                    "{said}"
+                );
+                assert!(hint.is_some());
+            }
+            assert_eq!(get(server.address(), "/a", Some(&known.key)).status, 200, "a known key is let in");
+            assert_eq!(get(server.address(), "/a", Some(&gone.1)).status, 401, "a withdrawn one is not");
+            std::fs::remove_file(folder.path("fails")).unwrap();
+            assert_eq!(get(server.address(), "/a", Some(&unread.1)).status, 200, "it goes on");
+            withdrawn.push(gone);
+            of_unknown_end.push(unsure);
+        }
+    }
+    let before = listed();
+    for is_killed in [false, true] {
+        if is_killed {
+            server.process.signal(Signal::KILL);
+            server.process.wait();
+            server = start();
+            // What nobody remembers cannot be read, and that is no answer.
+            folder.write("fails", "read");
+            assert_eq!(get(server.address(), "/a", Some(&known.key)).status, 503);
+            assert_eq!(get(server.address(), "/a", Some(&withdrawn[0].1)).status, 503);
+            let (said, _) = command(&["list", "--org", &known.org]).error();
+            assert!(said.contains("database file c"), "what cannot be read, or could not: {said}");
+            std::fs::remove_file(folder.path("fails")).unwrap();
+        }
+        assert_eq!(listed(), before, "what is there is there for good");
+        let is_listed = |id: &str| before.as_array().unwrap().iter().any(|key| key["key_id"] == id);
+        for (id, key) in &withdrawn {
+            assert!(!is_listed(id));
+            assert_eq!(get(server.address(), "/a", Some(key)).status, 401, "{id}");
+        }
+        for (id, key) in &of_unknown_end {
+            let expected = if is_listed(id) { 200 } else { 401 };
+            assert_eq!(get(server.address(), "/a", Some(key)).status, expected, "{id}");
+        }
     }
 }

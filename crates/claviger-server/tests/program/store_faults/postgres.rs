@@ -1,5 +1,6 @@
 //! A PostgreSQL server of the test's own that can be crashed, stopped, copied and promoted, with fsync on.
 
+use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -37,23 +38,35 @@ pub(super) fn user() -> Option<(u32, u32)> {
     Some((numbers.next().unwrap(), numbers.next().unwrap()))
 }
 
+/// A folder below `parent` that PostgreSQL's user may write to.
+fn folder_of_its_user(parent: &Path, name: &str) -> PathBuf {
+    let folder = parent.join(name);
+    std::fs::create_dir(&folder).unwrap();
+    if let Some((user, group)) = user() {
+        std::os::unix::fs::chown(&folder, Some(user), Some(group)).unwrap();
+    }
+    folder
+}
+
 /// Ends the server when whoever started it is gone, however that ended.
 const SUPERVISE: &str = r#""$0" "$@" </dev/null & cat >/dev/null; kill -QUIT $! 2>/dev/null; wait $!"#;
+
+/// Makes a file system of its own in a folder that nobody else sees, and keeps it until whoever wants it is gone.
+const MOUNT: &str =
+    r#"mount -t tmpfs -o "size=$1,uid=$2,gid=$3,mode=700" tmpfs "$0" && echo mounted && exec cat"#;
 
 /// A server, running or not, in a folder that holds its socket too.
 pub(crate) struct Postgres {
     folder: PathBuf,
     process: Option<Running>,
+    /// Keeps the file system that its data is in, if that is one of its own.
+    disk: Option<Running>,
 }
 
 impl Postgres {
     pub(crate) fn place(parent: &Path, name: &str) -> Self {
-        let folder = parent.join(name);
-        std::fs::create_dir(&folder).unwrap();
-        if let Some((user, group)) = user() {
-            std::os::unix::fs::chown(&folder, Some(user), Some(group)).unwrap();
-        }
-        Self { folder, process: None }
+        let folder = folder_of_its_user(parent, name);
+        Self { folder, process: None, disk: None }
     }
 
     /// A new server in a folder of that name, started.
@@ -62,6 +75,83 @@ impl Postgres {
         made.run("initdb", &["-U", "owner", "-A", "trust", "--no-locale", "-E", "UTF8", "-D", &made.data()]);
         made.start();
         made
+    }
+
+    /// The same with its data on a disk of so many bytes, in memory. Where the platform lets nobody mount one, it says so
+    /// and takes the one there is.
+    pub(crate) fn on_a_disk_of(parent: &Path, name: &str, bytes: u64) -> Self {
+        let mut made = Self::place(parent, name);
+        std::fs::create_dir(made.data()).unwrap();
+        made.disk = made.mount(bytes);
+        if made.disk.is_none() {
+            std::fs::remove_dir(made.data()).unwrap();
+            let said =
+                "SKIPPED: the fault `a full disk`, as nobody may mount a file system here (it takes root)\n";
+            let _unseen = std::io::stderr().write_all(said.as_bytes());
+        }
+        made.run("initdb", &["-U", "owner", "-A", "trust", "--no-locale", "-E", "UTF8", "-D", &made.data()]);
+        made.start();
+        made
+    }
+
+    fn mount(&self, bytes: u64) -> Option<Running> {
+        let (uid, gid) = user()?;
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-c", MOUNT, &self.data()]);
+        command.args([bytes.to_string(), uid.to_string(), gid.to_string()]);
+        let mut keeper = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = [0; 8];
+        let mounted = std::io::Read::read_exact(keeper.stdout.as_mut().unwrap(), &mut said);
+        let keeper = Running(keeper);
+        mounted.ok().map(|()| keeper)
+    }
+
+    /// Whether its disk can be filled.
+    pub(crate) fn has_a_disk(&self) -> bool {
+        self.disk.is_some()
+    }
+
+    /// A file of the data as others than the server see it.
+    fn seen(&self, name: &str) -> PathBuf {
+        let root = self
+            .disk
+            .as_ref()
+            .map_or_else(String::new, |keeper| format!("/proc/{}/root", keeper.pid().as_raw_nonzero()));
+        PathBuf::from(format!("{root}{}/{name}", self.data()))
+    }
+
+    /// Leaves no room on its disk.
+    pub(crate) fn fill_disk(&self) {
+        let mut ballast = std::fs::File::create(self.seen("ballast")).unwrap();
+        let block = vec![0_u8; 64 * 1024];
+        for part in [&block[..], &block[..512]] {
+            while ballast.write_all(part).is_ok() {}
+        }
+    }
+
+    /// Makes room again.
+    pub(crate) fn empty_disk(&self) {
+        std::fs::remove_file(self.seen("ballast")).unwrap();
+    }
+
+    /// Waits until it answers again by itself, or has given up; then it is started.
+    pub(crate) fn start_if_it_ended(&mut self) {
+        let has_ended = until("it answers or gives up", || {
+            // It takes its file with it; one that could not is its supervisor's to bury.
+            let file = std::fs::read_to_string(self.seen("postmaster.pid")).ok();
+            let pid = file.and_then(|text| text.lines().next().map(str::to_owned));
+            let stat = pid.and_then(|pid| std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).ok());
+            let has_ended = stat.is_none_or(|stat| stat.contains(") Z "));
+            (has_ended || self.answers()).then_some(has_ended)
+        });
+        if has_ended {
+            self.process.take().unwrap().hang_up();
+            self.start();
+        }
+    }
+
+    fn answers(&self) -> bool {
+        self.command("pg_isready").args(["-q", "-h", &self.socket()]).status().unwrap().success()
     }
 
     /// A copy that follows `primary`, started.
@@ -89,7 +179,20 @@ impl Postgres {
         self.as_its_user(Command::new(programs().join(program)))
     }
 
-    fn as_its_user(&self, mut command: Command) -> Command {
+    fn as_its_user(&self, command: Command) -> Command {
+        let mut command = match &self.disk {
+            None => command,
+            Some(keeper) => {
+                // Entering is root's alone, and comes before it is given up.
+                let (uid, gid) = user().expect("root");
+                let mut entered = Command::new("nsenter");
+                entered.arg(format!("--target={}", keeper.pid().as_raw_nonzero())).arg("--mount");
+                entered.args([format!("--setuid={uid}"), format!("--setgid={gid}")]);
+                entered.arg("--").arg(command.get_program()).args(command.get_args());
+                entered.stdin(Stdio::null()).process_group(0);
+                return entered;
+            }
+        };
         command.current_dir(&self.folder).stdin(Stdio::null()).process_group(0);
         if let Some((user, group)) = user() {
             command.uid(user).gid(group);
@@ -128,8 +231,7 @@ impl Postgres {
         until("PostgreSQL answers", || {
             let alive = self.process.as_mut().is_some_and(|process| !process.has_ended());
             assert!(alive, "{}", std::fs::read_to_string(self.folder.join("log")).unwrap_or_default());
-            let ready = self.command("pg_isready").args(["-q", "-h", &self.socket()]).status().unwrap();
-            ready.success().then_some(())
+            self.answers().then_some(())
         });
     }
 
@@ -139,7 +241,7 @@ impl Postgres {
     }
 
     fn postmaster(&self) -> Pid {
-        let text = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap();
+        let text = std::fs::read_to_string(self.seen("postmaster.pid")).unwrap();
         Pid::from_raw(text.lines().next().unwrap().trim().parse().unwrap()).unwrap()
     }
 
@@ -194,11 +296,12 @@ impl Postgres {
         self.run("psql", &all).trim().to_owned()
     }
 
-    /// The same where it may fail.
-    pub(crate) fn try_sql(&self, database: &str, sql: &str) {
+    /// The same where it may fail; gives what was said against it.
+    pub(crate) fn try_sql(&self, database: &str, sql: &str) -> String {
         let socket = self.socket();
         let all = ["-h", &socket, "-U", "owner", "-d", database, "-qAt", "-c", sql];
-        let _ = self.command("psql").args(all).output();
+        let output = self.command("psql").args(all).output().unwrap();
+        String::from_utf8_lossy(&output.stderr).into_owned()
     }
 }
 
@@ -209,5 +312,67 @@ impl Drop for Postgres {
             let _ = kill_process_group(Pid::from_child(&process.0), Signal::CONT);
             process.hang_up();
         }
+    }
+}
+
+/// A pooler before a server, in transaction mode.
+pub(crate) struct Pooler {
+    folder: PathBuf,
+    process: Option<Running>,
+}
+
+impl Pooler {
+    pub(crate) const PORT: u16 = 6432;
+
+    pub(crate) fn before(server: &Postgres, parent: &Path, name: &str) -> Self {
+        let folder = folder_of_its_user(parent, name);
+        let settings = format!(
+            "[databases]\n* = host={}\n[pgbouncer]\nlisten_addr =\nlisten_port = {}\nunix_socket_dir = {}\n\
+             auth_type = any\npool_mode = transaction\ndefault_pool_size = 12\nmax_client_conn = 200\n\
+             server_login_retry = 0\nlogfile = {}\nignore_startup_parameters = extra_float_digits\n",
+            server.socket(),
+            Self::PORT,
+            folder.display(),
+            folder.join("log").display(),
+        );
+        // `auth_type = any` lets everybody in as the one user that a database names.
+        let settings = settings.replace("host=", "user=claviger_rt host=");
+        std::fs::write(folder.join("ini"), settings).unwrap();
+        let mut made = Self { folder, process: None };
+        made.start();
+        made
+    }
+
+    /// The folder of the socket.
+    pub(crate) fn socket(&self) -> String {
+        self.folder.display().to_string()
+    }
+
+    /// Starts it and waits until it answers.
+    pub(crate) fn start(&mut self) {
+        let program =
+            ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].into_iter().find(|path| Path::new(path).exists());
+        let mut command = Command::new(program.expect("pgbouncer: `make test` installs it"));
+        command.arg("-q").arg(self.folder.join("ini")).current_dir(&self.folder).stdin(Stdio::null());
+        if let Some((user, group)) = user() {
+            command.uid(user).gid(group);
+        }
+        self.process = Some(Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()));
+        let socket = self.folder.join(format!(".s.PGSQL.{}", Self::PORT));
+        until("the pooler answers", || {
+            let ended = self.process.as_mut().unwrap().has_ended();
+            assert!(!ended, "{}", std::fs::read_to_string(self.folder.join("log")).unwrap_or_default());
+            std::os::unix::net::UnixStream::connect(&socket).ok()
+        });
+    }
+
+    /// Ends it without a word to anybody.
+    pub(crate) fn kill(&mut self) {
+        // Its socket is in nobody's way: the next one takes it over.
+        self.process = None;
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.as_ref().expect("a running pooler").signal(signal);
     }
 }
