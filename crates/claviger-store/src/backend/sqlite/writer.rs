@@ -3,16 +3,21 @@
 //! Each job has a savepoint of its own, so that one that fails takes nothing of its neighbours with it. Nothing
 //! is answered before COMMIT has returned.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::mpsc;
 
 use super::Binding;
-use crate::backend::{Engine, FollowerSlot, Job, Tx};
+use crate::backend::{Bound, Engine, FollowerSlot, Job, Tx};
 use crate::error::StoreError;
 use crate::subject::{Change, Subject};
 
 /// How many jobs share a COMMIT at most.
 const GROUP: usize = 256;
+
+/// How often it is tried to settle a commit that failed.
+const SETTLE_EVERY: Duration = Duration::from_millis(200);
 
 pub(crate) struct Writer {
     connection: Connection,
@@ -20,6 +25,9 @@ pub(crate) struct Writer {
     follower: FollowerSlot,
     /// The last line of the feed that was told to the follower.
     told: i64,
+    /// Whether the log may hold a commit that failed, and that whoever reads the log after a crash would take for one that
+    /// did not. The next commit writes over it.
+    is_unsettled: bool,
 }
 
 /// Why a whole group came to nothing.
@@ -40,12 +48,12 @@ impl Writer {
         let told = connection
             .query_row("SELECT coalesce(max(seq), 0) FROM change", [], |row| row.get(0))
             .map_err(|error| super::errors::of(&error, "change"))?;
-        Ok(Self { connection, binding, follower, told })
+        Ok(Self { connection, binding, follower, told, is_unsettled: false })
     }
 
     /// Serves jobs until nobody can send one any more.
     pub(crate) fn serve(&mut self, mut queue: mpsc::Receiver<Job>) {
-        while let Some(first) = queue.blocking_recv() {
+        while let Some(first) = self.next(&mut queue) {
             let mut group = vec![first];
             while group.len() < GROUP {
                 match queue.try_recv() {
@@ -60,6 +68,37 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// Waits for a job, and settles what is left of a failed commit meanwhile.
+    fn next(&mut self, queue: &mut mpsc::Receiver<Job>) -> Option<Job> {
+        while self.is_unsettled {
+            match queue.try_recv() {
+                Ok(job) => return Some(job),
+                Err(mpsc::error::TryRecvError::Disconnected) => return None,
+                Err(mpsc::error::TryRecvError::Empty) => {}
+            }
+            if self.settle() {
+                tracing::warn!(
+                    "the disk takes changes again: the one whose outcome was not known did not happen"
+                );
+            } else {
+                std::thread::sleep(SETTLE_EVERY);
+            }
+        }
+        queue.blocking_recv()
+    }
+
+    /// Writes something of no meaning over what a failed commit may have left in the log. Gives whether that worked.
+    fn settle(&mut self) -> bool {
+        let _bound = self.binding.bind(Bound::System("settle"));
+        self.roll_back();
+        let settled = self.control(
+            "INSERT INTO store_meta (name, value) VALUES ('settled', '1')
+             ON CONFLICT (name) DO UPDATE SET value = CAST(CAST(value AS INTEGER) + 1 AS TEXT)",
+        );
+        self.is_unsettled = settled.is_err();
+        settled.is_ok()
     }
 
     /// Fails if no transaction could be begun: all of the group were told so.
@@ -121,11 +160,13 @@ impl Writer {
         match committed {
             Ok(()) => {
                 self.told = changes.0;
+                self.is_unsettled = false;
                 Ok(ends)
             }
             Err((error, code)) => {
                 self.roll_back();
                 // A failed write or sync of the log may have left the commit in the file.
+                self.is_unsettled |= code == Some(ErrorCode::SystemIoFailure);
                 Err(if code == Some(ErrorCode::SystemIoFailure) {
                     Lost::Unknown
                 } else {
