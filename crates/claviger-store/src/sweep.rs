@@ -2,6 +2,7 @@
 
 use claviger::api_key::PepperId;
 use claviger::clock::LEEWAY_SECONDS;
+use claviger::id::TenantId;
 
 use crate::backend::Tx;
 use crate::ends::floor_after;
@@ -10,8 +11,8 @@ use crate::feed;
 use crate::statement::statements;
 use crate::store::{META, META_SET, PEPPERS_IN_USE};
 use crate::system_store::SystemStore;
-use crate::tenants::EVERY_TENANT_END;
-use crate::value::values;
+use crate::tenants::TENANTS_END;
+use crate::value::{Value, values};
 use crate::withdrawals::{self, KEPT_SECONDS, WITHDRAWALS_SWEEP};
 
 statements! { "change";
@@ -35,6 +36,9 @@ pub const FEED_KEPT_MILLIS: i64 = 24 * 60 * 60 * 1000;
 /// How long a revoked token is kept after its end, in seconds: a server that takes over may have a clock that goes ahead,
 /// and must sweep nothing that still counts.
 pub const REVOKED_KEPT_SECONDS: i64 = 24 * 60 * 60;
+
+/// How many tenants' sessions and tokens are ended in one transaction.
+const TENANTS_AT_ONCE: i64 = 5000;
 
 /// What [`SystemStore::restored_accept`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,19 +67,32 @@ impl SystemStore {
     /// # Errors
     /// If the store does not answer.
     pub async fn restored_accept(&self) -> Result<Option<Accepted>, StoreError> {
+        if self.is_at_home().await? {
+            return Ok(None);
+        }
+        // Some after the other: a unit of work has seconds, and there may be millions. Until the last is ended the database
+        // is not at home, and nobody believes it; whoever is interrupted begins again, which ends no less.
+        let (mut tenants, mut after) = (0, [0; 16]);
+        loop {
+            let ended = self
+                .write(async move |tx: &mut Tx<'_>| {
+                    let floor = floor_after(tx.now().await?);
+                    let params = values![floor, Value::Uuid(after), TENANTS_AT_ONCE];
+                    let rows = tx.run(&TENANTS_END, params).await?;
+                    rows.into_iter().map(|row| row.read().parse()).collect::<Result<Vec<TenantId>, _>>()
+                })
+                .await?;
+            tenants += ended.len();
+            let Some(last) = ended.iter().map(|tenant| *tenant.as_bytes()).max() else { break };
+            after = last;
+        }
         let entry = self.entry("STORE_ACCEPTED", ("store", self.inner.id.clone()), serde_json::json!({}));
         self.write(async move |tx: &mut Tx<'_>| {
-            let home = tx.run_one(&feed::FEED_IS_HOME, &[]).await?;
-            if home.ok_or(StoreError::Corrupt { what: "change" })?.read().int()? == 1 {
-                return Ok(None);
-            }
             tx.run(&feed::FEED_TAKE_HOME, &[]).await?;
-            let floor = floor_after(tx.now().await?);
-            let tenants = tx.run(&EVERY_TENANT_END, values![floor]).await?.len();
-            entry.write(tx).await?;
-            Ok(Some(Accepted { tenants }))
+            entry.write(tx).await
         })
-        .await
+        .await?;
+        Ok(Some(Accepted { tenants }))
     }
 
     /// Drops lines of the feed that have been there for `kept_millis`, a few thousand at a time. Gives how many; call

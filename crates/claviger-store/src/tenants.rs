@@ -44,10 +44,12 @@ statements! { "tenant";
         "UPDATE tenant SET generation = generation + 1, credentials = credentials + $3,
              tokens_from = CASE WHEN tokens_from > $2 THEN tokens_from ELSE $2 END
          WHERE tenant_id = $1 RETURNING generation";
-    /// As [`TENANT_END_ALL`], of every tenant, sessions and tokens.
-    EVERY_TENANT_END: System [Int]
+    /// As [`TENANT_END_ALL`], of the `$3` tenants after `$2`, sessions and tokens.
+    TENANTS_END: System [Int, Uuid, Int]
         "UPDATE tenant SET generation = generation + 1, tokens_from = CASE WHEN tokens_from > $1 THEN tokens_from ELSE $1 END
-         WHERE state <> 'deleted' RETURNING tenant_id";
+         WHERE tenant_id IN (SELECT t.tenant_id FROM tenant AS t WHERE t.tenant_id > $2 AND t.state <> 'deleted'
+             ORDER BY t.tenant_id LIMIT $3)
+         RETURNING tenant_id";
     TENANT_DATA_KEY: Tenant [Uuid] "SELECT data_key FROM tenant WHERE tenant_id = $1";
 }
 
