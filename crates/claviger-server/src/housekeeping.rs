@@ -16,8 +16,10 @@ use crate::management::Management;
 
 /// How often all of it is done.
 const EVERY: Duration = Duration::from_secs(10);
-/// How often in one round rows of the feed are cleared away, some thousands each time: 20,000 a second, on a node.
-const SWEEPS_AT_ONCE: usize = 40;
+/// How often in one round rows of the feed are cleared away, a thousand each time: 20,000 a second, on a node.
+const SWEEPS_AT_ONCE: usize = 200;
+/// How long others have the store to themselves between two sweeps.
+const SWEEP_PAUSE: Duration = Duration::from_millis(20);
 /// From how long on a transaction that stays open is named in the log: nothing of the feed that is younger can be
 /// cleared away.
 const OPEN_TOO_LONG_MILLIS: u64 = 60_000;
@@ -134,8 +136,7 @@ async fn sweep(store: &Store) {
     for _ in 0..SWEEPS_AT_ONCE {
         match system.feed_sweep(claviger_store::sweep::FEED_KEPT_MILLIS).await {
             Ok(0) => break,
-            // Others come in between.
-            Ok(_) => {}
+            Ok(_) => tokio::time::sleep(SWEEP_PAUSE).await,
             Err(error) => {
                 tracing::warn!(%error, "old rows of the change feed could not be cleared away");
                 break;

@@ -65,6 +65,39 @@ async fn fill(test: &TestStore, acme: &TestTenant, count: usize) -> Outcome<()> 
     Ok(())
 }
 
+/// How fast the sweep of the measurement goes, in rows a second: what is wanted, and a little more.
+const SWEPT_A_SECOND: f64 = 25_000.0;
+
+/// How often quiet and sweep take turns, and for how long.
+const ROUNDS: usize = 5;
+const ROUND: Duration = Duration::from_secs(3);
+
+/// How long each of others' reads and writes takes while `meanwhile` lasts.
+async fn others(acme: &TestTenant, meanwhile: impl Future<Output = ()>) -> Outcome<Vec<Duration>> {
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let ask = async {
+        let mut times = Vec::new();
+        while !is_over.load(std::sync::atomic::Ordering::SeqCst) {
+            for writes in [false, false, false, true] {
+                let begun = Instant::now();
+                if writes {
+                    acme.store.org_create("North").await?;
+                } else {
+                    acme.store.tenant_view().await?;
+                }
+                times.push(begun.elapsed());
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Ok::<_, claviger_store::StoreError>(times)
+    };
+    let (times, ()) = tokio::join!(ask, async {
+        meanwhile.await;
+        is_over.store(true, std::sync::atomic::Ordering::SeqCst);
+    });
+    Ok(times?)
+}
+
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Outcome<()> {
     let count: usize = std::env::args().nth(1).map_or(Ok(1_000_000), |count| count.parse())?;
@@ -125,8 +158,44 @@ async fn main() -> Outcome<()> {
         "50 ms",
     ));
 
+    // As long without a sweep as with one, and others write and read meanwhile.
     let system = test.system();
+    owner(&test).await?.batch_execute(&many).await?;
+    owner(&test).await?.batch_execute(&many).await?;
     system.feed_sweep(0).await?;
+    let (mut quiet, mut swept_beside, mut rates) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        quiet.extend(others(&acme, tokio::time::sleep(ROUND)).await?);
+        let sweeping = async {
+            let begun = Instant::now();
+            let mut swept = 0;
+            // As a server does it: a thousand at a time, and others come in between.
+            while begun.elapsed() < ROUND {
+                match system.feed_sweep(0).await {
+                    Ok(0) | Err(_) => break,
+                    Ok(some) => swept += some,
+                }
+                let due = Duration::from_secs_f64(swept as f64 / SWEPT_A_SECOND);
+                tokio::time::sleep(due.saturating_sub(begun.elapsed())).await;
+            }
+            rates.push(swept as f64 / begun.elapsed().as_secs_f64());
+        };
+        swept_beside.extend(others(&acme, sweeping).await?);
+    }
+    let rate = rates.iter().sum::<f64>() / ROUNDS as f64;
+    rows.push((
+        "sweep of the feed, as fast as a server does it".into(),
+        format!("{rate:.0} rows a second"),
+        "20,000",
+    ));
+    let before = quantile(&mut quiet, 99);
+    let beside = quantile(&mut swept_beside, 99);
+    let grown = (beside.as_secs_f64() / before.as_secs_f64() - 1.0) * 100.0;
+    rows.push((
+        "p99 of others' reads and writes beside it".into(),
+        format!("{}, {} without: {grown:+.0} %", millis(beside), millis(before)),
+        "less than +50 %",
+    ));
     let begun = Instant::now();
     let mut swept = 0;
     loop {
@@ -136,7 +205,11 @@ async fn main() -> Outcome<()> {
         }
     }
     let rate = swept as f64 / begun.elapsed().as_secs_f64();
-    rows.push(("sweep of the feed".into(), format!("{rate:.0} rows a second"), "20,000"));
+    rows.push((
+        "sweep of the feed, with nothing in between".into(),
+        format!("{rate:.0} rows a second"),
+        "20,000",
+    ));
 
     let mut text = String::from(
         "# The store in numbers\n\nWritten by `make bench-store`; do not edit. On PostgreSQL, of the tests' own (without fsync), medians unless said\n\

@@ -68,12 +68,14 @@ statements! { "change";
               CROSS JOIN LATERAL (SELECT kind, id, row_version, needs FROM change
                   WHERE xid >= x.xid AND xid <= x.xid ORDER BY xid LIMIT $2) AS o LIMIT $2)
              ) AS c ON true";
-    /// Position, clock, whether this is the feed's home, and the mark of the walls.
-    FEED_HERE: System []
+    /// Position, clock, whether this is the feed's home, and the mark of the walls if `$1` asks for it.
+    FEED_HERE: System [Int]
         "SELECT CAST(max(coalesce((SELECT max(seq) FROM change), 0),
-             coalesce((SELECT CAST(value AS INTEGER) FROM store_meta WHERE name = 'swept_to'), 0)) AS TEXT), NULL, 1, ''"
+             coalesce((SELECT CAST(value AS INTEGER) FROM store_meta WHERE name = 'swept_to'), 0)) AS TEXT), NULL, 1,
+             CASE WHEN $1 = 1 THEN '' END"
         postgres "SELECT CAST(pg_current_snapshot() AS text), claviger_now(),
-             (SELECT count(*) FROM store_meta AS m WHERE m.name = 'home' AND m.value = feed_home()), walls_mark()";
+             (SELECT count(*) FROM store_meta AS m WHERE m.name = 'home' AND m.value = feed_home()),
+             CASE WHEN $1 = 1 THEN walls_mark() END";
     FEED_EPOCH: System [] "SELECT 1" postgres "SELECT begin_epoch()";
     /// Whether this is the feed's home, and the home that it is in.
     FEED_IS_HOME: System [] "SELECT 1"
@@ -217,15 +219,24 @@ fn unavailable(error: StoreError) -> DirectoryError {
     }
 }
 
-/// How far the feed is now, the store's clock, and the mark of the walls.
-pub(crate) async fn position(tx: &mut Tx<'_>) -> Result<(String, UnixMillis, String), StoreError> {
-    let row = tx.run_one(&FEED_HERE, &[]).await?.ok_or(StoreError::Corrupt { what: "change" })?;
+/// How far the feed is now, and the store's clock.
+pub(crate) async fn position(tx: &mut Tx<'_>) -> Result<(String, UnixMillis), StoreError> {
+    let (position, store_now, _) = position_and_walls(tx, false).await?;
+    Ok((position, store_now))
+}
+
+async fn position_and_walls(
+    tx: &mut Tx<'_>,
+    asks: bool,
+) -> Result<(String, UnixMillis, Option<String>), StoreError> {
+    let row = tx.run_one(&FEED_HERE, values![i64::from(asks)]).await?;
+    let row = row.ok_or(StoreError::Corrupt { what: "change" })?;
     let mut columns = row.read();
     let (position, store_now) = (columns.text()?, columns.maybe_time()?);
     if columns.int()? == 0 {
         return Err(StoreError::Setup(RESTORED.to_owned()));
     }
-    let walls = columns.text()?;
+    let walls = columns.maybe_text()?;
     let store_now = match store_now {
         Some(now) => now,
         None => tx.now().await?,
@@ -235,8 +246,8 @@ pub(crate) async fn position(tx: &mut Tx<'_>) -> Result<(String, UnixMillis, Str
 
 /// Where the feed is now; nothing while it has no epoch.
 async fn here(feed: &Feed, tx: &mut Tx<'_>) -> Result<Option<Here>, StoreError> {
-    let (position, store_now, walls) = position(tx).await?;
-    let (walls, walls_at) = (feed.marked(&walls), feed.boot());
+    let (position, store_now, walls) = position_and_walls(tx, true).await?;
+    let (walls, walls_at) = (feed.marked(&walls.unwrap_or_default()), feed.boot());
     feed.look_at_walls(tx).await?;
     let place = |origin: &str| Place { origin: origin.to_owned(), walls, walls_at, position };
     Ok(tx.origin().map(place).map(|place| Here { place, store_now }))

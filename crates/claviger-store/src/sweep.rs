@@ -16,19 +16,21 @@ use crate::value::{Value, values};
 use crate::withdrawals::{self, KEPT_SECONDS, WITHDRAWALS_SWEEP};
 
 statements! { "change";
-    /// Drops some lines of the feed that were there at the position `$1`.
+    /// Drops some lines of the feed that were there at the position `$1`. A row for each, or one with their number.
     SWEEP_FEED: System [Text]
-        "DELETE FROM change WHERE seq IN (SELECT seq FROM change WHERE seq <= CAST($1 AS INTEGER) ORDER BY seq LIMIT 5000)
-         RETURNING seq"
-        postgres "DELETE FROM change WHERE ctid IN (SELECT ctid FROM change
-             WHERE xid < pg_snapshot_xmax(CAST($1 AS pg_snapshot)) AND pg_visible_in_snapshot(xid, CAST($1 AS pg_snapshot))
-             ORDER BY xid LIMIT 5000)
-         RETURNING row_version";
+        "DELETE FROM change WHERE seq IN (SELECT seq FROM change WHERE seq <= CAST($1 AS INTEGER) ORDER BY seq LIMIT 1000)
+         RETURNING 1"
+        postgres "WITH dropped AS (
+             DELETE FROM change WHERE ctid IN (SELECT ctid FROM change
+                 WHERE xid < pg_snapshot_xmax(CAST($1 AS pg_snapshot)) AND pg_visible_in_snapshot(xid, CAST($1 AS pg_snapshot))
+                 ORDER BY xid LIMIT 1000)
+             RETURNING 1)
+         SELECT count(*) FROM dropped";
     SWEEP_REVOKED: System [Int] "DELETE FROM revoked_token WHERE expires_at < $1 RETURNING token_id";
 }
 
-/// How many lines `SWEEP_FEED` drops at most.
-const BATCH: usize = 5000;
+/// How many lines `SWEEP_FEED` drops at most. Others wait for as long as that takes, a millisecond or two.
+const BATCH: i64 = 1000;
 
 /// How long the feed is kept, in milliseconds: who is further behind empties its memory.
 pub const FEED_KEPT_MILLIS: i64 = 24 * 60 * 60 * 1000;
@@ -95,7 +97,7 @@ impl SystemStore {
         Ok(Some(Accepted { tenants }))
     }
 
-    /// Drops lines of the feed that have been there for `kept_millis`, a few thousand at a time. Gives how many; call
+    /// Drops lines of the feed that have been there for `kept_millis`, a thousand at a time. Gives how many; call
     /// again while there are any.
     ///
     /// A position is marked first, and what was there at the mark is dropped once the mark is that old: what counts
@@ -105,7 +107,7 @@ impl SystemStore {
     /// If the store does not answer.
     pub async fn feed_sweep(&self, kept_millis: i64) -> Result<usize, StoreError> {
         self.write(async move |tx: &mut Tx<'_>| {
-            let (here, now, _) = feed::position(tx).await?;
+            let (here, now) = feed::position(tx).await?;
             let fresh = format!("{} {here}", now.0);
             let Some(row) = tx.run_one(&META, values!["sweep_mark"]).await? else {
                 tx.run(&META_SET, values!["sweep_mark", &fresh]).await?;
@@ -119,11 +121,14 @@ impl SystemStore {
                 return Ok(0);
             }
             tx.run(&META_SET, values!["swept_to", position]).await?;
-            let count = tx.run(&SWEEP_FEED, values![position]).await?.len();
+            let mut count = 0;
+            for row in tx.run(&SWEEP_FEED, values![position]).await? {
+                count += row.read().int()?;
+            }
             if count < BATCH {
                 tx.run(&META_SET, values!["sweep_mark", &fresh]).await?;
             }
-            Ok(count)
+            Ok(usize::try_from(count).unwrap_or(0))
         })
         .await
     }
