@@ -1,70 +1,172 @@
 //! Brings a database to the schema this program knows, and refuses one that somebody changed.
 //!
-//! Migrations have the same numbers and names on both engines. What ran is recorded with its hash.
+//! Migrations have the same numbers and names on both engines. What ran is recorded with its hash, and with the oldest
+//! schema whose programs go on working: so a schema goes ahead of its programs, each of them is replaced in its own
+//! time, and may be put back. What such a program must find of the walls is recorded beside it, by whoever made them.
+
+use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
-use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Transaction};
 
+use crate::backend::Tx;
 use crate::error::StoreError;
+use crate::statement::statements;
 
 /// One step of the schema.
+#[derive(Debug)]
 pub(crate) struct Migration {
     pub(crate) name: &'static str,
     pub(crate) sql: &'static str,
+    /// The last step that a program must know to work with the schema after this one: a step that only adds names an older one,
+    /// and one that changes or takes away names itself.
+    pub(crate) works_with: &'static str,
 }
 
-pub(crate) const SQLITE: &[Migration] = &[
-    Migration { name: "0001_start", sql: include_str!("../migrations/sqlite/0001_start.sql") },
-    Migration {
-        name: "0002_foreign_by_account",
-        sql: include_str!("../migrations/sqlite/0002_foreign_by_account.sql"),
-    },
-    Migration { name: "0003_origin", sql: include_str!("../migrations/sqlite/0003_origin.sql") },
-    Migration { name: "0004_floors", sql: include_str!("../migrations/sqlite/0004_floors.sql") },
-    Migration { name: "0005_withdrawals", sql: include_str!("../migrations/sqlite/0005_withdrawals.sql") },
-    Migration { name: "0006_nodes", sql: include_str!("../migrations/sqlite/0006_nodes.sql") },
-    Migration { name: "0007_walls_mark", sql: include_str!("../migrations/sqlite/0007_walls_mark.sql") },
-];
+macro_rules! migrations {
+    ($engine:literal: $($name:literal works with $with:literal),* $(,)?) => {
+        &[$(Migration {
+            name: $name,
+            sql: include_str!(concat!("../migrations/", $engine, "/", $name, ".sql")),
+            works_with: $with,
+        }),*]
+    };
+}
 
-pub(crate) const POSTGRES: &[Migration] = &[
-    Migration { name: "0001_start", sql: include_str!("../migrations/postgres/0001_start.sql") },
-    Migration {
-        name: "0002_foreign_by_account",
-        sql: include_str!("../migrations/postgres/0002_foreign_by_account.sql"),
-    },
-    Migration { name: "0003_origin", sql: include_str!("../migrations/postgres/0003_origin.sql") },
-    Migration { name: "0004_floors", sql: include_str!("../migrations/postgres/0004_floors.sql") },
-    Migration { name: "0005_withdrawals", sql: include_str!("../migrations/postgres/0005_withdrawals.sql") },
-    Migration { name: "0006_nodes", sql: include_str!("../migrations/postgres/0006_nodes.sql") },
-    Migration { name: "0007_walls_mark", sql: include_str!("../migrations/postgres/0007_walls_mark.sql") },
-];
+/// Spells the list once for an engine.
+macro_rules! all_for {
+    ($engine:literal) => {
+        migrations!($engine:
+            "0001_start" works with "0001_start",
+            "0002_foreign_by_account" works with "0002_foreign_by_account",
+            "0003_origin" works with "0003_origin",
+            "0004_floors" works with "0004_floors",
+            "0005_withdrawals" works with "0005_withdrawals",
+            "0006_nodes" works with "0006_nodes",
+            "0007_walls_mark" works with "0007_walls_mark",
+        )
+    };
+}
+
+pub(crate) const SQLITE: &[Migration] = all_for!("sqlite");
+const POSTGRES: &[Migration] = all_for!("postgres");
+
+/// What `postgres/walls.txt` says of the walls, as this program's migrations put them up. A test makes a database and
+/// compares, and writes this file anew where `UPDATE` is set.
+const WALLS: &str = include_str!("../migrations/postgres/walls.txt");
+
+statements! { "migration";
+    /// What ran, the oldest first. (SQLite's is this process's own, and looked at when the file is opened.)
+    RAN: System [] "SELECT '', '', NULL, NULL WHERE 1 = 0"
+        postgres "SELECT name, sha256, works_with, walls FROM migration ORDER BY name";
+}
+
+/// The schema as a program knows it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Schema {
+    migrations: &'static [Migration],
+    further: &'static [Migration],
+    further_walls: &'static str,
+}
+
+/// PostgreSQL's, as this program knows it.
+pub(crate) fn of_postgres() -> Schema {
+    #[cfg(feature = "testing")]
+    if further::is_wanted() {
+        return Schema { migrations: POSTGRES, further: further::MIGRATIONS, further_walls: further::WALLS };
+    }
+    Schema { migrations: POSTGRES, further: &[], further_walls: "" }
+}
+
+/// One more step, which no release has: with it this program is the next one, for the tests that roll from one to the other.
+#[cfg(feature = "testing")]
+mod further {
+    use super::Migration;
+
+    #[expect(clippy::disallowed_methods, reason = "no release has this, so it is no setting")]
+    pub(super) fn is_wanted() -> bool {
+        std::env::var_os("CLAVIGER_TEST_FURTHER").is_some()
+    }
+
+    pub(super) const MIGRATIONS: &[Migration] = &[Migration {
+        name: "9000_further",
+        sql: "ALTER TABLE tenant ADD COLUMN further text",
+        works_with: "0007_walls_mark",
+    }];
+    pub(super) const WALLS: &str = "column tenant.further text\n";
+}
+
+/// A step as a database has recorded it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ran {
+    name: String,
+    sha256: String,
+    /// `None` of what an older program recorded: nobody older works with it.
+    works_with: Option<String>,
+    /// The walls that whoever ran it has put up, if it was the last one then.
+    walls: Option<String>,
+}
+
+impl Schema {
+    fn all(self) -> impl Iterator<Item = &'static Migration> + Clone {
+        self.migrations.iter().chain(self.further)
+    }
+
+    /// Which steps are still to run after those that did.
+    ///
+    /// # Errors
+    /// If one that ran is not the one this program knows, or one that it does not know leaves it behind.
+    fn missing(self, ran: &[Ran]) -> Result<Vec<&'static Migration>, StoreError> {
+        let mut known = self.all();
+        let mut last = "";
+        for step in ran {
+            match known.next() {
+                Some(migration) if migration.name == step.name && hash(migration) == step.sha256 => {
+                    last = migration.name;
+                }
+                Some(_) => {
+                    return Err(StoreError::Setup(format!(
+                        "the migration `{}` is not the one that this program knows",
+                        step.name
+                    )));
+                }
+                // A newer program's. Its names are in the order of their numbers.
+                None if step.works_with.as_deref().is_some_and(|needed| needed <= last) => {}
+                None => {
+                    return Err(StoreError::Setup(format!(
+                        "the database was migrated by a newer program: since `{}` this one cannot work with it; update this one",
+                        step.name
+                    )));
+                }
+            }
+        }
+        Ok(known.collect())
+    }
+
+    /// Refuses a database that this program cannot work with, and gives the walls that have to stand in it.
+    ///
+    /// # Errors
+    /// If a step is missing or changed, or one that it does not know leaves this program behind.
+    pub(crate) fn walls(self, ran: &[Ran]) -> Result<String, StoreError> {
+        if let [first, ..] = &*self.missing(ran)? {
+            return Err(StoreError::Setup(format!(
+                "the migration `{}` is missing; run `claviger store prepare`",
+                first.name
+            )));
+        }
+        let Some(newest) = ran.get(self.all().count()..).and_then(<[Ran]>::last) else {
+            return Ok(format!("{WALLS}{}", self.further_walls));
+        };
+        newest.walls.clone().ok_or_else(|| {
+            StoreError::Setup(format!("what walls `{}` has put up is not recorded", newest.name))
+        })
+    }
+}
 
 fn hash(migration: &Migration) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, migration.sql.as_bytes());
     digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Which migrations are still to run after those that did.
-///
-/// # Errors
-/// If one that ran is not the one this program knows, or is one that it does not know.
-fn missing<'a>(known: &'a [Migration], ran: &[(String, String)]) -> Result<&'a [Migration], StoreError> {
-    for (at, (name, sha256)) in ran.iter().enumerate() {
-        match known.get(at) {
-            None => {
-                return Err(StoreError::Setup(format!(
-                    "the database was migrated by a newer program: `{name}` is unknown to this one"
-                )));
-            }
-            Some(migration) if migration.name != name || hash(migration) != *sha256 => {
-                return Err(StoreError::Setup(format!(
-                    "the migration `{name}` is not the one that this program knows"
-                )));
-            }
-            Some(_) => {}
-        }
-    }
-    Ok(known.get(ran.len()..).unwrap_or_default())
 }
 
 /// Migrates a file that this process has locked.
@@ -81,18 +183,29 @@ pub(crate) fn sqlite(connection: &mut Connection) -> Result<(), StoreError> {
             "CREATE TABLE IF NOT EXISTS migration (name TEXT NOT NULL PRIMARY KEY, sha256 TEXT NOT NULL) STRICT",
         )
         .map_err(failed)?;
-    let ran: Vec<(String, String)> = connection
-        .prepare("SELECT name, sha256 FROM migration ORDER BY name")
-        .and_then(|mut statement| statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
+    let has_range = "SELECT count(*) FROM pragma_table_info('migration') WHERE name = 'works_with'";
+    let has_range: bool = connection.query_row(has_range, [], |row| row.get(0)).map_err(failed)?;
+    if !has_range {
+        connection.execute_batch("ALTER TABLE migration ADD COLUMN works_with TEXT").map_err(failed)?;
+    }
+    let ran: Vec<Ran> = connection
+        .prepare("SELECT name, sha256, works_with FROM migration ORDER BY name")
+        .and_then(|mut statement| {
+            let read = |row: &rusqlite::Row<'_>| {
+                Ok(Ran { name: row.get(0)?, sha256: row.get(1)?, works_with: row.get(2)?, walls: None })
+            };
+            statement.query_map([], read)?.collect()
+        })
         .map_err(failed)?;
-    for migration in missing(SQLITE, &ran)? {
+    let schema = Schema { migrations: SQLITE, further: &[], further_walls: "" };
+    for migration in schema.missing(&ran)? {
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         transaction.execute_batch(migration.sql).map_err(failed)?;
         transaction
             .execute(
-                "INSERT INTO migration (name, sha256) VALUES (?1, ?2)",
-                (migration.name, hash(migration)),
+                "INSERT INTO migration (name, sha256, works_with) VALUES (?1, ?2, ?3)",
+                (migration.name, hash(migration), migration.works_with),
             )
             .map_err(failed)?;
         transaction.commit().map_err(failed)?;
@@ -100,57 +213,141 @@ pub(crate) fn sqlite(connection: &mut Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Migrates as the owner, one node at a time.
+/// How long a step waits for a table that somebody reads from. Whoever comes to it later waits behind the step, and no
+/// longer than a unit of work may.
+const LOCK_TIMEOUT: &str = "SET lock_timeout = '2s'";
+/// How long others have the tables to themselves before the next attempt, and how many attempts there are: five minutes.
+const PAUSE: Duration = Duration::from_secs(1);
+const ATTEMPTS: u32 = 100;
+
+/// Migrates as the owner, one node at a time, while others serve.
 ///
 /// # Errors
-/// If a migration fails: nothing of it stays.
+/// If a migration fails, or somebody keeps a table for minutes: nothing of it stays.
 pub(crate) async fn postgres(client: &mut Client) -> Result<(), StoreError> {
-    let failed = |error: tokio_postgres::Error| {
-        let error = crate::backend::postgres::errors::of(&error, "table");
+    let failed = |error: &tokio_postgres::Error| {
+        let error = crate::backend::postgres::errors::of(error, "table");
         StoreError::Setup(format!("the database cannot be migrated: {error}"))
     };
-    client
-        .batch_execute(
-            "CREATE TABLE IF NOT EXISTS migration (name text NOT NULL PRIMARY KEY, sha256 text NOT NULL);
-             GRANT USAGE ON SCHEMA claviger TO claviger_rt;
-             GRANT SELECT ON migration TO claviger_rt;",
-        )
-        .await
-        .map_err(failed)?;
-    let transaction = client.transaction().await.map_err(failed)?;
-    transaction.batch_execute("LOCK TABLE migration IN EXCLUSIVE MODE").await.map_err(failed)?;
-    let rows =
-        transaction.query("SELECT name, sha256 FROM migration ORDER BY name", &[]).await.map_err(failed)?;
-    let ran = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<Vec<_>, _>>();
-    for migration in missing(POSTGRES, &ran.map_err(failed)?)? {
-        transaction.batch_execute(migration.sql).await.map_err(failed)?;
-        transaction
-            .execute(
-                "INSERT INTO migration (name, sha256) VALUES ($1, $2)",
-                &[&migration.name, &hash(migration)],
-            )
-            .await
-            .map_err(failed)?;
+    client.batch_execute(LOCK_TIMEOUT).await.map_err(|error| failed(&error))?;
+    let schema = of_postgres();
+    for attempt in 1.. {
+        let error = match attempt_postgres(client, schema).await {
+            Ok(()) => break,
+            Err(Failed::Schema(error)) => return Err(error),
+            Err(Failed::Database(error)) => error,
+        };
+        let is_in_the_way =
+            matches!(error.code(), Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::T_R_DEADLOCK_DETECTED));
+        match (is_in_the_way, attempt < ATTEMPTS) {
+            (true, true) => {
+                tracing::info!(attempt, "somebody has a table that is to be changed; waiting");
+                tokio::time::sleep(PAUSE).await;
+            }
+            (true, false) => {
+                return Err(StoreError::Setup(
+                    "the database cannot be migrated: somebody has had a table for minutes that is to be changed; \
+                     see `pg_stat_activity`, and run this again"
+                        .into(),
+                ));
+            }
+            (false, _) => return Err(failed(&error)),
+        }
     }
-    transaction.commit().await.map_err(failed)
+    Ok(())
 }
 
-/// Refuses a database that is not migrated as far as this program knows: the runtime role cannot do it.
+enum Failed {
+    Schema(StoreError),
+    Database(tokio_postgres::Error),
+}
+
+impl From<tokio_postgres::Error> for Failed {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+async fn attempt_postgres(client: &mut Client, schema: Schema) -> Result<(), Failed> {
+    let transaction = client.transaction().await?;
+    let columns = "SELECT count(*) FROM pg_attribute WHERE attrelid = to_regclass('claviger.migration') AND attname = 'walls'";
+    let is_there: i64 = transaction.query_one(columns, &[]).await?.try_get(0)?;
+    if is_there == 0 {
+        transaction
+            .batch_execute(
+                "CREATE TABLE IF NOT EXISTS migration (name text NOT NULL PRIMARY KEY, sha256 text NOT NULL);
+                 ALTER TABLE migration ADD COLUMN works_with text, ADD COLUMN walls text;
+                 GRANT USAGE ON SCHEMA claviger TO claviger_rt;
+                 GRANT SELECT ON migration TO claviger_rt;",
+            )
+            .await?;
+    }
+    transaction.batch_execute("LOCK TABLE migration IN EXCLUSIVE MODE").await?;
+    let ran = read(&transaction).await?;
+    let missing = schema.missing(&ran).map_err(Failed::Schema)?;
+    for migration in &missing {
+        transaction.batch_execute(migration.sql).await?;
+        transaction
+            .execute(
+                "INSERT INTO migration (name, sha256, works_with) VALUES ($1, $2, $3)",
+                &[&migration.name, &hash(migration), &migration.works_with],
+            )
+            .await?;
+    }
+    // What an older program has to find once the last step is not one of its own. An older one that prepares a newer
+    // database leaves it as it is.
+    let own: Vec<Ran> = read(&transaction).await?;
+    if own.len() == schema.all().count()
+        && let Some(last) = own.last()
+    {
+        let walls = schema.walls(&own).map_err(Failed::Schema)?;
+        let keep = "UPDATE migration SET walls = $2 WHERE name = $1 AND walls IS DISTINCT FROM $2";
+        transaction.execute(keep, &[&last.name, &walls]).await?;
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+async fn read(transaction: &Transaction<'_>) -> Result<Vec<Ran>, tokio_postgres::Error> {
+    let rows = transaction.query_typed(RAN.for_postgres(), &[]).await?;
+    rows.iter().map(of_row).collect()
+}
+
+fn of_row(row: &tokio_postgres::Row) -> Result<Ran, tokio_postgres::Error> {
+    Ok(Ran {
+        name: row.try_get(0)?,
+        sha256: row.try_get(1)?,
+        works_with: row.try_get(2)?,
+        walls: row.try_get(3)?,
+    })
+}
+
+/// What ran in the database of this connection.
 ///
 /// # Errors
-/// If a migration is missing, changed or unknown.
-pub(crate) async fn postgres_is_current(client: &Client) -> Result<(), StoreError> {
+/// If nothing did.
+pub(crate) async fn postgres_ran(client: &Client) -> Result<Vec<Ran>, StoreError> {
     let unread = |_| StoreError::Setup("the database is not prepared; run `claviger store prepare`".into());
-    let sql = "SELECT name, sha256 FROM migration ORDER BY name";
-    let rows = client.query_typed(sql, &[]).await.map_err(unread)?;
-    let ran = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<Vec<_>, _>>();
-    match missing(POSTGRES, &ran.map_err(unread)?)? {
-        [] => Ok(()),
-        [first, ..] => Err(StoreError::Setup(format!(
-            "the migration `{}` is missing; run `claviger store prepare`",
-            first.name
-        ))),
+    let rows = client.query_typed(RAN.for_postgres(), &[]).await.map_err(unread)?;
+    rows.iter().map(of_row).collect::<Result<_, _>>().map_err(unread)
+}
+
+/// The same within a unit of work.
+///
+/// # Errors
+/// If the store does not answer.
+pub(crate) async fn ran(tx: &mut Tx<'_>) -> Result<Vec<Ran>, StoreError> {
+    let mut ran = Vec::new();
+    for row in tx.run(&RAN, &[]).await? {
+        let mut columns = row.read();
+        ran.push(Ran {
+            name: columns.text()?,
+            sha256: columns.text()?,
+            works_with: columns.maybe_text()?,
+            walls: columns.maybe_text()?,
+        });
     }
+    Ok(ran)
 }
 
 #[cfg(test)]
@@ -161,7 +358,7 @@ mod tests {
     fn both_engines_have_the_same_migrations() {
         let names = |list: &[Migration]| list.iter().map(|migration| migration.name).collect::<Vec<_>>();
         assert_eq!(names(SQLITE), names(POSTGRES));
-        for (engine, list) in [("sqlite", SQLITE), ("postgres", POSTGRES)] {
+        for engine in ["sqlite", "postgres"] {
             let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(engine);
             let mut files: Vec<String> = std::fs::read_dir(folder)
                 .unwrap()
@@ -170,23 +367,56 @@ mod tests {
                 })
                 .collect();
             files.sort();
-            assert_eq!(files, names(list), "{engine}: each file is in the list");
+            assert_eq!(files, names(SQLITE), "{engine}: each file is in the list");
+        }
+        for migration in SQLITE.iter().chain(POSTGRES) {
+            assert!(migration.works_with <= migration.name, "{}", migration.name);
+        }
+    }
+
+    fn recorded(migration: &Migration) -> Ran {
+        Ran {
+            name: migration.name.to_owned(),
+            sha256: hash(migration),
+            works_with: Some(migration.works_with.to_owned()),
+            walls: None,
         }
     }
 
     #[test]
-    fn a_changed_or_unknown_migration_is_refused() {
-        let [first, second, ..] = SQLITE else { panic!("two migrations and more") };
-        let ran = |name: &str, sha256: String| vec![(name.to_owned(), sha256)];
-        let left = |ran: &[(String, String)]| missing(SQLITE, ran).map(<[Migration]>::len);
-        assert_eq!(left(&[]).unwrap(), SQLITE.len());
-        assert_eq!(left(&ran(first.name, hash(first))).unwrap(), SQLITE.len() - 1);
-        assert!(left(&ran(first.name, "0".repeat(64))).is_err());
-        let both = [ran(first.name, hash(first)), ran(second.name, hash(second))].concat();
-        assert_eq!(left(&both).unwrap(), SQLITE.len() - 2);
-        let all: Vec<_> = SQLITE.iter().map(|one| (one.name.to_owned(), hash(one))).collect();
-        assert_eq!(left(&all).unwrap(), 0);
-        let newer = [all, ran("9999_later", "0".repeat(64))].concat();
-        assert!(left(&newer).is_err());
+    fn a_changed_or_missing_migration_is_refused() {
+        let schema = Schema { migrations: POSTGRES, further: &[], further_walls: "" };
+        let all: Vec<Ran> = POSTGRES.iter().map(recorded).collect();
+        let left = |ran: &[Ran]| schema.missing(ran).map(|missing| missing.len());
+        for count in 0..=all.len() {
+            assert_eq!(left(&all[..count]).unwrap(), all.len() - count);
+            assert_eq!(schema.walls(&all[..count]).is_ok(), count == all.len());
+        }
+        let mut changed = all.clone();
+        changed[1].sha256 = "0".repeat(64);
+        assert!(left(&changed).is_err());
+    }
+
+    #[test]
+    fn store_11_a_newer_schema_is_worked_with_as_far_as_it_says() {
+        let schema = Schema { migrations: POSTGRES, further: &[], further_walls: "" };
+        let all: Vec<Ran> = POSTGRES.iter().map(recorded).collect();
+        let last = &all.last().unwrap().name;
+        let later = |works_with: Option<&str>, walls: Option<&str>| Ran {
+            name: "9999_later".into(),
+            sha256: "0".repeat(64),
+            works_with: works_with.map(str::to_owned),
+            walls: walls.map(str::to_owned),
+        };
+        let with = |more: &[Ran]| [&all, more].concat();
+        let added = later(Some(last), Some("its own"));
+        assert_eq!(schema.walls(&with(std::slice::from_ref(&added))).unwrap(), "its own");
+        let older = later(Some("0001_start"), Some("its own"));
+        assert_eq!(schema.walls(&with(&[older])).unwrap(), "its own");
+        for leaves_behind in [later(None, Some("x")), later(Some("9999_later"), Some("x"))] {
+            let refused = schema.walls(&with(&[added.clone(), leaves_behind])).unwrap_err().to_string();
+            assert!(refused.contains("newer program") && refused.contains("update this one"), "{refused}");
+        }
+        assert!(schema.walls(&with(&[later(Some(last), None)])).is_err(), "walls that nobody recorded");
     }
 }

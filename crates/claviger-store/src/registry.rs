@@ -3,8 +3,9 @@
 use crate::backend::postgres::check;
 use crate::statement::Statement;
 use crate::{
-    accounts, api_keys, audit, backend, feed, foreign_identities, loads, members, nodes, open_transaction,
-    operator, orgs, revoked_tokens, sessions, signing_keys, store, sweep, tenants, user_secrets, withdrawals,
+    accounts, api_keys, audit, backend, feed, foreign_identities, loads, members, migrate, nodes,
+    open_transaction, operator, orgs, revoked_tokens, sessions, signing_keys, store, sweep, tenants,
+    user_secrets, withdrawals,
 };
 
 /// Every statement, once.
@@ -19,6 +20,7 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static Statement> {
         foreign_identities::STATEMENTS,
         loads::STATEMENTS,
         members::STATEMENTS,
+        migrate::STATEMENTS,
         nodes::STATEMENTS,
         operator::STATEMENTS,
         orgs::STATEMENTS,

@@ -18,6 +18,7 @@ mod demo;
 mod faults;
 mod operations;
 mod refusals;
+mod rolling;
 mod settings;
 mod store_faults;
 mod support;

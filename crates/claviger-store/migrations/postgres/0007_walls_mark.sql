@@ -38,3 +38,6 @@ BEGIN
 END $$;
 REVOKE ALL ON FUNCTION walls_mark() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION walls_mark() TO claviger_system;
+
+-- A server looks at the walls again while it runs, and at which schema they belong to.
+GRANT SELECT ON migration TO claviger_system;

@@ -7,7 +7,7 @@
 mod checker;
 mod document;
 mod pooled;
-mod postgres;
+pub(crate) mod postgres;
 mod replicated;
 mod rig;
 

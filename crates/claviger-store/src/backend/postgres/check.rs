@@ -5,16 +5,13 @@ use tokio_postgres::Client;
 
 use crate::backend::Tx;
 use crate::error::StoreError;
+use crate::migrate;
 use crate::statement::statements;
 
 statements! { "catalogue";
     /// See the file.
     WALLS: System [] "SELECT ''" postgres include_str!("walls.sql");
 }
-
-/// The lines that [`WALLS`] gives of a database as the migrations make it. A test makes one and compares, and writes this
-/// file anew where `UPDATE` is set.
-const MANIFEST: &str = include_str!("../../../migrations/postgres/walls.txt");
 
 /// How many differences are told of.
 const TOLD: usize = 4;
@@ -66,10 +63,10 @@ pub(super) async fn walls(pool: &Pool) -> Result<(), StoreError> {
             )));
         }
     }
-    crate::migrate::postgres_is_current(&client).await?;
+    let manifest = migrate::of_postgres().walls(&migrate::postgres_ran(&client).await?)?;
     let rows = client.query_typed(WALLS.for_postgres(), &[]).await.map_err(|error| unchecked(&error))?;
     let lines: Result<Vec<String>, _> = rows.iter().map(|row| row.try_get(0)).collect();
-    compare(&lines.map_err(|error| unchecked(&error))?).map_err(StoreError::Setup)?;
+    compare(&manifest, &lines.map_err(|error| unchecked(&error))?).map_err(StoreError::Setup)?;
     nothing_is_seen_unbound(&client).await
 }
 
@@ -78,19 +75,21 @@ pub(super) async fn walls(pool: &Pool) -> Result<(), StoreError> {
 /// # Errors
 /// If one does not stand any more, or the store does not answer.
 pub(crate) async fn walls_stand(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    // A newer program may have changed the schema since: then it has left word of the walls that belong to it.
+    let manifest = migrate::of_postgres().walls(&migrate::ran(tx).await?)?;
     let rows = tx.run(&WALLS, &[]).await?;
     let lines: Result<Vec<String>, _> = rows.into_iter().map(|row| row.read().text()).collect();
-    compare(&lines?).map_err(StoreError::Setup)
+    compare(&manifest, &lines?).map_err(StoreError::Setup)
 }
 
 /// Names what differs from the manifest.
-fn compare(found: &[String]) -> Result<(), String> {
+fn compare(manifest: &str, found: &[String]) -> Result<(), String> {
     // Tests have a clock of their own.
     let of_tests = |line: &str| {
         cfg!(any(test, feature = "testing")) && line.starts_with("function claviger_now() of claviger_owner")
     };
     let is_compared = |line: &&str| !line.is_empty() && !of_tests(line);
-    let wanted: Vec<&str> = MANIFEST.lines().filter(is_compared).collect();
+    let wanted: Vec<&str> = manifest.lines().filter(is_compared).collect();
     let missing = wanted.iter().filter(|line| !found.iter().any(|found| found == *line));
     let missing = missing.map(|line| format!("missing: `{line}`"));
     let found = found.iter().map(String::as_str).filter(is_compared);
