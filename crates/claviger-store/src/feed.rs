@@ -16,6 +16,7 @@ use claviger::directory::DirectoryError;
 use crate::backend::postgres::check;
 use crate::backend::{Bound, DIRECTORY, FEED, Mode, Tx};
 use crate::error::StoreError;
+use crate::failover;
 use crate::loads;
 use crate::nodes::NODE_APPLIED;
 use crate::source::{Cursor, Forget, Poll, Source, SourceFuture, WALLS_EVERY_MILLIS};
@@ -389,6 +390,7 @@ impl Source for Feed {
                 // Another server may lack what the last one had acknowledged. Until it is done again nothing is believed: the
                 // cursor was taken before, so that its changes are heard of.
                 withdrawals::repeat_missing(&feed.inner).await.map_err(unavailable)?;
+                failover::others_have_repeated(&feed.inner, &place.origin).await.map_err(unavailable)?;
             }
             let changes = if forget == Forget::Nothing { changes } else { Vec::new() };
             Ok(Poll { changes, cursor: feed.spell(&place), forget, is_outdated, is_waited_for, store_now })
@@ -428,6 +430,7 @@ impl Source for Feed {
                 })
                 .await
                 .map_err(unavailable)?;
+            failover::others_have_repeated(&feed.inner, &place.origin).await.map_err(unavailable)?;
             if let Some(before) = feed.follow(&place.origin) {
                 // What was read before came from elsewhere: the next poll is to find that out.
                 place.origin = before;

@@ -11,6 +11,7 @@ mod backend;
 pub mod email;
 pub mod ends;
 pub mod error;
+mod failover;
 mod feed;
 pub mod follower;
 pub mod foreign_identities;

@@ -45,6 +45,7 @@ macro_rules! all_for {
             "0005_withdrawals" works with "0005_withdrawals",
             "0006_nodes" works with "0006_nodes",
             "0007_walls_mark" works with "0007_walls_mark",
+            "0008_repeated" works with "0007_walls_mark",
         )
     };
 }
@@ -92,7 +93,7 @@ mod further {
     pub(super) const MIGRATIONS: &[Migration] = &[Migration {
         name: "9000_further",
         sql: "ALTER TABLE tenant ADD COLUMN further text",
-        works_with: "0007_walls_mark",
+        works_with: "0008_repeated",
     }];
     pub(super) const WALLS: &str = "column tenant.further text\n";
 }

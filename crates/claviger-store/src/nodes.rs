@@ -27,11 +27,12 @@ const WAITS_KEPT_MILLIS: i64 = 15_000;
 const NODES_KEPT_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
 statements! { "node";
-    NODE_BEAT: System [Uuid, Text, Text, Text, Int, Int, Int]
-        "INSERT INTO node (node_id, name, version, settings_hash, started_at, seen_at, offset_millis)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
+    NODE_BEAT: System [Uuid, Text, Text, Text, Int, Int, Int, Text, Text]
+        "INSERT INTO node (node_id, name, version, settings_hash, started_at, seen_at, offset_millis, repeated, believed)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
          ON CONFLICT (node_id) DO UPDATE SET seen_at = excluded.seen_at, offset_millis = excluded.offset_millis,
-             settings_hash = excluded.settings_hash";
+             settings_hash = excluded.settings_hash, repeated = excluded.repeated,
+             believed = excluded.believed";
     NODE_LEAVE: System [Uuid] "DELETE FROM node WHERE node_id = $1";
     NODE_APPLIED: System [Uuid, Text, Text]
         "UPDATE node SET origin = $2, position = $3 WHERE node_id = $1";
@@ -105,12 +106,15 @@ impl SystemStore {
         let node = node.clone();
         // A feed that is followed under this name says so when it is asked.
         let _known = self.inner.node.set(node.id);
+        let (done, believed) = self.inner.failover.told();
         self.write(async move |tx: &mut Tx<'_>| {
             let now = tx.now().await?;
             let (name, version, hash) =
                 (node.name.as_str(), node.version.as_str(), node.settings_hash.as_str());
             let id = Value::Uuid(node.id);
-            tx.run(&NODE_BEAT, values![id, name, version, hash, node.started_at, now, offset_millis]).await?;
+            let (done, believed) = (done.as_deref(), believed.as_deref());
+            let own = values![id, name, version, hash, node.started_at, now, offset_millis, done, believed];
+            tx.run(&NODE_BEAT, own).await?;
             tx.run(&NODE_SWEEP, values![UnixMillis(now.0 - NODES_KEPT_MILLIS)]).await?;
             tx.run(&NODE_WAIT_SWEEP, values![UnixMillis(now.0 - WAITS_KEPT_MILLIS)]).await.map(drop)
         })

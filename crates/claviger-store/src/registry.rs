@@ -3,7 +3,7 @@
 use crate::backend::postgres::check;
 use crate::statement::Statement;
 use crate::{
-    accounts, api_keys, audit, backend, feed, foreign_identities, loads, members, migrate, nodes,
+    accounts, api_keys, audit, backend, failover, feed, foreign_identities, loads, members, migrate, nodes,
     open_transaction, operator, orgs, revoked_tokens, sessions, signing_keys, store, sweep, tenants,
     user_secrets, withdrawals,
 };
@@ -16,6 +16,7 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static Statement> {
         audit::STATEMENTS,
         backend::STATEMENTS,
         check::STATEMENTS,
+        failover::STATEMENTS,
         feed::STATEMENTS,
         foreign_identities::STATEMENTS,
         loads::STATEMENTS,

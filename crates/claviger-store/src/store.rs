@@ -15,6 +15,7 @@ use crate::actor::Actor;
 use crate::backend::postgres::{Keeper, KeeperSlot};
 use crate::backend::{Backend, Bound, FEED, FollowerSlot, Mode, Tx, postgres, sqlite};
 use crate::error::StoreError;
+use crate::failover::Failover;
 use crate::feed::{FEED_EPOCH, Feed};
 use crate::follower::Follower;
 use crate::keyring::Keyring;
@@ -111,6 +112,7 @@ pub(crate) struct Inner {
     pub(crate) journal: Option<Arc<Journal>>,
     /// Under which id this process serves, once it does.
     pub(crate) node: OnceLock<[u8; 16]>,
+    pub(crate) failover: Failover,
     audit_count: AtomicU16,
     follower: FollowerSlot,
     #[cfg(any(test, feature = "testing"))]
@@ -215,6 +217,7 @@ impl Store {
             id,
             journal,
             node: OnceLock::new(),
+            failover: Failover::default(),
             audit_count: AtomicU16::new(0),
             follower,
             #[cfg(any(test, feature = "testing"))]

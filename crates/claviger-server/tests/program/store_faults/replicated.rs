@@ -159,9 +159,13 @@ $$"
         until("some are withdrawn that it does not hear of", || {
             (rig.checker.all_withdrawn().len() >= before + 40).then_some(())
         });
+        // Whoever acknowledged them stands still: the other one finds the new server first, and must not believe it alone.
+        rig.servers[0].process.signal(Signal::STOP);
         rig.primary.crash();
         behind.start();
         behind.sql("postgres", "SELECT pg_promote()");
+        std::thread::sleep(MAX_STALENESS + Duration::from_secs(1));
+        rig.servers[0].process.signal(Signal::CONT);
         rig.primary = behind;
     });
 
@@ -194,5 +198,8 @@ $$"
         (&accepted["state"], &accepted["tenants_whose_tokens_were_ended"]),
         (&"accepted".into(), &1.into())
     );
+    for node in &rig.servers {
+        until("it is believed again", || (try_get(node.address(), "/", &good) == Some(200)).then_some(()));
+    }
     rig.during("after a restore that was accepted", |_| {});
 }

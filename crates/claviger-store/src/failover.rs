@@ -1,0 +1,110 @@
+//! After another server has taken over, no node believes it before all have done their part.
+//!
+//! A server that took over may lack withdrawals that were acknowledged. The node that acknowledged them does them again
+//! (`withdrawals.rs`); until then any other node would let in whom the new server knows as good. So each node says in its row
+//! for which timeline it has done its own again, and believes a timeline only once all have said so that were live when
+//! the last one ended, or have had [`GRACE_MILLIS`] for it.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::backend::{Bound, Mode, Tx};
+use crate::error::StoreError;
+use crate::nodes::LEASE_MILLIS;
+use crate::statement::statements;
+use crate::store::Inner;
+use crate::value::{Value, values};
+use crate::withdrawals;
+
+/// How long the others are waited for, in milliseconds, by this node's boot clock. One that has gone with the old server cannot
+/// do its part before it is back.
+const GRACE_MILLIS: u64 = 10_000;
+
+statements! { "node";
+    NODE_REPEATED: System [Uuid, Text] "UPDATE node SET repeated = $2 WHERE node_id = $1";
+    /// The other nodes that speak of another timeline than `$2`, and were seen no longer than `$3` before the last that does;
+    /// none once somebody believes `$2`, as that one has waited for them.
+    NODES_NOT_REPEATED: System [Uuid, Text, Int]
+        "SELECT n.name FROM node AS n WHERE n.node_id <> $1 AND n.repeated <> $2
+             AND n.seen_at > (SELECT max(o.seen_at) FROM node AS o WHERE o.repeated <> $2) - $3
+             AND NOT EXISTS (SELECT 1 FROM node AS b WHERE b.believed = $2)
+         ORDER BY n.name";
+}
+
+/// Which timeline this node believes, and for which it has done its part.
+#[derive(Debug, Default)]
+pub(crate) struct Failover(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// For which its own withdrawals have been done again.
+    done: Option<String>,
+    /// Which one is believed.
+    believed: Option<String>,
+    /// Since when it waits for the others, by its boot clock.
+    waiting_since: Option<u64>,
+}
+
+/// Server, table and timeline of a feed's origin: what a failover changes, and a crash does not.
+fn timeline(origin: &str) -> String {
+    origin.split('/').take(3).collect::<Vec<_>>().join("/")
+}
+
+impl Failover {
+    /// What a node says of itself in its row: for which timeline it has done its part, and which one it believes.
+    pub(crate) fn told(&self) -> (Option<String>, Option<String>) {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (known.done.clone(), known.believed.clone())
+    }
+}
+
+/// Does this node's own withdrawals again that are lacking, and waits for the others, where `origin` is of another timeline
+/// than the one believed.
+///
+/// # Errors
+/// If somebody has not done so: then nothing may be believed yet. If the store does not answer.
+pub(crate) async fn others_have_repeated(inner: &Inner, origin: &str) -> Result<(), StoreError> {
+    let timeline = timeline(origin);
+    let known = || inner.failover.0.lock().unwrap_or_else(PoisonError::into_inner);
+    if inner.backend.is_embedded() || known().believed.as_ref() == Some(&timeline) {
+        return Ok(());
+    }
+    withdrawals::repeat_missing(inner).await?;
+    if known().done.replace(timeline.clone()).as_ref() != Some(&timeline) {
+        known().waiting_since = None;
+    }
+    let job = Bound::System("failover");
+    let node = inner.node.get().copied();
+    if let Some(node) = node {
+        let said = timeline.clone();
+        let say = async move |tx: &mut Tx<'_>| {
+            tx.run(&NODE_REPEATED, values![Value::Uuid(node), &said]).await.map(drop)
+        };
+        inner.run(job, Mode::Write, say).await?;
+    }
+    let asked = timeline.clone();
+    let behind = inner
+        .run(job, Mode::Read, async move |tx: &mut Tx<'_>| {
+            let params = values![Value::Uuid(node.unwrap_or_default()), &asked, LEASE_MILLIS];
+            let rows = tx.run(&NODES_NOT_REPEATED, params).await?;
+            rows.into_iter().map(|row| row.read().text()).collect::<Result<Vec<_>, _>>()
+        })
+        .await?;
+    let now = inner.store_clock().boot().0;
+    let mut known = known();
+    let waited = now.saturating_sub(*known.waiting_since.get_or_insert(now));
+    if !behind.is_empty() {
+        let names = behind.join("`, `");
+        if waited < GRACE_MILLIS {
+            return Err(StoreError::unavailable(format!(
+                "another server has taken over, and `{names}` has not done its withdrawals again"
+            )));
+        }
+        tracing::error!(
+            servers = names,
+            "another server has taken over, and some have not done their withdrawals again in time; what they alone had acknowledged may be lost until they are back"
+        );
+    }
+    known.waiting_since = None;
+    known.believed = Some(timeline);
+    Ok(())
+}
