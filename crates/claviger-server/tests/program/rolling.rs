@@ -194,6 +194,13 @@ fn store_11_programs_and_schema_roll_forward_and_back_and_nothing_is_refused() {
     until("requests come in", || (count(&fleet) > 100).then_some(()));
     fleet.agree(&[Program::This], &made.tenant, &made.org);
 
+    let more = "INSERT INTO claviger.tenant SELECT (jsonb_populate_record(t, jsonb_build_object('tenant_id', gen_random_uuid()))).*
+                FROM claviger.tenant AS t, generate_series(1, 3000)";
+    fleet.postgres.sql("claviger", more);
+    let told =
+        "SELECT (SELECT count(*) FROM claviger.change), (SELECT sum(row_version) FROM claviger.tenant)";
+    let told_before = fleet.postgres.sql("claviger", told);
+
     // The next program's schema, while somebody reads from the table that it changes.
     std::thread::scope(|scope| {
         let long = "BEGIN; SELECT count(*) FROM claviger.tenant; SELECT pg_sleep(5); COMMIT";
@@ -210,6 +217,20 @@ fn store_11_programs_and_schema_roll_forward_and_back_and_nothing_is_refused() {
     let both = [Program::This, Program::Next];
     let has = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'claviger.tenant'::regclass AND attname = 'further'";
     assert_eq!(fleet.postgres.sql("claviger", has), "1");
+    let filled = "SELECT count(*) FROM claviger.tenant WHERE further = 'filled'";
+    assert_eq!(fleet.postgres.sql("claviger", filled), "3001");
+    assert_eq!(fleet.postgres.sql("claviger", told), told_before, "the feed tells of no backfill");
+    // One that was cut short is finished by the next who prepares, and an index of no use is made anew.
+    fleet.postgres.sql(
+        "claviger",
+        "SET allow_system_table_mods = on;
+         UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'claviger.tenant_further'::regclass;
+         UPDATE claviger.migration SET unfinished = 2 WHERE name = '9000_further'",
+    );
+    assert_eq!(fleet.command(Program::Next, &["store", "prepare"]).json()["state"], "prepared");
+    let finished = "SELECT indisvalid, (SELECT sum(unfinished) FROM claviger.migration)
+                    FROM pg_index WHERE indexrelid = 'claviger.tenant_further'::regclass";
+    assert_eq!(fleet.postgres.sql("claviger", finished), "t|0");
     fleet.agree(&both, &made.tenant, &made.org);
     for server in fleet.servers() {
         let told = get(server.ops, "/readyz", None);

@@ -86,6 +86,15 @@ async fn the_runtime_role_reaches_one_tenant_at_a_time() {
         assert_eq!(count(&client, sql).await, 1, "{sql}");
     }
     assert_eq!(count(&client, "SELECT count(*) FROM change").await, 0, "others' changes are not for it");
+    client.batch_execute("ROLLBACK").await.unwrap();
+    // What passes a backfill by is the owner's alone.
+    client.batch_execute(&bind).await.unwrap();
+    client
+        .batch_execute("SET LOCAL claviger.backfill = 'on'; UPDATE organization SET name = 'x'")
+        .await
+        .unwrap();
+    assert_eq!(count(&client, "SELECT count(*) FROM change").await, 1, "it is told of all the same");
+    assert_eq!(count(&client, "SELECT count(*) FROM tenant").await, 1);
 }
 
 #[tokio::test]
@@ -95,6 +104,9 @@ async fn the_owner_of_the_tables_sees_no_tenants_row() {
     let owner = connect(test.owner_url.as_ref().unwrap()).await;
     owner.batch_execute("SET search_path = claviger; SET ROLE claviger_owner").await.unwrap();
     assert_eq!(count(&owner, "SELECT count(*) FROM tenant").await, 0);
+    owner.batch_execute("SET claviger.backfill = 'on'").await.unwrap();
+    assert_eq!(count(&owner, "SELECT count(*) FROM tenant").await, 1, "but when it fills up a column");
+    owner.batch_execute("SET claviger.backfill = 'off'").await.unwrap();
     owner.batch_execute("ALTER TABLE tenant NO FORCE ROW LEVEL SECURITY").await.unwrap();
     assert_eq!(count(&owner, "SELECT count(*) FROM tenant").await, 1, "this is why it is forced");
 }

@@ -1,0 +1,1 @@
+-- The one process that has the file has no other node to tell: a step that gives rows a value may take its time before the start.
