@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-store-faults check fmt clippy doc deny words fuzz mutants bench bench-store update
+.PHONY: help run test test-store-faults check fmt clippy doc deny circles words fuzz mutants bench bench-store update
 
 # Options for `claviger demo`: make run DEMO='--port-base 9000 --data /somewhere'
 DEMO ?=
@@ -28,7 +28,7 @@ test-store-faults: ## Withdraw a thousand credentials in each fault of PostgreSQ
 	@scripts/say.sh "two servers before a real PostgreSQL, and everything that can go wrong between them"
 	@FAULTS=whole cargo test -p claviger-server --test program store_faults -- --nocapture
 
-check: fmt clippy doc deny words ## Check form, lints, documentation, dependencies and words
+check: fmt clippy doc deny circles words ## Check form, lints, documentation, dependencies and words
 
 fmt:
 	@scripts/say.sh "form: cargo fmt"
@@ -46,6 +46,10 @@ doc:
 deny: ## Check licences, sources, advisories and the direction of the crates
 	@scripts/need.sh deny
 	@scripts/deny.sh
+
+circles:
+	@scripts/say.sh "the house: no two files that need each other"
+	@scripts/circles.py crates/claviger/src crates/claviger-store/src/memory
 
 words:
 	@scripts/say.sh "words: nothing of one machine in the files"

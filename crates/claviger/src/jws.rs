@@ -10,16 +10,13 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::json::Json;
-use crate::key_set::KeyError;
+use crate::key_set::{KeyError, is_key_name};
 use crate::signing_key::SigningKey;
 
 /// The longest token of our own that is looked at, in bytes. Other issuers' may be longer where settings say so.
 pub const MAX_TOKEN_BYTES: usize = 8192;
 /// How deep a token's header, and the payload of one of our own, may nest.
 pub const MAX_DEPTH: u8 = 4;
-/// The longest name of a key, in bytes.
-pub const MAX_KID_BYTES: usize = 256;
-
 /// Three non-empty parts with dots between them, nothing decoded yet.
 #[derive(Clone, Copy)]
 pub struct CompactJws<'a> {
@@ -104,11 +101,6 @@ impl<'a> CompactJws<'a> {
 
 /// Parameters with which a token would choose its own key or rules (RFC 8725, sections 3.1 and 3.5; RFC 7797).
 const REFUSED_PARAMETERS: [&str; 9] = ["crit", "b64", "jwk", "jku", "x5u", "x5c", "zip", "enc", "p2c"];
-
-/// Whether a key can be called so, in a token and in a key set alike.
-pub(crate) fn is_key_name(kid: &str) -> bool {
-    (1..=MAX_KID_BYTES).contains(&kid.len())
-}
 
 /// Whether it is the form of the names we give to our own keys and secrets. Nobody has to be asked for any other.
 pub(crate) fn is_own_key_name(kid: &str) -> bool {

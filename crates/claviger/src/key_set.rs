@@ -8,7 +8,14 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::json::Json;
-use crate::jws::is_key_name;
+
+/// The longest name of a key, in bytes.
+pub const MAX_KID_BYTES: usize = 256;
+
+/// Whether a key can be called so, in a token and in a key set alike.
+pub(crate) fn is_key_name(kid: &str) -> bool {
+    (1..=MAX_KID_BYTES).contains(&kid.len())
+}
 
 /// What a key signs with. The key says it; a token's header can only agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -45,6 +45,7 @@ pub mod protected;
 pub mod random;
 mod readings;
 pub mod refusal;
+mod reserved;
 pub mod route;
 pub mod secret;
 pub mod signing_key;

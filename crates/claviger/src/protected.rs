@@ -5,15 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::api::Api;
 use crate::refusal::Reason;
-
-/// Names that are removed from whatever a client sends, and the same with any other character than a letter or
-/// digit in place of a hyphen: servers behind us read `X_Tenant_ID` as `X-Tenant-ID`.
-const PROTECTED: [&str; 5] = ["forwarded", "x-original-url", "x-real-ip", "x-rewrite-url", "x-request-id"];
-
-/// Headers by which a client wishes for another method than the one it sends. What was decided is about the one it
-/// sends, so they are removed like the others, and a wish that differs is refused aloud: a change that was asked for
-/// must not become another.
-const METHOD_OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
+use crate::reserved::{is_like, is_method_override, is_ours};
 
 /// The subprotocol that a client offers beside its credential, so that there is one to choose.
 pub const SUBPROTOCOL: &str = "claviger";
@@ -83,19 +75,6 @@ impl Protected {
     }
 }
 
-/// Whether a header is one that only Claviger may write. `identity` are the tenant and organization headers.
-pub(crate) fn is_ours(name: &str, identity: &[HeaderName]) -> bool {
-    begins_like(name, "x-claviger-")
-        || begins_like(name, "x-forwarded-")
-        || PROTECTED.iter().any(|own| is_like(name, own))
-        || is_method_override(name)
-        || identity.iter().any(|own| is_like(name, own.as_str()))
-}
-
-fn is_method_override(name: &str) -> bool {
-    METHOD_OVERRIDES.iter().any(|own| is_like(name, own))
-}
-
 fn is_for(wish: &HeaderValue, method: &Method) -> bool {
     wish.as_bytes().trim_ascii().eq_ignore_ascii_case(method.as_str().as_bytes())
 }
@@ -129,19 +108,6 @@ fn remove_our_subprotocols(headers: &mut HeaderMap) {
         Some(left) => headers.insert(SEC_WEBSOCKET_PROTOCOL, left),
         None => headers.remove(SEC_WEBSOCKET_PROTOCOL),
     };
-}
-
-/// A byte as the most forgiving server behind us reads it.
-fn plain(byte: u8) -> u8 {
-    if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
-}
-
-fn is_like(name: &str, own: &str) -> bool {
-    name.len() == own.len() && begins_like(name, own)
-}
-
-fn begins_like(name: &str, start: &str) -> bool {
-    name.len() >= start.len() && name.bytes().zip(start.bytes()).all(|(a, b)| plain(a) == plain(b))
 }
 
 #[cfg(test)]

@@ -10,7 +10,27 @@ use std::collections::HashMap;
 
 use claviger::id::TenantId;
 
-use super::shelf::Rank;
+/// How dispensable an entry is: those that nobody used after they were loaded come before all others, so that a
+/// scan pushes out a scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank(u8);
+
+impl Rank {
+    /// How many there are.
+    pub(super) const COUNT: usize = 18;
+    /// Of what nobody used since it was loaded.
+    pub(super) const NEVER_USED: Self = Self(17);
+
+    /// Of what nobody used for so many steps of [`Beat::used`](super::pulse::Beat::used).
+    pub(super) fn unused_for(steps: u16) -> Self {
+        Self((u16::BITS - steps.leading_zeros()) as u8)
+    }
+
+    /// From 0, the least dispensable, up.
+    pub(super) fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
 
 /// The tenants above their share, and what they lose.
 #[derive(Debug)]

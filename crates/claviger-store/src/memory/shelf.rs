@@ -16,7 +16,7 @@ use claviger::key_set::VerifyingKey;
 use papaya::Equivalent;
 
 use super::pulse::Beat;
-use super::share::Census;
+use super::share::{Census, Rank};
 
 /// A kind of record that is remembered.
 pub(super) trait Shelved: Send + Sync + 'static {
@@ -94,26 +94,6 @@ impl<T> Entry<T> {
 /// The state that a row's version stands for in one of the memory's lives.
 pub(super) fn state(life: u16, version: i64) -> Version {
     Version::new(life, version.cast_unsigned())
-}
-
-/// How dispensable an entry is: those that nobody used after they were loaded come before all others, so that a
-/// scan pushes out a scan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Rank(u8);
-
-impl Rank {
-    /// How many there are.
-    pub(super) const COUNT: usize = 18;
-    const NEVER_USED: Self = Self(17);
-
-    fn unused_for(steps: u16) -> Self {
-        Self((u16::BITS - steps.leading_zeros()) as u8)
-    }
-
-    /// From 0, the least dispensable, up.
-    pub(super) fn index(self) -> usize {
-        usize::from(self.0)
-    }
 }
 
 /// What an entry that was replaced or taken off had said.

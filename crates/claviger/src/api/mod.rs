@@ -227,7 +227,7 @@ fn check(settings: &ApiSettings) -> Result<(), ApiError> {
         return Err(ApiError::IdentityHeaderNames);
     }
     if let Some(name) = &settings.carriers.header
-        && (has_a_meaning(name) || crate::protected::is_ours(name.as_str(), &settings.identity_headers.names))
+        && (has_a_meaning(name) || crate::reserved::is_ours(name.as_str(), &settings.identity_headers.names))
     {
         return Err(ApiError::CarrierName { name: name.clone() });
     }

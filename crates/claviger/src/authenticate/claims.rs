@@ -13,8 +13,8 @@ use crate::jws::{CompactJws, Header, MAX_DEPTH, MAX_TOKEN_BYTES};
 use crate::key_set::{Algorithm, VerifyingKey};
 use crate::refusal::Why;
 
-use super::principal::Person;
-use super::verified::TokenHash;
+use super::person::Person;
+use super::token_hash::TokenHash;
 
 /// Beyond this a number of seconds is no date (2⁵³).
 const MAX_SECONDS: i64 = 1 << 53;

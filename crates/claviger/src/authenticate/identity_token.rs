@@ -20,7 +20,8 @@ use crate::network::Client;
 use crate::refusal::{Reason, Refusal, Who};
 
 use super::claims::{ClaimedSubject, IdentityClaims, Issuer, Unproven};
-use super::principal::{Parts, Person, Principal};
+use super::person::Person;
+use super::principal::{Parts, Principal};
 use super::proof::{IdentityProof, Proof};
 use super::{Authenticator, Gate};
 

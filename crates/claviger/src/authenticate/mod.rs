@@ -8,8 +8,10 @@
 mod api_key;
 mod claims;
 mod identity_token;
+mod person;
 mod principal;
 mod proof;
+mod token_hash;
 mod user_token;
 mod verified;
 

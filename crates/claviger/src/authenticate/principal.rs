@@ -5,15 +5,14 @@ use std::sync::Arc;
 use crate::api::Api;
 use crate::clock::UnixMillis;
 use crate::credential::CredentialKind;
-use crate::directory::{
-    AccountRecord, Directory, Found, KeyRecord, MemberRecord, OrgRecord, Subject, TenantRecord, Version,
-};
+use crate::directory::{Directory, Found, KeyRecord, OrgRecord, Subject, TenantRecord, Version};
 use crate::grants::Grants;
 use crate::id::{AccountId, Environment, KeyId, OrgId, RealmName, RoleName, SessionId, TenantId};
 use crate::network::Client;
 use crate::refusal::Who;
 
 use super::claims::IdentityClaims;
+use super::person::Person;
 use super::proof::{IdentityProof, Proof};
 
 /// Proof of who a request is from, and that it stood when it was let in. Only this folder can make one, and nobody can
@@ -56,19 +55,6 @@ pub struct Principal {
 pub(crate) enum Parts {
     Key(Found<KeyRecord>),
     Person(Person),
-}
-
-/// A person acting as a member of an organization.
-#[derive(Debug)]
-pub(crate) struct Person {
-    pub(crate) account: Found<AccountRecord>,
-    pub(crate) member: Found<MemberRecord>,
-    /// What the live role allows, or the lower of it and what the token claims. `None` if nobody knows the role.
-    pub(super) grants: Option<Arc<Grants>>,
-    /// The state of what it was signed with: the user secret, or our signing key.
-    pub(super) by: Version,
-    /// The state of the session, or of the link that makes another issuer's subject an account of ours.
-    pub(super) link: Option<Version>,
 }
 
 /// Tells one credential from every other, for memories of what was derived from one: of the same kind, the same bytes

@@ -16,7 +16,8 @@ use crate::jws::{CompactJws, Header, MAX_DEPTH, MAX_TOKEN_BYTES, is_own_key_name
 use crate::network::Client;
 use crate::refusal::{Reason, Refusal};
 
-use super::principal::{Parts, Person, Principal, person_who};
+use super::person::Person;
+use super::principal::{Parts, Principal, person_who};
 use super::proof::{Proof, UserProof};
 use super::{Authenticator, Gate};
 

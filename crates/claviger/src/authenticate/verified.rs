@@ -12,12 +12,11 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicI64, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use aws_lc_rs::digest;
-
 use crate::api::Api;
 use crate::clock::UnixMillis;
 
 use super::claims::IdentityClaims;
+use super::token_hash::TokenHash;
 
 /// How many bytes a set has, where there are many.
 const SET_BYTES: usize = 16 << 10;
@@ -30,34 +29,6 @@ const SESSION_CELLS: usize = 1 << 14;
 const SWEEP_MILLIS: i64 = 10_000;
 /// What the allocator adds to each piece of memory, in bytes.
 const PIECE_BYTES: usize = 16;
-
-/// SHA-256 over the API and the token.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct TokenHash([u8; 32]);
-
-impl fmt::Debug for TokenHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TokenHash(..)")
-    }
-}
-
-impl TokenHash {
-    /// An API made of other settings is another one: what was checked by the rules of one is not known to the other.
-    pub(super) fn of(api: &Api, token: &str) -> Self {
-        let mut context = digest::Context::new(&digest::SHA256);
-        context.update(&api.instance().to_be_bytes());
-        context.update(token.as_bytes());
-        let mut bytes = [0; 32];
-        for (to, from) in bytes.iter_mut().zip(context.finish().as_ref()) {
-            *to = *from;
-        }
-        Self(bytes)
-    }
-
-    pub(super) fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
 
 /// Remembers good signatures, up to a number of bytes.
 pub(crate) struct VerifiedTokens {
@@ -127,7 +98,7 @@ impl VerifiedTokens {
     }
 
     fn set(&self, hash: &TokenHash) -> Option<&Mutex<Set>> {
-        let place = u64::from_le_bytes(*hash.0.first_chunk()?);
+        let place = u64::from_le_bytes(*hash.as_bytes().first_chunk()?);
         self.sets.get(usize::try_from(place.checked_rem(self.sets.len() as u64)?).ok()?)
     }
 

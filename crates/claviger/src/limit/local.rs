@@ -19,7 +19,6 @@ use crate::network::Client;
 use crate::refusal::Reason;
 
 use super::counter::{Counter, Look};
-use super::permit::{Held, Permit, PublicPermit};
 use super::state;
 
 const SHARDS: usize = 64;
@@ -44,7 +43,7 @@ impl fmt::Debug for LocalLimiter {
 
 /// Which lock a request's counters stand behind.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Shard(usize);
+struct Shard(usize);
 
 /// Whose counters there are. The tenant and environment are part of every one of a known caller's: two tenants never
 /// share, nor do live and sandbox.
@@ -65,7 +64,7 @@ enum Counted {
 
 /// What a counter is of.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct CounterId {
+struct CounterId {
     scope: Scope,
     counted: Counted,
     api: ApiName,
@@ -127,7 +126,7 @@ impl From<&Wanted<'_>> for CounterId {
 }
 
 /// Who is counted.
-enum Who<'a> {
+pub(super) enum Who<'a> {
     Known(&'a Principal),
     Public(&'a Api, Client),
 }
@@ -191,33 +190,14 @@ impl Default for LocalLimiter {
 }
 
 /// What of its limits a request has taken: the one nearest to its end, and places to be given back.
-type Taken = (Option<LimitState>, Option<Held>);
+pub(super) type Taken = (Option<LimitState>, Option<Held>);
 
 impl LocalLimiter {
-    /// Counts `grant` against all limits of its API, or against none.
+    /// Takes its part of every limit of the API, or of none.
     ///
     /// # Errors
-    /// 429 if a limit is used up: the one with the longest wait. The grant comes back with it.
-    pub(crate) fn admit(&self, grant: Grant, now: BootMillis) -> Result<Permit, Box<(Reason, Grant)>> {
-        match self.take(&Who::Known(grant.principal()), grant.need(), now) {
-            Ok((state, held)) => Ok(Permit::new(grant, state, held)),
-            Err(reason) => Err(Box::new((reason, grant))),
-        }
-    }
-
-    /// The same for a request that nobody has to answer for. Only a need that is public asks for it.
-    pub(crate) fn admit_public(
-        &self,
-        api: &Arc<Api>,
-        client: Client,
-        need: &Arc<Need>,
-        now: BootMillis,
-    ) -> Result<PublicPermit, Reason> {
-        let taken = self.take(&Who::Public(api, client), need, now)?;
-        Ok(PublicPermit::new(api.clone(), client, need.clone(), taken))
-    }
-
-    fn take(&self, who: &Who<'_>, need: &Need, now: BootMillis) -> Result<Taken, Reason> {
+    /// 429 if a limit is used up: the one with the longest wait.
+    pub(super) fn take(&self, who: &Who<'_>, need: &Need, now: BootMillis) -> Result<Taken, Reason> {
         let rules = &who.api().limits;
         if rules.is_empty() {
             return Ok((None, None));
@@ -322,7 +302,7 @@ impl LocalLimiter {
         self.0.shards.iter().map(|shard| lock(shard).len()).sum()
     }
 
-    pub(super) fn release(&self, shard: Shard, ids: &[CounterId]) {
+    fn release(&self, shard: Shard, ids: &[CounterId]) {
         let mut counters = self.lock(shard);
         for id in ids {
             if let Some((_, counter)) = counters.get_mut(id) {
@@ -367,5 +347,24 @@ impl<'r> Nearest<'r> {
     fn state(self) -> Option<LimitState> {
         // What is looked at costs nothing, and so has nothing to wait for.
         self.0.map(|(rule, limit, look)| state(rule, limit, look))
+    }
+}
+
+/// Places of concurrency limits, given back when dropped.
+pub(super) struct Held {
+    limiter: LocalLimiter,
+    shard: Shard,
+    counters: Vec<CounterId>,
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Held({})", self.counters.len())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.limiter.release(self.shard, &self.counters);
     }
 }

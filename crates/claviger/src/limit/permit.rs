@@ -1,17 +1,18 @@
 //! Let in, and counted.
 
-use std::fmt;
 use std::sync::Arc;
 
 use crate::api::Api;
 use crate::authenticate::Principal;
 use crate::authorize::Grant;
+use crate::clock::BootMillis;
 use crate::id::{Environment, OrgId, TenantId};
 use crate::limit_rule::LimitState;
 use crate::need::Need;
 use crate::network::Client;
+use crate::refusal::Reason;
 
-use super::local::{CounterId, LocalLimiter, Shard};
+use super::local::{Held, LocalLimiter, Taken, Who};
 
 /// Proof that a request was let in and counted: what everything behind the door takes, and nothing else. It
 /// cannot be built outside this folder, and nobody can copy one:
@@ -112,12 +113,7 @@ pub struct PublicPermit {
 }
 
 impl PublicPermit {
-    pub(super) fn new(
-        api: Arc<Api>,
-        client: Client,
-        need: Arc<Need>,
-        (state, held): (Option<LimitState>, Option<Held>),
-    ) -> Self {
+    pub(super) fn new(api: Arc<Api>, client: Client, need: Arc<Need>, (state, held): Taken) -> Self {
         Self { api, client, need, state, held }
     }
 
@@ -147,21 +143,28 @@ impl PublicPermit {
     }
 }
 
-/// Places of concurrency limits, given back when dropped.
-pub(super) struct Held {
-    pub(super) limiter: LocalLimiter,
-    pub(super) shard: Shard,
-    pub(super) counters: Vec<CounterId>,
-}
-
-impl fmt::Debug for Held {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Held({})", self.counters.len())
+/// Permits are made here, of what was counted.
+impl LocalLimiter {
+    /// Counts `grant` against all limits of its API, or against none.
+    ///
+    /// # Errors
+    /// 429 if a limit is used up: the one with the longest wait. The grant comes back with it.
+    pub(crate) fn admit(&self, grant: Grant, now: BootMillis) -> Result<Permit, Box<(Reason, Grant)>> {
+        match self.take(&Who::Known(grant.principal()), grant.need(), now) {
+            Ok((state, held)) => Ok(Permit::new(grant, state, held)),
+            Err(reason) => Err(Box::new((reason, grant))),
+        }
     }
-}
 
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.limiter.release(self.shard, &self.counters);
+    /// The same for a request that nobody has to answer for. Only a need that is public asks for it.
+    pub(crate) fn admit_public(
+        &self,
+        api: &Arc<Api>,
+        client: Client,
+        need: &Arc<Need>,
+        now: BootMillis,
+    ) -> Result<PublicPermit, Reason> {
+        let taken = self.take(&Who::Public(api, client), need, now)?;
+        Ok(PublicPermit::new(api.clone(), client, need.clone(), taken))
     }
 }

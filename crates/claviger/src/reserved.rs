@@ -1,0 +1,38 @@
+//! Names of headers that only Claviger may write, and that nobody can choose for anything else.
+
+use http::HeaderName;
+
+/// Names that are removed from whatever a client sends, and the same with any other character than a letter or
+/// digit in place of a hyphen: servers behind us read `X_Tenant_ID` as `X-Tenant-ID`.
+const PROTECTED: [&str; 5] = ["forwarded", "x-original-url", "x-real-ip", "x-rewrite-url", "x-request-id"];
+
+/// Headers by which a client wishes for another method than the one it sends. What was decided is about the one it
+/// sends, so they are removed like the others, and a wish that differs is refused aloud: a change that was asked for
+/// must not become another.
+const METHOD_OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
+
+/// Whether a header is one that only Claviger may write. `identity` are the tenant and organization headers.
+pub(crate) fn is_ours(name: &str, identity: &[HeaderName]) -> bool {
+    begins_like(name, "x-claviger-")
+        || begins_like(name, "x-forwarded-")
+        || PROTECTED.iter().any(|own| is_like(name, own))
+        || is_method_override(name)
+        || identity.iter().any(|own| is_like(name, own.as_str()))
+}
+
+pub(crate) fn is_method_override(name: &str) -> bool {
+    METHOD_OVERRIDES.iter().any(|own| is_like(name, own))
+}
+
+pub(crate) fn is_like(name: &str, own: &str) -> bool {
+    name.len() == own.len() && begins_like(name, own)
+}
+
+fn begins_like(name: &str, start: &str) -> bool {
+    name.len() >= start.len() && name.bytes().zip(start.bytes()).all(|(a, b)| plain(a) == plain(b))
+}
+
+/// A byte as the most forgiving server behind us reads it.
+fn plain(byte: u8) -> u8 {
+    if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
+}
