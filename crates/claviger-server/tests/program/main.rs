@@ -16,6 +16,7 @@ mod commands;
 mod connections;
 mod demo;
 mod faults;
+mod first_release;
 mod operations;
 mod refusals;
 mod rolling;
