@@ -73,6 +73,7 @@ bench: ## Compare the gateway with nginx and HAProxy, and write docs/benchmarks.
 bench-store: ## Measure a store of a million keys on PostgreSQL, and write docs/benchmarks-store.md
 	@scripts/need.sh test
 	@cargo run --release -p claviger-store --example store_measure
+	@cargo run --release -p claviger-store --example memory_measure -- 1000000 --write
 
 update: ## Write the files that tests compare anew: docs/reference/ and the manifest of walls
 	@scripts/need.sh run

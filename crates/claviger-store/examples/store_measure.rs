@@ -144,6 +144,16 @@ async fn main() -> Outcome<()> {
     }
     let both = format!("{}, p99 {}", millis(quantile(&mut times, 50)), millis(quantile(&mut times, 99)));
     rows.push((format!("a poll with {count} unswept changes and an open transaction"), both, "5 ms"));
+    let mut times = Vec::new();
+    for _ in 0..200 {
+        // One each second asks for the mark of the walls, too.
+        test.clock.advance_millis(claviger_store::source::WALLS_EVERY_MILLIS);
+        let begun = Instant::now();
+        cursor = source.poll(cursor).await?.cursor;
+        times.push(begun.elapsed());
+    }
+    let both = format!("{}, p99 {}", millis(quantile(&mut times, 50)), millis(quantile(&mut times, 99)));
+    rows.push(("the same that looks at the walls, once a second".into(), both, "5 ms"));
     held.rollback().await?;
 
     let mut times = Vec::new();
