@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::backend::Tx;
 use crate::error::StoreError;
+use crate::held_keys;
 use crate::orgs;
 use crate::page::{FIRST, PAGE};
 use crate::state;
@@ -229,8 +230,14 @@ async fn add_secret(
     tx.run(&KEY_SECRET_ADD, params).await.map(drop)
 }
 
-fn generate(inner: &Inner, prefix: &KeyPrefix, environment: Environment) -> Result<NewKey, StoreError> {
-    Ok(NewKey::generate(prefix, environment, &inner.keyring.peppers()?, inner.random.as_ref()))
+async fn generate(
+    tx: &mut Tx<'_>,
+    inner: &Inner,
+    prefix: &KeyPrefix,
+    environment: Environment,
+) -> Result<NewKey, StoreError> {
+    let peppers = held_keys::peppers(tx, &inner.keyring).await?;
+    Ok(NewKey::generate(prefix, environment, &peppers, inner.random.as_ref()))
 }
 
 impl TenantStore {
@@ -268,7 +275,7 @@ impl TenantStore {
                 now
             ];
             tx.run_one(&KEY_ADD, row).await?.ok_or(StoreError::NotFound { what: "organization" })?;
-            let key = generate(&inner, &new.prefix, new.environment)?;
+            let key = generate(tx, &inner, &new.prefix, new.environment).await?;
             add_secret(tx, tenant, id, &key, now).await?;
             entry.write(tx).await?;
             Ok(ShownKey { view: view(tx, tenant, id, now).await?, key })
@@ -374,7 +381,7 @@ impl TenantStore {
                     tx.run(&KEY_SECRET_PUT_ASIDE, values![tenant, digest, end]).await?;
                 }
             }
-            let new = generate(&inner, &held.prefix, held.environment)?;
+            let new = generate(tx, &inner, &held.prefix, held.environment).await?;
             add_secret(tx, tenant, key, &new, now).await?;
             entry.write(tx).await?;
             Ok(ShownKey { view: view(tx, tenant, key, now).await?, key: new })

@@ -34,7 +34,7 @@ pub(crate) const MAX_CHANGES_PER_POLL: usize = 20_000;
 
 statements! { "change";
     /// Position, whether rows since `$1` may be gone, the clock, whether this is the feed's home, whether somebody waits for
-    /// this node, the mark of the walls if `$3` asks for it, and of the changes since
+    /// this node, the mark of the walls and the peppers there are if `$3` asks for it, and of the changes since
     /// `$1` none, or `$2` at most. Rows are gone if what was swept saw a transaction that `$1` did not. Those that `$1` could
     /// not see are of the transactions that were under way then, and of those that began later: an index finds either, however
     /// long one of them stays open. (Of `xid = x.xid` a planner that has seen one transaction write most of the table would
@@ -42,13 +42,13 @@ statements! { "change";
     FEED_SINCE: System [Text, Int, Int]
         "SELECT CAST(h.seq AS TEXT),
              CASE WHEN CAST($1 AS INTEGER) < h.swept OR CAST($1 AS INTEGER) > h.seq THEN 1 ELSE 0 END,
-             NULL, 1, 0, CASE WHEN $3 = 1 THEN '' END, c.kind, c.id, c.row_version, c.needs
+             NULL, 1, 0, CASE WHEN $3 = 1 THEN '' END, NULL, c.kind, c.id, c.row_version, c.needs
          FROM (SELECT max(coalesce((SELECT max(seq) FROM change), 0), s.swept) AS seq, s.swept AS swept
                FROM (SELECT coalesce((SELECT CAST(value AS INTEGER) FROM store_meta WHERE name = 'swept_to'), 0) AS swept)
                    AS s) AS h
          LEFT JOIN (SELECT kind, id, row_version, needs FROM change WHERE seq > CAST($1 AS INTEGER) ORDER BY seq LIMIT $2) AS c
              ON 1 = 1"
-        postgres "SELECT h.snapshot, h.forget, h.now, h.is_home, h.is_waited_for, h.walls, c.kind, c.id, c.row_version, c.needs
+        postgres "SELECT h.snapshot, h.forget, h.now, h.is_home, h.is_waited_for, h.walls, h.peppers, c.kind, c.id, c.row_version, c.needs
          FROM (SELECT CAST(pg_current_snapshot() AS text) AS snapshot,
                    CAST(CASE WHEN pg_snapshot_xmax(CAST($1 AS pg_snapshot)) > pg_snapshot_xmax(pg_current_snapshot())
                        OR EXISTS (
@@ -60,7 +60,9 @@ statements! { "change";
                    claviger_now() AS now,
                    (SELECT count(*) FROM store_meta AS m WHERE m.name = 'home' AND m.value = feed_home()) AS is_home,
                    (SELECT count(*) FROM node_wait AS w WHERE w.at > claviger_now() - 15000) AS is_waited_for,
-                   CASE WHEN $3 = 1 THEN walls_mark() END AS walls) AS h
+                   CASE WHEN $3 = 1 THEN walls_mark() END AS walls,
+                   CASE WHEN $3 = 1 THEN (SELECT string_agg(k.key_id, ' ') FROM keyring_check AS k WHERE k.kind = 'pepper') END
+                       AS peppers) AS h
          LEFT JOIN (
              (SELECT kind, id, row_version, needs FROM change
               WHERE xid >= pg_snapshot_xmax(CAST($1 AS pg_snapshot)) ORDER BY xid LIMIT $2)
@@ -262,6 +264,8 @@ struct Since {
     is_outdated: bool,
     is_waited_for: bool,
     store_now: UnixMillis,
+    /// The names of all peppers there are, if they were asked for.
+    peppers: Option<String>,
 }
 
 async fn since(feed: &Feed, tx: &mut Tx<'_>, after: &Place) -> Result<Option<Since>, StoreError> {
@@ -286,6 +290,7 @@ async fn since(feed: &Feed, tx: &mut Tx<'_>, after: &Place) -> Result<Option<Sin
             Some(mark) => (feed.marked(&mark), boot),
             None => (after.walls.clone(), after.walls_at),
         };
+        let peppers = columns.maybe_text()?;
         let may_have_been_down = walls != after.walls;
         let since = found.get_or_insert_with(|| Since {
             place: Place { origin: origin.clone(), walls, walls_at, position },
@@ -300,6 +305,7 @@ async fn since(feed: &Feed, tx: &mut Tx<'_>, after: &Place) -> Result<Option<Sin
             is_outdated: false,
             is_waited_for,
             store_now: now,
+            peppers,
         });
         let (Some(kind), Some(id)) = (columns.maybe_text()?, columns.maybe_text()?) else { continue };
         let (version, needs) = (columns.int()?, columns.int()?);
@@ -376,13 +382,14 @@ impl Source for Feed {
                             is_outdated: false,
                             is_waited_for: false,
                             store_now,
+                            peppers: None,
                         }),
                     };
                     Ok(found.map_or(Answer::NoEpoch, Answer::Found))
                 })
                 .await
                 .map_err(unavailable)?;
-            let Since { place, changes, mut forget, is_outdated, is_waited_for, store_now } = since;
+            let Since { place, changes, mut forget, is_outdated, is_waited_for, store_now, peppers } = since;
             if feed.follow(&place.origin).is_some() {
                 forget = Forget::Origin;
             }
@@ -393,7 +400,9 @@ impl Source for Feed {
                 failover::others_have_repeated(&feed.inner, &place.origin).await.map_err(unavailable)?;
             }
             let changes = if forget == Forget::Nothing { changes } else { Vec::new() };
-            Ok(Poll { changes, cursor: feed.spell(&place), forget, is_outdated, is_waited_for, store_now })
+            let lacking_peppers = peppers.map(|names| feed.inner.keyring.lacking(names.split(' ')));
+            let cursor = feed.spell(&place);
+            Ok(Poll { changes, cursor, forget, is_outdated, is_waited_for, store_now, lacking_peppers })
         })
     }
 

@@ -247,6 +247,27 @@ impl Keyring {
         Ok(Peppers::new((newest.0.clone(), &newest.1), older.iter().cloned()))
     }
 
+    /// The same with the pepper of this name in the place of the newest, which new keys are made under.
+    ///
+    /// # Errors
+    /// If there is none of this name.
+    pub(crate) fn peppers_with(&self, current: &PepperId) -> Result<Peppers, StoreError> {
+        let (is_current, others): (Vec<_>, Vec<_>) =
+            self.peppers.iter().cloned().partition(|(id, _)| id == current);
+        let (id, secret) = is_current
+            .into_iter()
+            .next()
+            .ok_or_else(|| StoreError::Setup(format!("the keyring has no pepper `{current}`")))?;
+        Ok(Peppers::new((id, &secret), others))
+    }
+
+    /// Of these names of peppers, those that are newer than all that this keyring has.
+    pub(crate) fn lacking<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+        let number = |name: &str| name.strip_prefix('k').and_then(|number| number.parse::<u64>().ok());
+        let newest = self.peppers.iter().filter_map(|(id, _)| number(id.as_str())).max().unwrap_or(0);
+        names.filter(|name| number(name).is_some_and(|number| number > newest)).map(str::to_owned).collect()
+    }
+
     /// 32 bytes for one purpose, the same each time (HKDF-SHA-256, RFC 5869, with `label` as info).
     pub fn derive(&self, label: &str) -> Secret {
         let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"claviger");
@@ -260,7 +281,21 @@ impl Keyring {
         Secret::new(out)
     }
 
+    /// Seals `plain` under the encryption key of this name.
+    pub(crate) fn seal_under(
+        &self,
+        name: &str,
+        place: &Place<'_>,
+        plain: &Secret,
+        random: &dyn Random,
+    ) -> Result<Vec<u8>, StoreError> {
+        let key = self.encryption.iter().find(|(id, _)| id == name);
+        key.and_then(|(id, secret)| seal::seal(id, secret, place, plain, random))
+            .ok_or_else(|| StoreError::Setup("the keyring has no usable encryption key".into()))
+    }
+
     /// Seals `plain` under the newest encryption key.
+    #[cfg(test)]
     pub(crate) fn seal(
         &self,
         place: &Place<'_>,
@@ -321,10 +356,10 @@ impl DataKey {
     pub(crate) fn sealed(
         &self,
         tenant: claviger::id::TenantId,
-        keyring: &Keyring,
+        (keyring, under): (&Keyring, &str),
         random: &dyn Random,
     ) -> Result<Vec<u8>, StoreError> {
-        keyring.seal(&Self::place(tenant, &tenant.to_string()), &self.0, random)
+        keyring.seal_under(under, &Self::place(tenant, &tenant.to_string()), &self.0, random)
     }
 
     /// From the tenant's row.

@@ -15,6 +15,7 @@ mod failover;
 mod feed;
 pub mod follower;
 pub mod foreign_identities;
+mod held_keys;
 pub mod keyring;
 mod loads;
 pub mod members;

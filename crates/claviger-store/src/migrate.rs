@@ -64,6 +64,7 @@ macro_rules! all_for {
             "0007_walls_mark" works with "0007_walls_mark",
             "0008_repeated" works with "0007_walls_mark",
             "0009_backfill" works with "0007_walls_mark",
+            "0010_held_keys" works with "0007_walls_mark",
         )
     };
 }
@@ -111,7 +112,7 @@ mod further {
     pub(super) const MIGRATIONS: &[Migration] = &[Migration {
         name: "9000_further",
         sql: "ALTER TABLE tenant ADD COLUMN further text",
-        works_with: "0009_backfill",
+        works_with: "0010_held_keys",
         later: &[
             Later::Index {
                 name: "tenant_further",

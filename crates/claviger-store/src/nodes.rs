@@ -10,6 +10,7 @@ use claviger::clock::UnixMillis;
 
 use crate::backend::Tx;
 use crate::error::StoreError;
+use crate::held_keys;
 use crate::statement::statements;
 use crate::system_store::SystemStore;
 use crate::value::{Row, Value, values};
@@ -27,17 +28,17 @@ const WAITS_KEPT_MILLIS: i64 = 15_000;
 const NODES_KEPT_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
 statements! { "node";
-    NODE_BEAT: System [Uuid, Text, Text, Text, Int, Int, Int, Text, Text]
-        "INSERT INTO node (node_id, name, version, settings_hash, started_at, seen_at, offset_millis, repeated, believed)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    NODE_BEAT: System [Uuid, Text, Text, Text, Int, Int, Int, Text, Text, Text]
+        "INSERT INTO node (node_id, name, version, settings_hash, started_at, seen_at, offset_millis, repeated, believed, held_keys)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
          ON CONFLICT (node_id) DO UPDATE SET seen_at = excluded.seen_at, offset_millis = excluded.offset_millis,
              settings_hash = excluded.settings_hash, repeated = excluded.repeated,
-             believed = excluded.believed";
+             believed = excluded.believed, held_keys = excluded.held_keys";
     NODE_LEAVE: System [Uuid] "DELETE FROM node WHERE node_id = $1";
     NODE_APPLIED: System [Uuid, Text, Text]
         "UPDATE node SET origin = $2, position = $3 WHERE node_id = $1";
     NODE_LIST: System []
-        "SELECT node_id, name, version, settings_hash, started_at, seen_at, offset_millis FROM node ORDER BY name, node_id";
+        "SELECT node_id, name, version, settings_hash, started_at, seen_at, offset_millis, held_keys FROM node ORDER BY name, node_id";
     NODE_SWEEP: System [Int] "DELETE FROM node WHERE seen_at < $1";
     NODE_WAIT_SWEEP: System [Int] "DELETE FROM node_wait WHERE at < $1";
     NODE_WAIT: System [Int]
@@ -83,6 +84,8 @@ pub struct NodeView {
     pub seen_at: UnixMillis,
     /// How far its clock is behind the store's, in milliseconds; `None` if it does not know.
     pub offset_millis: Option<i64>,
+    /// The names of the peppers and encryption keys that it holds; none of a program that does not say.
+    pub keys: Vec<String>,
     /// Whether its lease runs.
     pub is_live: bool,
 }
@@ -93,8 +96,10 @@ fn read(row: Row, now: UnixMillis) -> Result<NodeView, StoreError> {
         (columns.text()?, columns.text()?, columns.text()?, columns.text()?);
     let (started_at, seen_at) = (columns.time()?, columns.time()?);
     let offset_millis = columns.maybe_time()?.map(|millis| millis.0);
+    let keys = columns.maybe_text()?.unwrap_or_default();
+    let keys = keys.split_whitespace().map(str::to_owned).collect();
     let is_live = now.0.saturating_sub(seen_at.0) < LEASE_MILLIS;
-    Ok(NodeView { id, name, version, settings_hash, started_at, seen_at, offset_millis, is_live })
+    Ok(NodeView { id, name, version, settings_hash, started_at, seen_at, offset_millis, keys, is_live })
 }
 
 impl SystemStore {
@@ -107,13 +112,15 @@ impl SystemStore {
         // A feed that is followed under this name says so when it is asked.
         let _known = self.inner.node.set(node.id);
         let (done, believed) = self.inner.failover.told();
+        let held = held_keys::of(&self.inner.keyring);
         self.write(async move |tx: &mut Tx<'_>| {
             let now = tx.now().await?;
             let (name, version, hash) =
                 (node.name.as_str(), node.version.as_str(), node.settings_hash.as_str());
             let id = Value::Uuid(node.id);
             let (done, believed) = (done.as_deref(), believed.as_deref());
-            let own = values![id, name, version, hash, node.started_at, now, offset_millis, done, believed];
+            let own =
+                values![id, name, version, hash, node.started_at, now, offset_millis, done, believed, &held];
             tx.run(&NODE_BEAT, own).await?;
             tx.run(&NODE_SWEEP, values![UnixMillis(now.0 - NODES_KEPT_MILLIS)]).await?;
             tx.run(&NODE_WAIT_SWEEP, values![UnixMillis(now.0 - WAITS_KEPT_MILLIS)]).await.map(drop)

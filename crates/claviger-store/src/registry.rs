@@ -3,9 +3,9 @@
 use crate::backend::postgres::check;
 use crate::statement::Statement;
 use crate::{
-    accounts, api_keys, audit, backend, failover, feed, foreign_identities, loads, members, migrate, nodes,
-    open_transaction, operator, orgs, revoked_tokens, sessions, signing_keys, store, sweep, tenants,
-    user_secrets, withdrawals,
+    accounts, api_keys, audit, backend, failover, feed, foreign_identities, held_keys, loads, members,
+    migrate, nodes, open_transaction, operator, orgs, revoked_tokens, sessions, signing_keys, store, sweep,
+    tenants, user_secrets, withdrawals,
 };
 
 /// Every statement, once.
@@ -19,6 +19,7 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static Statement> {
         failover::STATEMENTS,
         feed::STATEMENTS,
         foreign_identities::STATEMENTS,
+        held_keys::STATEMENTS,
         loads::STATEMENTS,
         members::STATEMENTS,
         migrate::STATEMENTS,

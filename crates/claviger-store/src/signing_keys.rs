@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::backend::Tx;
 use crate::error::StoreError;
+use crate::held_keys;
 use crate::keyring::Keyring;
 use crate::seal::Place;
 use crate::statement::statements;
@@ -154,14 +155,21 @@ struct Fresh {
     public: Vec<u8>,
 }
 
-fn generate(inner: &Inner, line: &Line, algorithm: Algorithm) -> Result<Fresh, StoreError> {
+async fn generate(
+    tx: &mut Tx<'_>,
+    inner: &Inner,
+    line: &Line,
+    algorithm: Algorithm,
+) -> Result<Fresh, StoreError> {
+    let under = held_keys::encryption_key(tx, &inner.keyring).await?;
     let refused = |_| StoreError::unavailable("the crypto library made no key");
     let kid = line.kid(inner);
     let private = SigningKey::generate(algorithm).map_err(refused)?;
     let public = SigningKey::from_pkcs8(&kid, algorithm, &private)
         .and_then(|key| key.verifying_key())
         .map_err(refused)?;
-    let sealed = inner.keyring.seal(&place(&row_id(line, &kid)), &private, inner.random.as_ref())?;
+    let sealed =
+        inner.keyring.seal_under(&under, &place(&row_id(line, &kid)), &private, inner.random.as_ref())?;
     Ok(Fresh { sealed, public: public.raw().to_vec(), kid })
 }
 
@@ -190,7 +198,7 @@ impl SystemStore {
             if tx.run_one(&SIGNING_IN_STATE, values![realm, purpose, "active"]).await?.is_some() {
                 return Ok(false);
             }
-            let fresh = generate(&inner, &line, algorithm)?;
+            let fresh = generate(tx, &inner, &line, algorithm).await?;
             let now = tx.now().await?;
             let params =
                 values![realm, purpose, &fresh.kid, algorithm.as_str(), fresh.sealed, fresh.public, now];
@@ -216,7 +224,7 @@ impl SystemStore {
         );
         self.write(async move |tx: &mut Tx<'_>| {
             let (realm, purpose) = line.columns();
-            let fresh = generate(&inner, &line, algorithm)?;
+            let fresh = generate(tx, &inner, &line, algorithm).await?;
             let now = tx.now().await?;
             let params = values![
                 realm,

@@ -69,4 +69,6 @@ pub struct Poll {
     pub is_waited_for: bool,
     /// The store's clock when it answered.
     pub store_now: UnixMillis,
+    /// The peppers that there are and this node lacks, being newer than all that it has; `None` if this was not asked.
+    pub lacking_peppers: Option<Vec<String>>,
 }

@@ -1,5 +1,7 @@
 //! Tenants: one customer's isolated workspace each.
 
+use std::sync::Arc;
+
 use claviger::clock::UnixMillis;
 use claviger::directory::State;
 use claviger::id::{AccountId, OrgId, PlanName, RealmName, RoleName, TenantId};
@@ -13,6 +15,7 @@ use crate::backend::{Bound, Mode, Tx};
 use crate::email::Email;
 use crate::ends::{Ends, floor_after};
 use crate::error::StoreError;
+use crate::held_keys;
 use crate::keyring::DataKey;
 use crate::operator::Operator;
 use crate::state;
@@ -153,7 +156,8 @@ async fn create(
     let random = inner.random.as_ref();
     let (tenant, org, fresh) =
         (TenantId::generate(random), OrgId::generate(random), AccountId::generate(random));
-    let data_key = DataKey::generate(random).sealed(tenant, &inner.keyring, random)?;
+    let data_key = DataKey::generate(random);
+    let (keyring, source) = (inner.keyring.clone(), Arc::clone(&inner.random));
     let (name, organization) = (state::display_name(&new.name)?, state::display_name(&new.organization)?);
     let admin: RoleName = "ADMIN".parse().map_err(|_| StoreError::Corrupt { what: "role" })?;
     let entry = Entry::new(
@@ -168,6 +172,8 @@ async fn create(
         Wanted { fresh, realm: new.realm.clone(), email: new.owner, password_hash: new.password_hash };
     let (realm, plan) = (new.realm, new.plan);
     let work = async move |tx: &mut Tx<'_>| {
+        let under = held_keys::encryption_key(tx, &keyring).await?;
+        let data_key = data_key.sealed(tenant, (&keyring, &under), source.as_ref())?;
         let now = tx.now().await?;
         let row = values![tenant, realm.as_str(), &name, plan.as_str(), data_key.as_slice(), now];
         tx.run(&TENANT_ADD, row).await?;

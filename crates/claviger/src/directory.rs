@@ -33,6 +33,11 @@ pub trait Directory: fmt::Debug + Send + Sync {
     /// derived something from it has to ask again.
     fn version_of(&self, subject: Subject<'_>) -> Option<Version>;
 
+    /// Whether there are keys under a pepper of this name that this node does not have, while others do.
+    fn lacks_pepper(&self, _name: &str) -> bool {
+        false
+    }
+
     /// The key and secret that `digest` is of.
     fn key(&self, digest: &KeyDigest) -> Answer<KeyRecord>;
 

@@ -24,7 +24,7 @@ pub(crate) enum NodeCommand {
     ///
     /// A server that was not heard of for 30 seconds is not live; after a day it is not listed. Servers whose `settings`
     /// differ decide differently. `behind_millis` is how far a server's clock is behind the store's: over 2 seconds it is
-    /// not ready.
+    /// not ready. `keys` are the peppers and encryption keys that it holds: a new one is used once every live server holds it.
     List,
 }
 
@@ -37,6 +37,7 @@ fn view(node: &NodeView) -> Value {
         "started_at": shown(node.started_at),
         "seen_at": shown(node.seen_at),
         "behind_millis": node.offset_millis,
+        "keys": node.keys.join(" "),
     })
 }
 

@@ -10,8 +10,8 @@ use rustix::process::Signal;
 
 use crate::store_faults::postgres::Postgres;
 use crate::support::{
-    Folder, Outcome, Server, Upstream, customer, get, new_key, orders, program, run_with, serve_as, try_get,
-    until,
+    Customer, Folder, Outcome, Server, Upstream, customer, get, orders, program, run, run_with, serve_as,
+    try_get, until,
 };
 
 /// Five hundred requests a second.
@@ -86,7 +86,7 @@ impl Fleet {
         for node in ["one", "two"] {
             let store = format!(
                 "[store]\nurl = \"postgres:///claviger?user=claviger_rt&host={host}\"\nwithdrawals_file = \"{node}.jsonl\"\n\
-                 [keyring]\nfile = \"keyring.toml\"\n"
+                 [keyring]\nfile = \"{node}.keyring.toml\"\n"
             );
             folder.write(&format!("{node}.toml"), &orders(upstream.address, &store));
         }
@@ -112,11 +112,30 @@ impl Fleet {
         run_with(command, "")
     }
 
+    /// Gives `to` the keyring of `from`, as whoever runs the servers does.
+    fn hand_keyring(&self, from: &str, to: &str) {
+        let file = |node: &str| self.folder.path(&format!("{node}.keyring.toml"));
+        std::fs::copy(file(from), file(to)).unwrap();
+    }
+
     fn start_clients(&mut self, key: &str) {
         for client in 0..CLIENTS as usize {
             let (rotation, key) = (self.rotation.clone(), key.to_owned());
             self.clients.push(std::thread::spawn(move || rotation.send(&key, client)));
         }
+    }
+
+    /// A store, two servers of this program, a customer, and requests.
+    fn begin(&mut self) -> Customer {
+        self.command(Program::This, &["keyring", "create"]).json();
+        self.hand_keyring("one", "two");
+        self.command(Program::This, &["store", "prepare"]).json();
+        self.replace(0, Program::This);
+        self.replace(1, Program::This);
+        let made = customer(&self.folder, "one.toml");
+        self.start_clients(&made.key);
+        until("requests come in", || (count(self) > 100).then_some(()));
+        made
     }
 
     /// Takes a server out of the rotation, lets it finish, and puts one of `of` in its place.
@@ -183,15 +202,8 @@ fn count(fleet: &Fleet) -> usize {
 #[test]
 fn store_11_programs_and_schema_roll_forward_and_back_and_nothing_is_refused() {
     let mut fleet = Fleet::new();
-    for words in [["keyring", "create"], ["store", "prepare"]] {
-        fleet.command(Program::This, &words).json();
-    }
-    fleet.replace(0, Program::This);
-    fleet.replace(1, Program::This);
-    let made = customer(&fleet.folder, "one.toml");
-    let (_, key) = new_key(&fleet.folder, "one.toml", &made.tenant, &made.org).unwrap();
-    fleet.start_clients(&key);
-    until("requests come in", || (count(&fleet) > 100).then_some(()));
+    let made = fleet.begin();
+    let key = made.key.clone();
     fleet.agree(&[Program::This], &made.tenant, &made.org);
 
     let more = "INSERT INTO claviger.tenant SELECT (jsonb_populate_record(t, jsonb_build_object('tenant_id', gen_random_uuid()))).*
@@ -271,4 +283,44 @@ fn store_11_programs_and_schema_roll_forward_and_back_and_nothing_is_refused() {
         assert!(told.contains("9000_further") && told.contains("update this one"), "{told}");
     }
     assert!(fleet.command(Program::This, &["store", "check"]).err.contains("update this one"));
+}
+
+#[test]
+fn store_18_a_new_pepper_is_used_once_every_server_holds_it_and_no_key_is_refused() {
+    let mut fleet = Fleet::new();
+    let made = fleet.begin();
+    let create =
+        ["key", "create", "--tenant", &made.tenant, "--org", &made.org, "--name", "k", "--scope", "admin"];
+    let key_of = |fleet: &Fleet| {
+        let key = fleet.command(Program::This, &create).json()["key"].as_str().unwrap().to_owned();
+        for server in fleet.servers() {
+            assert_eq!(try_get(server.address(), "/", &key), Some(200), "everywhere, whoever made it");
+        }
+        key
+    };
+    let words = ["--config", "two.toml", "--json", "keyring", "add-pepper"];
+    assert_eq!(run(&fleet.folder, &words).json()["peppers"], serde_json::json!(["k1", "k2"]));
+    assert!(key_of(&fleet).contains("_k1_"));
+    // Announced by the first that starts with it, and not used yet: the other one could not read it.
+    fleet.replace(1, Program::This);
+    assert!(key_of(&fleet).contains("_k1_"));
+    fleet.hand_keyring("two", "one");
+    assert!(key_of(&fleet).contains("_k1_"), "a command that has it waits for the server that has not");
+    let node_keys = |fleet: &Fleet| {
+        let nodes = fleet.command(Program::This, &["node", "list"]).json();
+        let mut keys: Vec<String> =
+            nodes.as_array().unwrap().iter().map(|node| node["keys"].as_str().unwrap().to_owned()).collect();
+        keys.sort();
+        keys
+    };
+    assert_eq!(node_keys(&fleet), ["k1 e1", "k1 k2 e1"]);
+    fleet.replace(0, Program::This);
+    assert_eq!(node_keys(&fleet), ["k1 k2 e1", "k1 k2 e1"]);
+    let new = key_of(&fleet);
+    assert!(new.contains("_k2_"), "all of them have it");
+    fleet.replace(1, Program::This);
+    for server in fleet.servers() {
+        assert_eq!(try_get(server.address(), "/", &new), Some(200));
+    }
+    assert_eq!(fleet.refused(), [""; 0]);
 }

@@ -229,6 +229,9 @@ async fn try_round(known: &Known, source: &Arc<dyn Source>, state: &mut State) -
         state.has_tokens = false;
     }
     known.note_outdated(poll.is_outdated);
+    if let Some(lacking) = poll.lacking_peppers {
+        known.note_lacking(lacking);
+    }
     known.changed(&poll.changes);
     state.cursor = Some(poll.cursor.clone());
     known.clock.store.read(poll.store_now, sent, known.clock.boot());

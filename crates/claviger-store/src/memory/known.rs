@@ -41,6 +41,8 @@ pub(super) struct Known {
     pub(super) counts: Counts,
     pub(super) clock: Arc<StoreClock>,
     pub(super) is_outdated: AtomicBool,
+    /// Peppers that others have and this node lacks.
+    lacking_peppers: Mutex<Vec<String>>,
     /// Why the store is not to be believed, if it said so last.
     distrusted: Mutex<Option<String>>,
     jitter: AtomicU64,
@@ -72,6 +74,7 @@ impl Known {
             counts: Counts::default(),
             clock: Arc::new(StoreClock { node, store: Arc::new(StoreTime::default()) }),
             is_outdated: AtomicBool::new(false),
+            lacking_peppers: Mutex::default(),
             distrusted: Mutex::default(),
             jitter: AtomicU64::new(0),
             suspicions: Mutex::default(),
@@ -269,6 +272,24 @@ impl Known {
         self.pulse.forget_all();
         self.pulse.changed();
         self.counts.forgotten.add(1);
+    }
+
+    /// Notes which peppers others have and this node lacks.
+    pub(super) fn note_lacking(&self, names: Vec<String>) {
+        let mut lacking = self.lacking_peppers.lock().unwrap_or_else(PoisonError::into_inner);
+        if !names.is_empty() && *lacking != names {
+            tracing::error!(
+                peppers = names.join(" "),
+                "other servers have peppers that this one lacks: give it their keyring, and start it again"
+            );
+        }
+        *lacking = names;
+    }
+
+    /// Whether this node lacks the pepper of this name.
+    pub(super) fn lacks_pepper(&self, name: &str) -> bool {
+        let lacking = self.lacking_peppers.lock().unwrap_or_else(PoisonError::into_inner);
+        lacking.iter().any(|lacking| lacking == name)
     }
 
     /// Notes why the store is not to be believed, or that it is.

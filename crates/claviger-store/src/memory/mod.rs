@@ -227,6 +227,10 @@ impl Directory for Memory {
         Freshness::Stale(wait)
     }
 
+    fn lacks_pepper(&self, name: &str) -> bool {
+        self.known.lacks_pepper(name)
+    }
+
     fn version(&self) -> u64 {
         self.known.pulse.version()
     }

@@ -9,6 +9,7 @@
 
 mod api_keys;
 mod feed;
+mod nodes;
 mod opening;
 mod people;
 mod tenants;

@@ -8,7 +8,6 @@ use claviger::id::TokenId;
 use claviger::key_set::Algorithm;
 use claviger::random::SystemRandom;
 use claviger_store::audit::{AuditCursor, AuditEntry};
-use claviger_store::nodes::Node;
 use claviger_store::signing_keys::Line;
 use claviger_store::testing::{Engine, START, TestStore, email};
 use claviger_store::{Ends, Keyring, OperatorPermit, Settings, Store, StoreError, SystemPermit};
@@ -16,7 +15,7 @@ use tokio_postgres::{Client, NoTls};
 
 use crate::api_keys::new_key;
 
-async fn connect(url: &str) -> Client {
+pub(crate) async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(connection);
     client
@@ -206,64 +205,4 @@ async fn a_torn_line_was_never_acknowledged_and_an_unknown_statement_is_not_pass
             .iter()
             .any(|line| line.starts_with("key") && line.ends_with("deleted"))
     );
-}
-
-fn node(number: u8) -> Node {
-    Node {
-        id: [number; 16],
-        name: format!("node-{number}"),
-        version: "1".into(),
-        settings_hash: "x".into(),
-        started_at: START,
-    }
-}
-
-#[tokio::test]
-async fn after_a_failover_nobody_believes_the_new_server_before_all_have_done_their_withdrawals_again() {
-    let test = TestStore::start(Engine::Postgres).await;
-    let owner = connect(test.owner_url.as_ref().unwrap()).await;
-    owner.batch_execute("SET search_path = claviger").await.unwrap();
-    // As a node finds the others when it comes to the new server first: they speak of the old one.
-    let left_behind = "UPDATE node SET repeated = '7/7/00000001', believed = '7/7/00000001' WHERE name = ";
-    let opens = async |number: u8| {
-        let store = test.open_again().await.unwrap();
-        let beat = store.system(&SystemPermit::for_job("test")).node_beat(&node(number), None).await;
-        beat.unwrap();
-        store
-    };
-    let (one, two) = (opens(1).await, opens(2).await);
-    let believes = async |store: &Store| store.source().revoked_tokens().await.map(drop);
-    believes(&one).await.unwrap();
-    one.system(&SystemPermit::for_job("test")).node_beat(&node(1), None).await.unwrap();
-    believes(&two).await.unwrap();
-    for name in ["'node-1'", "'node-2'"] {
-        owner.batch_execute(&format!("{left_behind}{name}")).await.unwrap();
-    }
-
-    let three = opens(3).await;
-    let waits = believes(&three).await.unwrap_err().to_string();
-    assert!(waits.contains("`node-1`, `node-2` has not done its withdrawals again"), "{waits}");
-    // One of them has: it says so with its first word on the new server.
-    two.system(&SystemPermit::for_job("test")).node_beat(&node(2), None).await.unwrap();
-    owner.batch_execute("UPDATE node SET believed = NULL").await.unwrap();
-    let waits = believes(&three).await.unwrap_err().to_string();
-    assert!(waits.contains("`node-1` has not"), "{waits}");
-    // One that was gone well before the old server was is not waited for.
-    let gone = "UPDATE node SET seen_at = seen_at - 30001 WHERE name = 'node-1';
-         INSERT INTO node (node_id, name, version, settings_hash, started_at, seen_at, repeated)
-         SELECT gen_random_uuid(), 'node-9', '1', 'x', 0, seen_at + 30001, '7/7/00000001' FROM node WHERE name = 'node-1'";
-    owner.batch_execute(gone).await.unwrap();
-    let waits = believes(&three).await.unwrap_err().to_string();
-    assert!(waits.contains("`node-9` has not"), "{waits}");
-    // One that went with it is waited for for a while, by the first who comes.
-    test.clock.advance_millis(9_999);
-    assert!(believes(&three).await.is_err());
-    test.clock.advance_millis(1);
-    believes(&three).await.unwrap();
-    three.system(&SystemPermit::for_job("test")).node_beat(&node(3), None).await.unwrap();
-    let four = opens(4).await;
-    believes(&four).await.unwrap();
-    for store in [one, two, three, four] {
-        store.close().await;
-    }
 }

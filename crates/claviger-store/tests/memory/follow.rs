@@ -69,6 +69,16 @@ fn store_04_a_store_that_is_not_to_be_believed_is_not_for_another_moment() {
 }
 
 #[test]
+fn store_18_a_pepper_that_others_have_is_known_to_be_lacking() {
+    let world = World::new();
+    assert!(!world.memory.lacks_pepper("k2"));
+    world.store.others_have_pepper("k2");
+    world.poll();
+    assert!(world.memory.lacks_pepper("k2") && !world.memory.lacks_pepper("k3"));
+    assert_eq!(world.memory.readiness(), Ok(()), "all else is served");
+}
+
+#[test]
 fn an_answer_counts_from_when_the_poll_was_sent() {
     let world = World::new();
     world.store.polls_are(Mood::Slow);

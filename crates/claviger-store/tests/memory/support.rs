@@ -41,6 +41,7 @@ pub(crate) enum Mood {
 
 #[derive(Debug, Default)]
 struct Tables {
+    lacking_peppers: Vec<String>,
     rows: HashMap<Subject, (i64, Record)>,
     feed: Vec<Change>,
     loads: Vec<Vec<Subject>>,
@@ -102,6 +103,7 @@ impl Source for FakeStore {
             is_outdated: tables.is_outdated,
             is_waited_for: tables.is_waited_for,
             store_now: self.clock.now().plus_millis(*self.clock_is_ahead.lock().unwrap()),
+            lacking_peppers: Some(tables.lacking_peppers.clone()),
         };
         in_mood(&self.polls, poll.clone(), poll)
     }
@@ -172,6 +174,10 @@ impl FakeStore {
     }
 
     /// The next polls tell of what this program should understand.
+    pub(crate) fn others_have_pepper(&self, name: &str) {
+        self.tables.lock().unwrap().lacking_peppers.push(name.to_owned());
+    }
+
     pub(crate) fn outgrow(&self) {
         self.tables.lock().unwrap().is_outdated = true;
     }

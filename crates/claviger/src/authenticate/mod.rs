@@ -29,7 +29,8 @@ use crate::arrival::Arrival;
 use crate::clock::Clock;
 use crate::credential::CredentialKind;
 use crate::directory::{
-    Answer, Asked, Directory, Found, MemberRecord, MemberState, OrgRecord, State, TenantRecord,
+    Answer, Asked, Directory, DirectoryError, Found, MemberRecord, MemberState, OrgRecord, State,
+    TenantRecord,
 };
 use crate::freshness::Fresh;
 use crate::id::{AccountId, OrgId, TenantId};
@@ -123,6 +124,11 @@ impl Authenticator {
                 let digested = self.peppers.digest(key);
                 if !digested.pepper_is_known {
                     self.unknown_peppers.fetch_add(1, Ordering::Relaxed);
+                    if self.directory.lacks_pepper(key.pepper()) {
+                        // It may be as good as any, elsewhere.
+                        let why = "this server lacks the pepper that the key names".to_owned();
+                        return Err(Reason::Directory(DirectoryError::Unavailable(why)).into());
+                    }
                 }
                 Ok(Proof::key(digested.digest, key.environment()))
             }

@@ -82,6 +82,7 @@ struct Records {
 
 #[derive(Debug, Default)]
 struct Switches {
+    lacking_peppers: Vec<String>,
     asks: bool,
     fails: HashSet<Lookup>,
     held: Option<Arc<Holding>>,
@@ -159,6 +160,11 @@ records! {
 }
 
 impl FakeDirectory {
+    /// From now on others have a pepper of this name, which this server lacks.
+    pub fn lack_pepper(&self, name: &str) {
+        self.switches.lock().unwrap_or_else(PoisonError::into_inner).lacking_peppers.push(name.to_owned());
+    }
+
     /// The record in a state that nothing was in before.
     fn found<T>(&self, record: T) -> Found<T> {
         let version = self.version.fetch_add(1, Ordering::SeqCst);
@@ -261,6 +267,15 @@ impl Directory for FakeDirectory {
                 Freshness::Stale(Box::pin(ready(Err(error))))
             }
         }
+    }
+
+    fn lacks_pepper(&self, name: &str) -> bool {
+        self.switches
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .lacking_peppers
+            .iter()
+            .any(|lacking| lacking == name)
     }
 
     fn version(&self) -> u64 {

@@ -155,6 +155,21 @@ fn core_12_a_key_under_an_unknown_pepper_is_an_unknown_key() {
 }
 
 #[test]
+fn store_18_a_key_under_a_pepper_that_only_others_have_is_503_and_never_401() {
+    let (test, home) = asking();
+    let key = test.key(&home, "read");
+    let under = |name: &str| {
+        let peppers = Peppers::new((name.parse().unwrap(), &Secret::new(vec![1; 32])), []);
+        let made = NewKey::generate(&test.synaptiq.key_prefix, Environment::Live, &peppers, &*test.random);
+        made.secret.expose_text().unwrap().to_owned()
+    };
+    test.directory.lack_pepper("k7");
+    assert_eq!(ask(&test, &under("k7")), "unavailable");
+    assert_eq!(ask(&test, &under("k8")), "unauthorized");
+    assert_eq!(ask(&test, &key.text), "let in");
+}
+
+#[test]
 fn core_13_a_cold_start_with_many_requests_of_one_good_key_refuses_none() {
     let (test, home) = asking();
     let key = test.key(&home, "read").text;
