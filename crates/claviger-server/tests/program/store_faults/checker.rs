@@ -120,11 +120,16 @@ fn probe(node: SocketAddr, seen: &Mutex<Seen>, is_over: &AtomicBool) {
         turn += 1;
         let asked = {
             let seen = seen.lock().unwrap();
-            // Mostly those that were withdrawn last, and the others by turns.
+            // Those that were withdrawn last, those of this fault, and all there are, by turns.
             let count = seen.withdrawn.len();
             match (turn % 2, count) {
                 (1, 1..) => {
-                    let at = if turn % 4 == 1 { count - 1 - (turn / 4) % count.min(8) } else { turn % count };
+                    let (round, since) = (turn / 6, seen.judged.min(count - 1));
+                    let at = match turn % 6 {
+                        1 => count - 1 - round % count.min(8),
+                        3 => since + round % (count - since),
+                        _ => round % count,
+                    };
                     seen.withdrawn.get(at).map(|(key, acknowledged)| (key.clone(), Some(*acknowledged)))
                 }
                 _ => seen.good.get(turn % seen.good.len()).map(|key| (key.clone(), None)),

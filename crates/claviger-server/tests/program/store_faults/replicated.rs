@@ -160,12 +160,14 @@ $$"
             (rig.checker.all_withdrawn().len() >= before + 40).then_some(())
         });
         // Whoever acknowledged them stands still: the other one finds the new server first, and must not believe it alone.
+        rig.waits.store(true, Ordering::SeqCst);
         rig.servers[0].process.signal(Signal::STOP);
         rig.primary.crash();
         behind.start();
         behind.sql("postgres", "SELECT pg_promote()");
         std::thread::sleep(MAX_STALENESS + Duration::from_secs(1));
         rig.servers[0].process.signal(Signal::CONT);
+        rig.waits.store(false, Ordering::SeqCst);
         rig.primary = behind;
     });
 
