@@ -158,6 +158,10 @@ impl TestServer {
             None => format!("sqlite:{}", folder.join("claviger.db").display()),
         };
         let mut settings = settings(folder, &store, &upstream, &access_log);
+        // The others' folders are theirs, and none is where the tests run.
+        let withdrawals = folder.join(format!("{name}.withdrawals.jsonl")).display().to_string();
+        let store = settings.entry("store").or_insert_with(|| Table::new().into()).as_table_mut();
+        store.expect("a table").insert("withdrawals_file".into(), withdrawals.into());
         if plan.behind == Behind::Recorder {
             for path in Recorder::PATHS {
                 let methods = "methods = [\"GET\", \"POST\"]";
