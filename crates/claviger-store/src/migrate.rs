@@ -210,16 +210,12 @@ pub(crate) fn sqlite(connection: &mut Connection) -> Result<(), StoreError> {
     };
     connection
         .execute_batch(
-            "CREATE TABLE IF NOT EXISTS migration (name TEXT NOT NULL PRIMARY KEY, sha256 TEXT NOT NULL) STRICT",
+            "CREATE TABLE IF NOT EXISTS migration (name TEXT NOT NULL PRIMARY KEY, sha256 TEXT NOT NULL) STRICT;
+             CREATE TABLE IF NOT EXISTS migration_reach (name TEXT NOT NULL PRIMARY KEY, works_with TEXT NOT NULL) STRICT",
         )
         .map_err(failed)?;
-    let has_range = "SELECT count(*) FROM pragma_table_info('migration') WHERE name = 'works_with'";
-    let has_range: bool = connection.query_row(has_range, [], |row| row.get(0)).map_err(failed)?;
-    if !has_range {
-        connection.execute_batch("ALTER TABLE migration ADD COLUMN works_with TEXT").map_err(failed)?;
-    }
     let ran: Vec<Ran> = connection
-        .prepare("SELECT name, sha256, works_with FROM migration ORDER BY name")
+        .prepare("SELECT m.name, m.sha256, r.works_with FROM migration AS m LEFT JOIN migration_reach AS r USING (name) ORDER BY m.name")
         .and_then(|mut statement| {
             let read = |row: &rusqlite::Row<'_>| {
                 Ok(Ran { name: row.get(0)?, sha256: row.get(1)?, works_with: row.get(2)?, walls: None })
@@ -234,9 +230,15 @@ pub(crate) fn sqlite(connection: &mut Connection) -> Result<(), StoreError> {
         transaction.execute_batch(migration.sql).map_err(failed)?;
         transaction
             .execute(
-                "INSERT INTO migration (name, sha256, works_with) VALUES (?1, ?2, ?3)",
-                (migration.name, hash(migration), migration.works_with),
+                "INSERT INTO migration (name, sha256) VALUES (?1, ?2)",
+                (migration.name, hash(migration)),
             )
+            .and_then(|_| {
+                transaction.execute(
+                    "INSERT OR REPLACE INTO migration_reach (name, works_with) VALUES (?1, ?2)",
+                    (migration.name, migration.works_with),
+                )
+            })
             .map_err(failed)?;
         transaction.commit().map_err(failed)?;
     }

@@ -304,6 +304,7 @@ fn keys_and_references_of_tenants_tables_begin_with_the_tenant() {
         "operator_audit",
         "change",
         "migration",
+        "migration_reach",
         "withdrawal",
         "node",
         "node_wait",
