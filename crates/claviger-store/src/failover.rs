@@ -36,7 +36,9 @@ pub(crate) struct Failover(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    /// For which its own withdrawals have been done again.
+    /// The origin at which its own withdrawals were last done again.
+    at: Option<String>,
+    /// For which timeline they have been.
     done: Option<String>,
     /// Which one is believed.
     believed: Option<String>,
@@ -57,18 +59,25 @@ impl Failover {
     }
 }
 
-/// Does this node's own withdrawals again that are lacking, and waits for the others, where `origin` is of another timeline
-/// than the one believed.
+/// Does this node's own withdrawals again that are lacking, once at each `origin`; and where that is of another timeline than
+/// the one believed, waits for the others to have done theirs.
 ///
 /// # Errors
 /// If somebody has not done so: then nothing may be believed yet. If the store does not answer.
-pub(crate) async fn others_have_repeated(inner: &Inner, origin: &str) -> Result<(), StoreError> {
+pub(crate) async fn make_good(inner: &Inner, origin: &str) -> Result<(), StoreError> {
     let timeline = timeline(origin);
     let known = || inner.failover.0.lock().unwrap_or_else(PoisonError::into_inner);
-    if inner.backend.is_embedded() || known().believed.as_ref() == Some(&timeline) {
+    if inner.backend.is_embedded() {
         return Ok(());
     }
-    withdrawals::repeat_missing(inner).await?;
+    // Whoever waits for others asks many times a second: the file is read for the first of them.
+    if known().at.as_deref() != Some(origin) {
+        withdrawals::repeat_missing(inner).await?;
+        known().at = Some(origin.to_owned());
+    }
+    if known().believed.as_ref() == Some(&timeline) {
+        return Ok(());
+    }
     if known().done.replace(timeline.clone()).as_ref() != Some(&timeline) {
         known().waiting_since = None;
     }

@@ -24,7 +24,6 @@ use crate::statement::statements;
 use crate::store::Inner;
 use crate::subject::{Change, Loaded, Subject};
 use crate::value::{Value, values};
-use crate::withdrawals;
 
 /// Which kinds of change this program knows: those of the feed's first version.
 const FEED_VERSION: i64 = 1;
@@ -172,6 +171,12 @@ impl Feed {
         let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
         let before = followed.replace(origin.to_owned());
         before.filter(|before| before != origin)
+    }
+
+    /// Whether the memory's answers have come from another place.
+    fn is_elsewhere(&self, origin: &str) -> bool {
+        let followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        followed.as_deref().is_some_and(|followed| followed != origin)
     }
 
     /// Whether a read that was answered from `origin` belongs to what is followed.
@@ -390,15 +395,16 @@ impl Source for Feed {
                 .await
                 .map_err(unavailable)?;
             let Since { place, changes, mut forget, is_outdated, is_waited_for, store_now, peppers } = since;
-            if feed.follow(&place.origin).is_some() {
+            if feed.is_elsewhere(&place.origin) {
                 forget = Forget::Origin;
             }
             if forget == Forget::Origin {
                 // Another server may lack what the last one had acknowledged. Until it is done again nothing is believed: the
                 // cursor was taken before, so that its changes are heard of.
-                withdrawals::repeat_missing(&feed.inner).await.map_err(unavailable)?;
-                failover::others_have_repeated(&feed.inner, &place.origin).await.map_err(unavailable)?;
+                failover::make_good(&feed.inner, &place.origin).await.map_err(unavailable)?;
             }
+            // Only now are reads of there answered.
+            let _before = feed.follow(&place.origin);
             let changes = if forget == Forget::Nothing { changes } else { Vec::new() };
             let lacking_peppers = peppers.map(|names| feed.inner.keyring.lacking(names.split(' ')));
             let cursor = feed.spell(&place);
@@ -439,7 +445,7 @@ impl Source for Feed {
                 })
                 .await
                 .map_err(unavailable)?;
-            failover::others_have_repeated(&feed.inner, &place.origin).await.map_err(unavailable)?;
+            failover::make_good(&feed.inner, &place.origin).await.map_err(unavailable)?;
             if let Some(before) = feed.follow(&place.origin) {
                 // What was read before came from elsewhere: the next poll is to find that out.
                 place.origin = before;

@@ -198,6 +198,11 @@ async fn round(
     mut state: State,
 ) -> (State, Result<(), DirectoryError>) {
     let outcome = try_round(&known, &source, &mut state).await;
+    match &outcome {
+        Err(DirectoryError::Distrusted(why)) => known.distrust(Some(why.clone())),
+        Ok(()) => known.distrust(None),
+        Err(_) => {}
+    }
     (state, outcome)
 }
 
@@ -215,13 +220,7 @@ async fn try_round(known: &Known, source: &Arc<dyn Source>, state: &mut State) -
     let sent = known.boot();
     let deadline = Instant::now() + known.settings.poll_deadline;
     let asked = Arc::clone(source);
-    let polled = by_deadline(deadline, move || asked.poll(cursor)).await;
-    match &polled {
-        Err(DirectoryError::Distrusted(why)) => known.distrust(Some(why.clone())),
-        Ok(_) => known.distrust(None),
-        Err(_) => {}
-    }
-    let poll = polled?;
+    let poll = by_deadline(deadline, move || asked.poll(cursor)).await?;
     if poll.forget != Forget::Nothing {
         tracing::warn!(why = ?poll.forget, "changes may have been missed: everything remembered is forgotten");
         known.pulse.doubt();
