@@ -8,9 +8,7 @@ use claviger::directory::{Directory, DirectoryError};
 use claviger::id::{ApiName, TokenId};
 use claviger::key_set::Algorithm;
 use claviger::random::SystemRandom;
-use claviger_store::audit::AuditCursor;
 use claviger_store::follower::Follower;
-use claviger_store::nodes::{LEASE_MILLIS, Node};
 use claviger_store::signing_keys::Line;
 use claviger_store::source::{Cursor, Forget, Source};
 use claviger_store::subject::{Change, Record, Subject};
@@ -33,11 +31,11 @@ on_every_backend!(
 );
 
 /// The feed from now on.
-async fn cursor(source: &Arc<dyn Source>) -> Cursor {
+pub(crate) async fn cursor(source: &Arc<dyn Source>) -> Cursor {
     source.revoked_tokens().await.unwrap().1
 }
 
-async fn changes(source: &Arc<dyn Source>, after: &mut Cursor) -> Vec<Change> {
+pub(crate) async fn changes(source: &Arc<dyn Source>, after: &mut Cursor) -> Vec<Change> {
     let poll = source.poll(after.clone()).await.unwrap();
     assert_eq!(poll.forget, Forget::Nothing);
     *after = poll.cursor;
@@ -327,7 +325,7 @@ async fn a_store_that_is_cut_off_says_so(test: TestStore) {
 }
 
 /// A connection of the runtime role in a transaction bound to the tenant, as another node has it.
-async fn writer(test: &TestStore, tenant: &TestTenant) -> tokio_postgres::Client {
+pub(crate) async fn writer(test: &TestStore, tenant: &TestTenant) -> tokio_postgres::Client {
     let (client, connection) = tokio_postgres::connect(&test.settings.url, NoTls).await.unwrap();
     tokio::spawn(connection);
     client.batch_execute(&format!("BEGIN; SET LOCAL app.tenant = '{}'", tenant.tenant)).await.unwrap();
@@ -426,17 +424,6 @@ async fn under_concurrent_writers_every_change_reaches_the_feed() {
 }
 
 #[tokio::test]
-async fn another_timeline_of_the_server_is_another_origin() {
-    let test = TestStore::start(Engine::Postgres).await;
-    let source = test.store.source();
-    let Cursor(here) = cursor(&source).await;
-    let there = here.replacen("/00000001/", "/00000002/", 1);
-    assert_ne!(here, there, "it names the timeline");
-    assert_eq!(source.poll(Cursor(here)).await.unwrap().forget, Forget::Nothing);
-    assert_eq!(source.poll(Cursor(there)).await.unwrap().forget, Forget::Origin);
-}
-
-#[tokio::test]
 async fn loads_that_hang_do_not_hold_up_the_feed() {
     let test = TestStore::start(Engine::Postgres).await;
     let acme = test.tenant("Acme").await;
@@ -467,65 +454,6 @@ async fn loads_that_hang_do_not_hold_up_the_feed() {
     for load in loads {
         assert!(load.await.unwrap().unwrap()[0].found.is_some());
     }
-}
-
-/// What crash recovery and promotion do to the feed.
-const CRASH: &str = "TRUNCATE feed_epoch";
-
-#[tokio::test]
-async fn store_01_after_a_crash_the_feed_begins_anew_and_nothing_read_before_it_counts() {
-    let test = TestStore::start(Engine::Postgres).await;
-    let acme = test.tenant("Acme").await;
-    let source = test.store.source();
-    let mut after = cursor(&source).await;
-    let tenant = || vec![Subject::Tenant(acme.tenant)];
-    assert!(source.load(tenant()).await.unwrap()[0].found.is_some());
-    for _ in 0..3 {
-        tamper(&test, CRASH).await;
-        // Nobody has polled: what is read now cannot be held against the changes that were heard.
-        let refused = source.load(tenant()).await.unwrap_err();
-        assert!(
-            matches!(&refused, DirectoryError::Unavailable(why) if why.contains("followed")),
-            "{refused:?}"
-        );
-        let poll = source.poll(after).await.unwrap();
-        assert_eq!(poll.forget, Forget::Origin);
-        after = poll.cursor;
-        assert!(source.load(tenant()).await.unwrap()[0].found.is_some());
-        acme.store.org_create("North").await.unwrap();
-        assert_eq!(changes(&source, &mut after).await.len(), 1);
-    }
-}
-
-#[tokio::test]
-async fn nodes_that_find_no_epoch_at_once_agree_on_one() {
-    let test = TestStore::start(Engine::Postgres).await;
-    let nodes: Vec<_> = (0..8).map(|_| test.store.source()).collect();
-    tamper(&test, CRASH).await;
-    let begin = |node: &Arc<dyn Source>| {
-        let node = Arc::clone(node);
-        tokio::spawn(async move { cursor(&node).await })
-    };
-    let mut origins = HashSet::new();
-    for begun in nodes.iter().map(begin).collect::<Vec<_>>() {
-        let Cursor(text) = begun.await.unwrap();
-        origins.insert(text.rsplit_once(' ').unwrap().0.to_owned());
-    }
-    assert_eq!(origins.len(), 1);
-}
-
-#[tokio::test]
-async fn what_was_read_before_the_server_changed_is_found_out_by_the_next_poll() {
-    let test = TestStore::start(Engine::Postgres).await;
-    let acme = test.tenant("Acme").await;
-    let source = test.store.source();
-    // A read before the first cursor, and the crash between them.
-    source.load(vec![Subject::Tenant(acme.tenant)]).await.unwrap();
-    tamper(&test, CRASH).await;
-    let after = cursor(&source).await;
-    let poll = source.poll(after).await.unwrap();
-    assert_eq!(poll.forget, Forget::Origin);
-    assert_eq!(source.poll(poll.cursor).await.unwrap().forget, Forget::Nothing);
 }
 
 async fn store_06_a_poll_reads_so_many_changes_and_no_more(test: TestStore) {
@@ -615,116 +543,4 @@ async fn store_02_the_transaction_that_is_open_for_longest_is_known_by_its_proce
     assert_eq!((found.role.as_deref(), found.database), (Some("claviger_rt"), Some(own.get(2))));
     held.rollback().await.unwrap();
     assert_ne!(oldest().await.map(|found| found.id), Some(id));
-}
-
-#[tokio::test]
-async fn store_07_a_restored_database_is_not_believed_until_somebody_has_looked() {
-    let test = TestStore::start(Engine::Postgres).await;
-    let acme = test.tenant("Acme").await;
-    let session = acme.store.session_create(acme.org, acme.owner, 3600).await.unwrap();
-    let source = test.store.source();
-    let mut after = cursor(&source).await;
-    assert!(test.system().is_at_home().await.unwrap());
-    assert_eq!(test.system().restored_accept().await.unwrap(), None, "there is nothing to accept");
-
-    // What a dump carries into another server: its name for the old one, lines and marks with that one's numbers.
-    tamper(
-        &test,
-        "UPDATE store_meta SET value = '7000000000000000000/16384' WHERE name = 'home';
-         INSERT INTO store_meta VALUES ('swept_to', '90000000:90000000:');
-         INSERT INTO tenant SELECT (jsonb_populate_record(t, jsonb_build_object('tenant_id', gen_random_uuid()))).*
-             FROM tenant AS t, generate_series(1, 12000);
-         INSERT INTO change (kind, id, row_version, xid) VALUES ('tenant', 'x', 1, '80000000')",
-    )
-    .await;
-    for _ in 0..2 {
-        let refused = source.poll(after.clone()).await.unwrap_err();
-        assert!(
-            matches!(&refused, DirectoryError::Distrusted(why) if why.contains("claviger store accept")),
-            "{refused:?}"
-        );
-    }
-    assert!(source.revoked_tokens().await.is_err());
-    assert!(test.system().feed_sweep(0).await.is_err(), "nor is it swept");
-    assert!(!test.system().is_at_home().await.unwrap());
-
-    let accepted = test.system().restored_accept().await.unwrap().unwrap();
-    assert_eq!(accepted.tenants, 12_001, "more than one transaction ends");
-    let poll = source.poll(after).await.unwrap();
-    assert_eq!(poll.forget, Forget::Origin);
-    after = poll.cursor;
-    let loaded = source.load(vec![Subject::Tenant(acme.tenant)]).await.unwrap();
-    let Some((_, Record::Tenant(tenant))) = &loaded[0].found else { panic!("a tenant") };
-    assert_eq!(tenant.floor.generation, session.made_under.tenant + 1, "its sessions are ended");
-    assert_eq!(tenant.floor.tokens_from, START.plus_seconds(1));
-    acme.store.org_create("North").await.unwrap();
-    assert_eq!(changes(&source, &mut after).await.len(), 1);
-    assert_eq!(test.system().feed_sweep(0).await.unwrap(), 0);
-    let told = test.operator().audit_list(AuditCursor::NEWEST, 1).await.unwrap();
-    assert_eq!(told[0].action, "STORE_ACCEPTED");
-}
-
-fn node(name: &str, id: u8) -> Node {
-    Node {
-        id: [id; 16],
-        name: name.into(),
-        version: "1".into(),
-        settings_hash: "abc".into(),
-        started_at: START,
-    }
-}
-
-#[tokio::test]
-async fn whoever_waits_hears_which_node_has_not_applied_a_change() {
-    let test = TestStore::start(Engine::Postgres).await;
-    let acme = test.tenant("Acme").await;
-    let other = test.open_again().await.unwrap();
-    #[expect(clippy::disallowed_methods, reason = "a test acts as a job")]
-    let job = claviger_store::SystemPermit::for_job("test");
-    let system = test.system();
-    assert_eq!(system.wait_for_all().await.unwrap(), [""; 0], "there is no node");
-    system.node_beat(&node("one", 1), Some(3)).await.unwrap();
-    other.system(&job).node_beat(&node("two", 2), None).await.unwrap();
-    let nodes = system.node_list().await.unwrap();
-    assert_eq!(
-        nodes.iter().map(|node| (node.name.as_str(), node.offset_millis, node.is_live)).collect::<Vec<_>>(),
-        [("one", Some(3), true), ("two", None, true)]
-    );
-
-    let (first, second) = (test.store.source(), other.source());
-    let (mut one, mut two) = (cursor(&first).await, cursor(&second).await);
-    acme.store.tenant_suspend().await.unwrap();
-    let waiting = tokio::spawn(async move { system.wait_for_all().await });
-    // Each says what it has applied for as long as somebody waits, and both have to.
-    for _ in 0..20 {
-        one = first.poll(one).await.unwrap().cursor;
-        first.acknowledge(one.clone()).await.unwrap();
-    }
-    assert!(!waiting.is_finished());
-    while !waiting.is_finished() {
-        one = first.poll(one).await.unwrap().cursor;
-        let poll = second.poll(two).await.unwrap();
-        assert!(poll.is_waited_for);
-        two = poll.cursor;
-        first.acknowledge(one.clone()).await.unwrap();
-        second.acknowledge(two.clone()).await.unwrap();
-    }
-    assert_eq!(waiting.await.unwrap().unwrap(), [""; 0]);
-
-    // One that has gone is not waited for, and one that is gone without a word only as long as its lease runs.
-    let system = test.system();
-    other.system(&job).node_leave(&node("two", 2)).await.unwrap();
-    let waiting = tokio::spawn(async move { system.wait_for_all().await });
-    loop {
-        one = first.poll(one).await.unwrap().cursor;
-        first.acknowledge(one.clone()).await.unwrap();
-        if waiting.is_finished() {
-            break;
-        }
-    }
-    assert_eq!(waiting.await.unwrap().unwrap(), [""; 0]);
-    test.clock.advance_millis(LEASE_MILLIS as u64 + 1);
-    assert!(!test.system().node_list().await.unwrap()[0].is_live);
-    assert_eq!(test.system().wait_for_all().await.unwrap(), [""; 0]);
-    other.close().await;
 }

@@ -11,6 +11,7 @@ mod api_keys;
 mod feed;
 mod nodes;
 mod opening;
+mod origin;
 mod people;
 mod tenants;
 mod twins;

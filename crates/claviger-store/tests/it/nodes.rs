@@ -3,17 +3,22 @@
 use std::sync::Arc;
 
 use claviger::random::SystemRandom;
-use claviger_store::nodes::Node;
+use claviger_store::nodes::{LEASE_MILLIS, Node};
 use claviger_store::testing::{Engine, START, TestStore};
 use claviger_store::{Keyring, OperatorPermit, Store, SystemPermit};
 
 use crate::api_keys::new_key;
+use crate::feed::cursor;
 use crate::withdrawals::connect;
 
 fn node(number: u8) -> Node {
+    named(&format!("node-{number}"), number)
+}
+
+fn named(name: &str, id: u8) -> Node {
     Node {
-        id: [number; 16],
-        name: format!("node-{number}"),
+        id: [id; 16],
+        name: name.into(),
         version: "1".into(),
         settings_hash: "x".into(),
         started_at: START,
@@ -138,4 +143,59 @@ async fn after_a_failover_nobody_believes_the_new_server_before_all_have_done_th
     for store in [one, two, three, four] {
         store.close().await;
     }
+}
+
+#[tokio::test]
+async fn whoever_waits_hears_which_node_has_not_applied_a_change() {
+    let test = TestStore::start(Engine::Postgres).await;
+    let acme = test.tenant("Acme").await;
+    let other = test.open_again().await.unwrap();
+    #[expect(clippy::disallowed_methods, reason = "a test acts as a job")]
+    let job = claviger_store::SystemPermit::for_job("test");
+    let system = test.system();
+    assert_eq!(system.wait_for_all().await.unwrap(), [""; 0], "there is no node");
+    system.node_beat(&named("one", 1), Some(3)).await.unwrap();
+    other.system(&job).node_beat(&named("two", 2), None).await.unwrap();
+    let nodes = system.node_list().await.unwrap();
+    assert_eq!(
+        nodes.iter().map(|node| (node.name.as_str(), node.offset_millis, node.is_live)).collect::<Vec<_>>(),
+        [("one", Some(3), true), ("two", None, true)]
+    );
+
+    let (first, second) = (test.store.source(), other.source());
+    let (mut one, mut two) = (cursor(&first).await, cursor(&second).await);
+    acme.store.tenant_suspend().await.unwrap();
+    let waiting = tokio::spawn(async move { system.wait_for_all().await });
+    // Each says what it has applied for as long as somebody waits, and both have to.
+    for _ in 0..20 {
+        one = first.poll(one).await.unwrap().cursor;
+        first.acknowledge(one.clone()).await.unwrap();
+    }
+    assert!(!waiting.is_finished());
+    while !waiting.is_finished() {
+        one = first.poll(one).await.unwrap().cursor;
+        let poll = second.poll(two).await.unwrap();
+        assert!(poll.is_waited_for);
+        two = poll.cursor;
+        first.acknowledge(one.clone()).await.unwrap();
+        second.acknowledge(two.clone()).await.unwrap();
+    }
+    assert_eq!(waiting.await.unwrap().unwrap(), [""; 0]);
+
+    // One that has gone is not waited for, and one that is gone without a word only as long as its lease runs.
+    let system = test.system();
+    other.system(&job).node_leave(&named("two", 2)).await.unwrap();
+    let waiting = tokio::spawn(async move { system.wait_for_all().await });
+    loop {
+        one = first.poll(one).await.unwrap().cursor;
+        first.acknowledge(one.clone()).await.unwrap();
+        if waiting.is_finished() {
+            break;
+        }
+    }
+    assert_eq!(waiting.await.unwrap().unwrap(), [""; 0]);
+    test.clock.advance_millis(LEASE_MILLIS as u64 + 1);
+    assert!(!test.system().node_list().await.unwrap()[0].is_live);
+    assert_eq!(test.system().wait_for_all().await.unwrap(), [""; 0]);
+    other.close().await;
 }

@@ -63,7 +63,7 @@ pub(super) async fn walls(pool: &Pool) -> Result<(), StoreError> {
             )));
         }
     }
-    let manifest = migrate::of_postgres().walls(&migrate::postgres_ran(&client).await?)?;
+    let manifest = migrate::of_postgres().walls(&super::migrate::ran(&client).await?)?;
     let rows = client.query_typed(WALLS.for_postgres(), &[]).await.map_err(|error| unchecked(&error))?;
     let lines: Result<Vec<String>, _> = rows.iter().map(|row| row.try_get(0)).collect();
     compare(&manifest, &lines.map_err(|error| unchecked(&error))?).map_err(StoreError::Setup)?;

@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod connect;
 pub(crate) mod errors;
+mod migrate;
 pub(crate) mod prepare;
 pub(crate) mod transaction;
 

@@ -62,7 +62,7 @@ pub(crate) async fn prepare(
         set_password(&client, password, runtime_url, ca_file).await?;
     }
     run(&client, "SET ROLE claviger_owner; SET search_path = claviger").await?;
-    crate::migrate::postgres(&mut client).await
+    super::migrate::migrate(&mut client).await
 }
 
 /// Roles belong to the whole cluster: beside somebody who prepares another database of it, one of two loses, and tries again.
