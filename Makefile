@@ -75,8 +75,9 @@ bench-store: ## Measure a store of a million keys on PostgreSQL, and write docs/
 	@cargo run --release -p claviger-store --example store_measure
 	@cargo run --release -p claviger-store --example memory_measure -- 1000000 --write
 
-update: ## Write the files that tests compare anew: docs/reference/ and the manifest of walls
+update: ## Write the files that tests compare anew: docs/reference/, the schema, the manifest of walls
 	@scripts/need.sh run
+	@UPDATE=1 cargo test -p claviger-store --lib noun::ddl
 	@UPDATE=1 cargo test -p claviger-store --test it store_04_the_walls
 	@UPDATE=1 cargo test -p claviger-server --test reference
-	@git --no-pager diff --stat -- docs/reference crates/claviger-store/migrations
+	@git --no-pager diff --stat -- docs/reference crates/claviger-store/migrations crates/claviger-store/schema

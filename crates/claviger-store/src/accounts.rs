@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use claviger::clock::UnixMillis;
-use claviger::directory::{MemberState, State};
+use claviger::directory::{AccountRecord, MemberState, State};
 use claviger::id::{AccountId, OrgId, RealmName, RoleName, TenantId};
 use claviger::secret::Secret;
 use serde_json::json;
@@ -12,12 +12,88 @@ use crate::actor::Actor;
 use crate::audit::Entry;
 use crate::backend::{Bound, Mode, Tx};
 use crate::email::Email;
-use crate::ends::{Ends, floor_after};
+use crate::ends::{self, Ends, FLOOR, floor_after};
 use crate::error::StoreError;
+use crate::keyring::Keyring;
+use crate::noun::{Columns, Feed, Index, Noun, Recorded, Rights, Rows, STATE, int, text, truth, uuid};
 use crate::state;
 use crate::statement::{Statement, statements};
 use crate::store::Inner;
-use crate::value::{Row, Value, values};
+use crate::value::{self, Row, Value, values};
+
+/// The rows of accounts.
+pub(crate) static ACCOUNT_ROWS: Noun = Noun {
+    table: "account",
+    about: "A person. `email_key` is the address folded for comparison.",
+    columns: &[
+        uuid("account_id"),
+        text("realm"),
+        text("email"),
+        text("email_key"),
+        text("password_hash").optional(),
+        STATE,
+        truth("email_verified"),
+        int("created_at"),
+        FLOOR[0],
+        FLOOR[1],
+        FLOOR[2],
+    ],
+    key: &["account_id"],
+    references: &[(&["realm"], "realm (name)")],
+    indices: &[Index::Unique("realm, email_key")],
+    // A tenant's transaction finds and makes accounts. It never sees a password again, and changes no account.
+    tenant: Rights {
+        select: Columns::These(&[
+            "account_id",
+            "realm",
+            "email",
+            "email_key",
+            "state",
+            "email_verified",
+            "generation",
+            "credentials",
+            "created_at",
+        ]),
+        insert: Columns::These(&["account_id", "realm", "email", "email_key", "password_hash", "created_at"]),
+        ..Rights::NONE
+    },
+    jobs: Rights::CHANGE,
+    feed: Feed::Tells { kind: "account", id: &["account_id"], only: None },
+    fixed_but: None,
+};
+
+impl Recorded for AccountRecord {
+    type Name = (AccountId,);
+
+    const ROWS: Rows = Rows {
+        noun: &ACCOUNT_ROWS,
+        columns: "r.realm, r.state, r.email_verified, r.generation, r.tokens_from, r.credentials",
+        with: "",
+        only: "",
+    };
+
+    fn read((account,): &Self::Name, columns: &mut value::Columns, _: &Keyring) -> Result<Self, StoreError> {
+        Ok(Self {
+            account: *account,
+            realm: columns.parse()?,
+            state: columns.state("account")?,
+            email_verified: columns.truth()?,
+            floor: ends::floor(columns)?,
+        })
+    }
+
+    fn tenant(&self) -> Option<TenantId> {
+        None
+    }
+
+    fn is_of(&self, (account,): &Self::Name) -> bool {
+        self.account == *account
+    }
+
+    fn agrees_with(&self, other: &Self) -> bool {
+        self == other
+    }
+}
 
 statements! { "account";
     ACCOUNT_ENSURE: Shared [Uuid, Text, Text, Text, Text, Int]

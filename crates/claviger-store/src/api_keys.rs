@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use claviger::api_key::{KeyDigest, KeyPrefix, NewKey};
 use claviger::clock::UnixMillis;
-use claviger::directory::State;
+use claviger::directory::{KeyRecord, State};
 use claviger::grants::Grants;
 use claviger::id::{Environment, KeyId, OrgId, TenantId};
 use claviger::network::{Network, Networks};
@@ -14,6 +14,8 @@ use serde_json::json;
 use crate::backend::Tx;
 use crate::error::StoreError;
 use crate::held_keys;
+use crate::keyring::Keyring;
+use crate::noun::{Feed, Index, Noun, Recorded, Rights, Rows, STATE, blob, int, text, truth, uuid};
 use crate::orgs;
 use crate::page::{FIRST, PAGE};
 use crate::state;
@@ -21,6 +23,120 @@ use crate::statement::statements;
 use crate::store::Inner;
 use crate::tenant_store::TenantStore;
 use crate::value::{Columns, Row, values};
+
+/// The rows of keys.
+pub(crate) static KEY_ROWS: Noun = Noun {
+    table: "api_key",
+    about: "`networks` NULL is from anywhere, an empty text from nowhere. A disabled key is suspended, a revoked one deleted.",
+    columns: &[
+        uuid("tenant_id"),
+        uuid("key_id"),
+        uuid("org_id"),
+        text("name"),
+        text("prefix"),
+        text("environment").is("IN ('live', 'test')"),
+        text("grants"),
+        text("networks").optional(),
+        STATE,
+        int("expires_at").optional(),
+        int("created_at"),
+        int("tenant_credentials").or("1"),
+        int("org_credentials").or("1"),
+    ],
+    key: &["tenant_id", "key_id"],
+    references: &[(&["tenant_id", "org_id"], "organization (tenant_id, org_id)")],
+    indices: &[Index::Plain("api_key_by_org", "tenant_id, org_id, created_at")],
+    tenant: Rights::CHANGE,
+    jobs: Rights::SEE,
+    // A key and its secrets are read together, so that a change of the key is one of each of its secrets.
+    feed: Feed::Through {
+        table: "key_secret",
+        by: &["tenant_id", "key_id"],
+        function: "raise_secret_versions",
+    },
+    fixed_but: None,
+};
+
+/// The rows of keys' secrets.
+pub(crate) static KEY_SECRET_ROWS: Noun = Noun {
+    table: "key_secret",
+    about: "A key's secrets. `slot` says which one a rotation made and which one it put aside.",
+    columns: &[
+        uuid("tenant_id"),
+        blob("digest"),
+        uuid("key_id"),
+        text("slot").is("IN ('current', 'old')"),
+        text("pepper"),
+        text("prefix"),
+        text("last_four"),
+        int("expires_at").optional(),
+        truth("revoked"),
+        int("created_at"),
+    ],
+    key: &["tenant_id", "digest"],
+    references: &[(&["tenant_id", "key_id"], "api_key (tenant_id, key_id)")],
+    indices: &[
+        Index::Plain("key_secret_by_digest", "digest"),
+        Index::Plain("key_secret_by_key", "tenant_id, key_id"),
+        Index::UniqueNamed(
+            "key_secret_current",
+            "tenant_id, key_id",
+            Some("slot = 'current' AND revoked = 0"),
+        ),
+    ],
+    tenant: Rights::CHANGE,
+    jobs: Rights::SEE,
+    feed: Feed::Tells { kind: "key", id: &["digest"], only: None },
+    fixed_but: None,
+};
+
+impl Recorded for KeyRecord {
+    type Name = (KeyDigest,);
+
+    const ROWS: Rows = Rows {
+        noun: &KEY_SECRET_ROWS,
+        columns: "k.key_id, k.tenant_id, k.org_id, k.environment, k.grants, k.state, k.expires_at, r.expires_at, r.revoked,
+             k.networks, k.tenant_credentials, k.org_credentials",
+        with: "JOIN api_key AS k ON k.tenant_id = r.tenant_id AND k.key_id = r.key_id",
+        only: "",
+    };
+
+    fn read(_: &Self::Name, columns: &mut Columns, _: &Keyring) -> Result<Self, StoreError> {
+        Ok(Self {
+            key: columns.key_id()?,
+            tenant: columns.parse()?,
+            org: columns.parse()?,
+            environment: columns.parse()?,
+            grants: columns.parse()?,
+            state: columns.state("API key")?,
+            expires_at: earlier(columns.maybe_time()?, columns.maybe_time()?),
+            secret_revoked: columns.truth()?,
+            networks: networks(columns)?,
+            made_under: sum(columns.int()?, columns.int()?)?,
+        })
+    }
+
+    fn tenant(&self) -> Option<TenantId> {
+        Some(self.tenant)
+    }
+
+    /// A key's record does not say by which digest it is found.
+    fn is_of(&self, _: &Self::Name) -> bool {
+        true
+    }
+
+    fn agrees_with(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
+fn earlier(one: Option<UnixMillis>, other: Option<UnixMillis>) -> Option<UnixMillis> {
+    [one, other].into_iter().flatten().min()
+}
+
+fn sum(tenant: i64, org: i64) -> Result<u32, StoreError> {
+    u32::try_from(tenant.saturating_add(org)).map_err(|_| StoreError::Corrupt { what: "API key" })
+}
 
 statements! { "API key";
     KEY_ADD: Tenant [Uuid, Uuid, Uuid, Text, Text, Text, Text, Text, Int, Int] grants
@@ -149,7 +265,7 @@ fn networks_text(networks: &Networks) -> String {
 }
 
 /// Reads the `networks` column.
-pub(crate) fn networks(columns: &mut Columns) -> Result<Option<Networks>, StoreError> {
+fn networks(columns: &mut Columns) -> Result<Option<Networks>, StoreError> {
     let Some(text) = columns.maybe_text()? else { return Ok(None) };
     let list: Result<Vec<Network>, String> = text.split_ascii_whitespace().map(str::parse).collect();
     Ok(Some(Networks::new(list.map_err(|_| StoreError::Corrupt { what: "API key" })?)))

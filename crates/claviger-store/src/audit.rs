@@ -8,11 +8,65 @@ use claviger::id::TenantId;
 use crate::actor::Actor;
 use crate::backend::Tx;
 use crate::error::StoreError;
+use crate::noun::{Feed, Index, Noun, Rights, int, text, uuid};
 use crate::operator::Operator;
 use crate::statement::statements;
 use crate::store::Inner;
 use crate::tenant_store::TenantStore;
 use crate::value::{Row, Value, values};
+
+/// The rows of what happened in a tenant.
+pub(crate) static AUDIT_ROWS: Noun = Noun {
+    table: "audit",
+    about: "What happened in a tenant. `seq` and `batch` are given once, by the sealer.",
+    columns: &[
+        uuid("tenant_id"),
+        uuid("audit_id"),
+        text("actor"),
+        text("action"),
+        text("entity_type"),
+        text("entity_id"),
+        text("details"),
+        text("address").optional(),
+        text("credential_id").optional(),
+        int("created_at"),
+        int("seq").optional(),
+        text("batch").optional(),
+    ],
+    key: &["tenant_id", "audit_id"],
+    references: &[(&["tenant_id"], "tenant (tenant_id)")],
+    indices: &[Index::Plain("audit_by_time", "tenant_id, created_at, audit_id")],
+    tenant: Rights::ADD,
+    jobs: Rights::NONE,
+    feed: Feed::Silent,
+    fixed_but: Some(&["seq", "batch"]),
+};
+
+/// The rows of what happened outside of every tenant.
+pub(crate) static OPERATOR_AUDIT_ROWS: Noun = Noun {
+    table: "operator_audit",
+    about: "What happened outside of every tenant.",
+    columns: &[
+        uuid("audit_id"),
+        text("actor"),
+        text("action"),
+        text("entity_type"),
+        text("entity_id"),
+        text("details"),
+        text("address").optional(),
+        text("credential_id").optional(),
+        int("created_at"),
+        int("seq").optional(),
+        text("batch").optional(),
+    ],
+    key: &["audit_id"],
+    references: &[],
+    indices: &[Index::Plain("operator_audit_by_time", "created_at, audit_id")],
+    tenant: Rights::NONE,
+    jobs: Rights::ADD,
+    feed: Feed::Silent,
+    fixed_but: Some(&["seq", "batch"]),
+};
 
 statements! { "audit entry";
     AUDIT_ADD: Tenant [Uuid, Uuid, Text, Text, Text, Text, Text, Text, Text, Int]

@@ -1,6 +1,23 @@
 //! What one act ends, all at once: a floor in the one row of whom it is about, however much hangs on it.
 
 use claviger::clock::UnixMillis;
+use claviger::directory::Floor;
+
+use crate::error::StoreError;
+use crate::noun::{Column, int};
+use crate::value::Columns;
+
+/// The columns of a floor, wherever there is one.
+pub(crate) const FLOOR: [Column; 3] =
+    [int("generation").or("1"), int("tokens_from").or("0"), int("credentials").or("1")];
+
+/// Reads the columns of a floor: generation, the time from which tokens count, and the number of credentials.
+///
+/// # Errors
+/// If something else is in them.
+pub(crate) fn floor(columns: &mut Columns) -> Result<Floor, StoreError> {
+    Ok(Floor { generation: columns.int()?, tokens_from: columns.time()?, credentials: columns.int()? })
+}
 
 /// How much is ended of what a tenant, organization, account or member holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,10 +19,11 @@ use crate::error::StoreError;
 use crate::failover;
 use crate::loads;
 use crate::nodes::NODE_APPLIED;
+use crate::revoked_tokens;
 use crate::source::{Cursor, Forget, Poll, Source, SourceFuture, WALLS_EVERY_MILLIS};
 use crate::statement::statements;
 use crate::store::Inner;
-use crate::subject::{Change, Loaded, Subject};
+use crate::subject::{self, Change, Loaded, Subject};
 use crate::value::{Value, values};
 
 /// Which kinds of change this program knows: those of the feed's first version.
@@ -83,8 +84,6 @@ statements! { "change";
     FEED_IS_HOME: System [] "SELECT 1"
         postgres "SELECT count(*) FROM store_meta AS m WHERE m.name = 'home' AND m.value = feed_home()";
     FEED_TAKE_HOME: System [] "SELECT 1" postgres "SELECT take_home()";
-    /// All that are there, expired or not: which still counts is not for this moment's clock to say.
-    FEED_REVOKED: System [] "SELECT tenant_id, token_id, row_version, expires_at FROM revoked_token";
 }
 
 /// A store as a node's memory sees it.
@@ -314,7 +313,7 @@ async fn since(feed: &Feed, tx: &mut Tx<'_>, after: &Place) -> Result<Option<Sin
         });
         let (Some(kind), Some(id)) = (columns.maybe_text()?, columns.maybe_text()?) else { continue };
         let (version, needs) = (columns.int()?, columns.int()?);
-        match Subject::read(&kind, &id) {
+        match subject::read(&kind, &id) {
             Ok(subject) => since.changes.push(Change { subject, version }),
             // A newer program's, of no meaning to this one unless it says so.
             Err(_) => since.is_outdated |= needs <= FEED_VERSION,
@@ -355,7 +354,7 @@ impl Source for Feed {
                     Err(error @ StoreError::Unavailable { .. }) => return Err(unavailable(error)),
                     Err(error) => match part.split_at(part.len() / 2) {
                         ([], rest) => {
-                            let kind = rest.first().map(Subject::kind);
+                            let kind = rest.first().map(subject::kind);
                             tracing::warn!(kind, %error, "a row is unreadable");
                         }
                         (first, second) => parts.extend([second.to_vec(), first.to_vec()]),
@@ -430,7 +429,7 @@ impl Source for Feed {
     fn revoked_tokens(&self) -> SourceFuture<(Vec<Loaded>, Cursor)> {
         let feed = self.clone();
         Box::pin(async move {
-            let (keyring, feed_of) = (feed.inner.keyring.clone(), feed.clone());
+            let feed_of = feed.clone();
             let (tokens, mut place) = feed
                 .ask(async move |tx: &mut Tx<'_>| {
                     // The cursor first: where reads see what was committed in between, a token revoked then is in both.
@@ -438,8 +437,8 @@ impl Source for Feed {
                         return Ok(Answer::NoEpoch);
                     };
                     let mut tokens = Vec::new();
-                    for row in tx.run(&FEED_REVOKED, &[]).await? {
-                        tokens.push(loads::revoked_token(&mut row.read(), &keyring)?);
+                    for row in tx.run(&revoked_tokens::REVOKED_TOKENS, &[]).await? {
+                        tokens.push(revoked_tokens::read_all(&mut row.read())?);
                     }
                     Ok(Answer::Found((tokens, place)))
                 })

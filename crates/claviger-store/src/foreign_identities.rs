@@ -1,15 +1,69 @@
 //! Who a foreign issuer's subject is here, within one tenant. Linked by issuer and subject, never by e-mail.
 
+use std::sync::Arc;
+
 use claviger::clock::UnixMillis;
-use claviger::id::AccountId;
+use claviger::directory::ForeignIdentityRecord;
+use claviger::id::{AccountId, TenantId};
 use serde_json::json;
 
 use crate::backend::Tx;
 use crate::ends::floor_after;
 use crate::error::StoreError;
+use crate::keyring::Keyring;
+use crate::noun::{Feed, Index, Noun, Recorded, Rights, Rows, int, text, uuid};
 use crate::statement::statements;
 use crate::tenant_store::TenantStore;
-use crate::value::values;
+use crate::value::{Columns, values};
+
+/// The rows of links.
+pub(crate) static FOREIGN_IDENTITY_ROWS: Noun = Noun {
+    table: "foreign_identity",
+    about: "A foreign issuer's subject, and whom it stands for in the tenant.",
+    columns: &[
+        uuid("tenant_id"),
+        text("issuer"),
+        text("subject"),
+        uuid("account_id"),
+        int("linked").or("1").is("IN (0, 1)"),
+        int("not_before").or("0"),
+        int("created_at"),
+    ],
+    key: &["tenant_id", "issuer", "subject"],
+    references: &[(&["tenant_id"], "tenant (tenant_id)"), (&["account_id"], "account (account_id)")],
+    indices: &[Index::Plain("foreign_identity_by_account", "account_id")],
+    tenant: Rights::CHANGE,
+    jobs: Rights::SEE,
+    feed: Feed::Tells { kind: "foreign_identity", id: &["tenant_id", "issuer", "subject"], only: None },
+    fixed_but: None,
+};
+
+impl Recorded for ForeignIdentityRecord {
+    type Name = (TenantId, Arc<str>, Arc<str>);
+
+    const ROWS: Rows = Rows {
+        noun: &FOREIGN_IDENTITY_ROWS,
+        columns: "r.account_id, r.not_before",
+        with: "",
+        only: "r.linked = 1",
+    };
+
+    fn read((tenant, ..): &Self::Name, columns: &mut Columns, _: &Keyring) -> Result<Self, StoreError> {
+        Ok(Self { tenant: *tenant, account: columns.parse()?, not_before: columns.time()? })
+    }
+
+    fn tenant(&self) -> Option<TenantId> {
+        Some(self.tenant)
+    }
+
+    fn is_of(&self, (tenant, ..): &Self::Name) -> bool {
+        self.tenant == *tenant
+    }
+
+    fn agrees_with(&self, other: &Self) -> bool {
+        self == other
+    }
+}
 
 statements! { "foreign identity";
     /// A subject that was somebody's before begins anew: what it was issued until now is nobody's.

@@ -1,21 +1,88 @@
 //! Members: an account with a role in one organization.
 
 use claviger::clock::UnixMillis;
-use claviger::directory::{MemberState, State};
+use claviger::directory::{MemberRecord, MemberState, State};
 use claviger::id::{AccountId, OrgId, RoleName, TenantId};
 use serde_json::json;
 
 use crate::accounts::{self, Wanted};
 use crate::backend::Tx;
 use crate::email::Email;
-use crate::ends::{Ends, floor_after};
+use crate::ends::{self, Ends, FLOOR, floor_after};
 use crate::error::StoreError;
+use crate::keyring::Keyring;
+use crate::noun::{Feed, Index, Noun, Recorded, Rights, Rows, int, text, uuid};
 use crate::page::{FIRST, PAGE};
 use crate::state;
 use crate::statement::{Statement, statements};
 use crate::tenant_store::TenantStore;
-use crate::value::{Row, Value, values};
+use crate::value::{Columns, Row, Value, values};
 use crate::{orgs, tenants};
+
+/// The rows of memberships.
+pub(crate) static MEMBER_ROWS: Noun = Noun {
+    table: "member",
+    about: "An account in an organization.",
+    columns: &[
+        uuid("tenant_id"),
+        uuid("org_id"),
+        uuid("account_id"),
+        text("role"),
+        text("state").is("IN ('invited', 'active', 'suspended', 'removed')"),
+        int("created_at"),
+        FLOOR[0],
+        FLOOR[1],
+        FLOOR[2],
+    ],
+    key: &["tenant_id", "org_id", "account_id"],
+    references: &[
+        (&["account_id"], "account (account_id)"),
+        (&["tenant_id", "org_id"], "organization (tenant_id, org_id)"),
+    ],
+    indices: &[Index::Plain("member_by_account", "account_id")],
+    tenant: Rights::CHANGE,
+    jobs: Rights::SEE,
+    feed: Feed::Tells { kind: "member", id: &["tenant_id", "org_id", "account_id"], only: None },
+    fixed_but: None,
+};
+
+impl Recorded for MemberRecord {
+    type Name = (TenantId, OrgId, AccountId);
+
+    const ROWS: Rows = Rows {
+        noun: &MEMBER_ROWS,
+        columns: "r.role, r.state, r.generation, r.tokens_from, r.credentials",
+        with: "",
+        only: "",
+    };
+
+    fn read(
+        (tenant, org, account): &Self::Name,
+        columns: &mut Columns,
+        _: &Keyring,
+    ) -> Result<Self, StoreError> {
+        Ok(Self {
+            tenant: *tenant,
+            org: *org,
+            account: *account,
+            role: columns.parse()?,
+            state: columns.member_state()?,
+            floor: ends::floor(columns)?,
+        })
+    }
+
+    fn tenant(&self) -> Option<TenantId> {
+        Some(self.tenant)
+    }
+
+    fn is_of(&self, name: &Self::Name) -> bool {
+        (self.tenant, self.org, self.account) == *name
+    }
+
+    fn agrees_with(&self, other: &Self) -> bool {
+        self == other
+    }
+}
 
 statements! { "membership";
     MEMBER_ADD: Tenant [Uuid, Uuid, Uuid, Text, Text, Int] grants

@@ -9,10 +9,39 @@ use crate::actor::Actor;
 use crate::audit::Entry;
 use crate::backend::{Bound, Mode, Tx};
 use crate::error::StoreError;
+use crate::noun::{Feed, Noun, Rights, int, text};
 use crate::statement::statements;
 use crate::store::Inner;
 use crate::tenant_store::TenantStore;
 use crate::value::values;
+
+/// The rows of realms.
+pub(crate) static REALM_ROWS: Noun = Noun {
+    table: "realm",
+    about: "A population of tenants and accounts, and what they sign in to.",
+    columns: &[text("name"), int("created_at")],
+    key: &["name"],
+    references: &[],
+    indices: &[],
+    tenant: Rights::SEE,
+    jobs: Rights::ADD,
+    feed: Feed::Silent,
+    fixed_but: None,
+};
+
+/// The rows of plans.
+pub(crate) static PLAN_ROWS: Noun = Noun {
+    table: "plan",
+    about: "A realm's tariffs.",
+    columns: &[text("realm"), text("name"), int("created_at")],
+    key: &["realm", "name"],
+    references: &[(&["realm"], "realm (name)")],
+    indices: &[],
+    tenant: Rights::SEE,
+    jobs: Rights::ADD,
+    feed: Feed::Silent,
+    fixed_but: None,
+};
 
 statements! { "realm or plan";
     REALM_ADD: System [Text, Int]

@@ -1,19 +1,76 @@
 //! Organizations within a tenant, each with its own members.
 
 use claviger::clock::UnixMillis;
-use claviger::directory::State;
+use claviger::directory::{OrgRecord, State};
 use claviger::id::{OrgId, TenantId};
 use serde_json::json;
 
 use crate::backend::Tx;
-use crate::ends::{Ends, floor_after};
+use crate::ends::{self, Ends, FLOOR, floor_after};
 use crate::error::StoreError;
+use crate::keyring::Keyring;
+use crate::noun::{Feed, Noun, Recorded, Rights, Rows, STATE, int, text, uuid};
 use crate::page::{FIRST, PAGE};
 use crate::state;
 use crate::statement::{Statement, statements};
 use crate::tenant_store::TenantStore;
 use crate::tenants;
-use crate::value::{Row, Value, values};
+use crate::value::{Columns, Row, Value, values};
+
+/// The rows of organizations.
+pub(crate) static ORG_ROWS: Noun = Noun {
+    table: "organization",
+    about: "A part of a tenant with members of its own.",
+    columns: &[
+        uuid("tenant_id"),
+        uuid("org_id"),
+        text("name"),
+        STATE,
+        int("created_at"),
+        FLOOR[0],
+        FLOOR[1],
+        FLOOR[2],
+    ],
+    key: &["tenant_id", "org_id"],
+    references: &[(&["tenant_id"], "tenant (tenant_id)")],
+    indices: &[],
+    tenant: Rights::CHANGE,
+    jobs: Rights::SEE,
+    feed: Feed::Tells { kind: "org", id: &["tenant_id", "org_id"], only: None },
+    fixed_but: None,
+};
+
+impl Recorded for OrgRecord {
+    type Name = (TenantId, OrgId);
+
+    const ROWS: Rows = Rows {
+        noun: &ORG_ROWS,
+        columns: "r.state, r.generation, r.tokens_from, r.credentials",
+        with: "",
+        only: "",
+    };
+
+    fn read((tenant, org): &Self::Name, columns: &mut Columns, _: &Keyring) -> Result<Self, StoreError> {
+        Ok(Self {
+            tenant: *tenant,
+            org: *org,
+            state: columns.state("organization")?,
+            floor: ends::floor(columns)?,
+        })
+    }
+
+    fn tenant(&self) -> Option<TenantId> {
+        Some(self.tenant)
+    }
+
+    fn is_of(&self, (tenant, org): &Self::Name) -> bool {
+        self.tenant == *tenant && self.org == *org
+    }
+
+    fn agrees_with(&self, other: &Self) -> bool {
+        self == other
+    }
+}
 
 statements! { "organization";
     ORG_ADD: Tenant [Uuid, Uuid, Text, Int]

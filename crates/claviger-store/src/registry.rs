@@ -20,7 +20,6 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static Statement> {
         feed::STATEMENTS,
         foreign_identities::STATEMENTS,
         held_keys::STATEMENTS,
-        loads::STATEMENTS,
         members::STATEMENTS,
         migrate::STATEMENTS,
         nodes::STATEMENTS,
@@ -39,6 +38,7 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static Statement> {
     .into_iter()
     .flatten()
     .copied()
+    .chain(loads::statements())
 }
 
 #[cfg(test)]
@@ -49,6 +49,7 @@ mod tests {
     use super::*;
     use crate::backend::postgres::transaction::type_of;
     use crate::backend::sqlite::connect;
+    use crate::nouns::NOUNS;
     use crate::statement::Reach;
     use crate::testing::{Folder, cluster};
 
@@ -56,8 +57,8 @@ mod tests {
     fn sqlite_prepares_every_statement_behind_its_walls() {
         let folder = Folder::make();
         let path = folder.path().join("claviger.db");
-        let (writer, _) = connect::writer(&path).unwrap();
-        let (scoped, _) = connect::scoped_reader(&path).unwrap();
+        let (writer, _) = connect::writer(&path, NOUNS).unwrap();
+        let (scoped, _) = connect::scoped_reader(&path, NOUNS).unwrap();
         let system = connect::system_reader(&path).unwrap();
         for statement in statements() {
             let (name, sql) = (statement.name, statement.for_sqlite());

@@ -9,10 +9,67 @@ use crate::actor::Actor;
 use crate::audit::Entry;
 use crate::backend::{Bound, Mode, Tx};
 use crate::error::StoreError;
+use crate::keyring::Keyring;
+use crate::noun::{Feed, Index, Noun, Recorded, Rights, Rows, int, truth, uuid};
 use crate::statement::statements;
 use crate::store::Inner;
 use crate::tenant_store::TenantStore;
 use crate::value::{Columns, values};
+
+/// The rows of sessions.
+pub(crate) static SESSION_ROWS: Noun = Noun {
+    table: "session",
+    about: "Somebody is signed in, in one organization, under the generations of that moment.",
+    columns: &[
+        uuid("tenant_id"),
+        uuid("session_id"),
+        uuid("org_id"),
+        uuid("account_id"),
+        truth("ended"),
+        int("expires_at"),
+        int("tenant_generation"),
+        int("org_generation"),
+        int("account_generation"),
+        int("member_generation"),
+        int("created_at"),
+    ],
+    key: &["tenant_id", "session_id"],
+    references: &[(&["tenant_id", "org_id", "account_id"], "member (tenant_id, org_id, account_id)")],
+    indices: &[Index::Plain("session_by_account", "tenant_id, account_id")],
+    tenant: Rights::CHANGE,
+    jobs: Rights::SEE,
+    feed: Feed::Tells { kind: "session", id: &["tenant_id", "session_id"], only: None },
+    fixed_but: None,
+};
+
+impl Recorded for SessionRecord {
+    type Name = (TenantId, SessionId);
+
+    const ROWS: Rows = Rows {
+        noun: &SESSION_ROWS,
+        columns:
+            "r.tenant_id, r.session_id, r.org_id, r.account_id, r.ended, r.expires_at, r.tenant_generation,
+             r.org_generation, r.account_generation, r.member_generation",
+        with: "",
+        only: "",
+    };
+
+    fn read(_: &Self::Name, columns: &mut Columns, _: &Keyring) -> Result<Self, StoreError> {
+        read(columns)
+    }
+
+    fn tenant(&self) -> Option<TenantId> {
+        Some(self.tenant)
+    }
+
+    fn is_of(&self, (tenant, session): &Self::Name) -> bool {
+        self.tenant == *tenant && self.session == *session
+    }
+
+    fn agrees_with(&self, other: &Self) -> bool {
+        self == other
+    }
+}
 
 statements! { "session";
     SESSION_ADD: Tenant [Uuid, Uuid, Uuid, Uuid, Int, Int] grants
@@ -41,7 +98,7 @@ statements! { "session";
 }
 
 /// Reads the columns that every statement of a session selects.
-pub(crate) fn read(columns: &mut Columns) -> Result<SessionRecord, StoreError> {
+fn read(columns: &mut Columns) -> Result<SessionRecord, StoreError> {
     Ok(SessionRecord {
         tenant: columns.parse()?,
         session: columns.parse()?,

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use claviger::clock::UnixMillis;
-use claviger::id::RealmName;
+use claviger::id::{RealmName, TenantId};
 use claviger::key_set::{Algorithm, VerifyingKey};
 use claviger::signing_key::SigningKey;
 use serde_json::json;
@@ -16,12 +16,66 @@ use crate::backend::Tx;
 use crate::error::StoreError;
 use crate::held_keys;
 use crate::keyring::Keyring;
+use crate::noun::{Feed, Index, Noun, Recorded, Rights, Rows, blob, int, text};
 use crate::seal::Place;
 use crate::statement::statements;
 use crate::store::Inner;
 use crate::system_store::SystemStore;
 use crate::user_secrets::base62;
-use crate::value::{Row, values};
+use crate::value::{Columns, Row, values};
+
+/// The rows of signing keys.
+pub(crate) static SIGNING_KEY_ROWS: Noun = Noun {
+    table: "signing_key",
+    about: "A dropped key has no private half any more.",
+    columns: &[
+        text("realm"),
+        text("purpose").is("IN ('identity', 'principal')"),
+        text("kid"),
+        text("algorithm"),
+        blob("sealed_key").optional(),
+        blob("public_key"),
+        text("state").is("IN ('next', 'active', 'retired', 'dropped')"),
+        int("created_at"),
+    ],
+    key: &["realm", "purpose", "kid"],
+    references: &[],
+    indices: &[
+        Index::UniqueNamed("signing_key_active", "realm, purpose", Some("state = 'active'")),
+        Index::UniqueNamed("signing_key_next", "realm, purpose", Some("state = 'next'")),
+    ],
+    tenant: Rights::NONE,
+    jobs: Rights::CHANGE,
+    feed: Feed::Tells { kind: "identity_key", id: &["realm", "kid"], only: Some("NEW.purpose = 'identity'") },
+    fixed_but: None,
+};
+
+impl Recorded for VerifyingKey {
+    type Name = (RealmName, Arc<str>);
+
+    const ROWS: Rows = Rows {
+        noun: &SIGNING_KEY_ROWS,
+        columns: "r.algorithm, r.public_key",
+        with: "",
+        only: "r.purpose = 'identity' AND r.state <> 'dropped'",
+    };
+
+    fn read((_, kid): &Self::Name, columns: &mut Columns, _: &Keyring) -> Result<Self, StoreError> {
+        public(kid, &columns.text()?, &columns.blob()?)
+    }
+
+    fn tenant(&self) -> Option<TenantId> {
+        None
+    }
+
+    fn is_of(&self, (_, kid): &Self::Name) -> bool {
+        self.kid() == &**kid
+    }
+
+    fn agrees_with(&self, other: &Self) -> bool {
+        self.kid() == other.kid() && self.algorithm() == other.algorithm() && self.raw() == other.raw()
+    }
+}
 
 statements! { "signing key";
     SIGNING_ADD: System [Text, Text, Text, Text, Blob, Blob, Text, Int] grants
@@ -118,7 +172,7 @@ impl fmt::Debug for Stored {
 }
 
 /// Reads a public key from its columns.
-pub(crate) fn public(kid: &str, algorithm: &str, raw: &[u8]) -> Result<VerifyingKey, StoreError> {
+fn public(kid: &str, algorithm: &str, raw: &[u8]) -> Result<VerifyingKey, StoreError> {
     Algorithm::from_name(algorithm)
         .and_then(|algorithm| VerifyingKey::new(kid, algorithm, raw).ok())
         .ok_or(StoreError::Corrupt { what: "signing key" })

@@ -3,6 +3,7 @@
 //! Nothing else is ever sent to an engine once it is set up. One text serves both engines wherever both accept
 //! it; `$n` becomes SQLite's `?n`, because SQLite numbers `$n` by first appearance.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -39,9 +40,9 @@ pub(crate) struct Statement {
     /// What a row of it is called in errors: `API key`.
     pub(crate) noun: &'static str,
     pub(crate) params: &'static [Kind],
-    pub(crate) sql: &'static str,
+    pub(crate) sql: Cow<'static, str>,
     /// Where Postgres needs words of its own.
-    pub(crate) postgres: Option<&'static str>,
+    pub(crate) postgres: Option<Cow<'static, str>>,
     pub(crate) for_sqlite: OnceLock<String>,
     /// Whether it takes something away that somebody may have relied on: what a node acknowledges of it has to outlive the
     /// store. Done twice it takes away no more.
@@ -67,14 +68,36 @@ impl Statement {
         self.grants || self.withdraws && !self.withdraws(parameters)
     }
 
+    /// A statement that takes nothing away and lets nobody in, and whose texts follow from something else.
+    pub(crate) fn made(
+        name: &'static str,
+        reach: Reach,
+        noun: &'static str,
+        params: &'static [Kind],
+        sql: String,
+        postgres: String,
+    ) -> Self {
+        Self {
+            name,
+            reach,
+            noun,
+            params,
+            sql: sql.into(),
+            postgres: Some(postgres.into()),
+            for_sqlite: OnceLock::new(),
+            withdraws: false,
+            grants: false,
+        }
+    }
+
     /// The text as Postgres takes it.
-    pub(crate) fn for_postgres(&self) -> &'static str {
-        self.postgres.unwrap_or(self.sql)
+    pub(crate) fn for_postgres(&self) -> &str {
+        self.postgres.as_deref().unwrap_or(&self.sql)
     }
 
     /// The text as SQLite takes it.
     pub(crate) fn for_sqlite(&self) -> &str {
-        self.for_sqlite.get_or_init(|| numbered(self.sql))
+        self.for_sqlite.get_or_init(|| numbered(&self.sql))
     }
 }
 
@@ -101,7 +124,7 @@ macro_rules! statements {
                 reach: $crate::statement::Reach::$reach,
                 noun: $noun,
                 params: &[$($crate::statement::Kind::$kind),*],
-                sql: $sql,
+                sql: std::borrow::Cow::Borrowed($sql),
                 postgres: $crate::statement::statements!(@own $($postgres)?),
                 for_sqlite: std::sync::OnceLock::new(),
                 withdraws: $crate::statement::statements!(@withdraws $($does)?),
@@ -119,7 +142,7 @@ macro_rules! statements {
     (@grants withdraws) => { false };
     (@grants grants) => { true };
     (@own) => { None };
-    (@own $sql:expr) => { Some($sql) };
+    (@own $sql:expr) => { Some(std::borrow::Cow::Borrowed($sql)) };
 }
 pub(crate) use statements;
 
@@ -135,7 +158,7 @@ mod tests {
     #[test]
     fn each_statement_of_a_tenant_names_the_tenant_in_every_part() {
         for statement in crate::registry::statements().filter(|statement| statement.reach == Reach::Tenant) {
-            let (name, sql) = (statement.name, statement.sql);
+            let (name, sql) = (statement.name, &statement.sql);
             assert_eq!(statement.params.first(), Some(&Kind::Uuid), "{name}: $1 is the tenant");
             let inserts = sql.contains("INSERT INTO");
             let bound = sql.contains("tenant_id = $1")
@@ -161,7 +184,7 @@ mod tests {
         let mut names = std::collections::HashSet::new();
         for statement in crate::registry::statements() {
             assert!(names.insert(statement.name), "{} is there twice", statement.name);
-            for text in [statement.sql, statement.for_postgres()] {
+            for text in [&*statement.sql, statement.for_postgres()] {
                 for n in 1..=statement.params.len() {
                     assert!(text.contains(&format!("${n}")), "{}: ${n} is not used", statement.name);
                 }

@@ -19,6 +19,7 @@ use crate::failover::Failover;
 use crate::feed::{FEED_EPOCH, Feed};
 use crate::follower::Follower;
 use crate::keyring::Keyring;
+use crate::nouns::NOUNS;
 use crate::operator::Operator;
 use crate::source::Source;
 use crate::statement::statements;
@@ -185,7 +186,7 @@ impl Store {
         let keeper: KeeperSlot = Arc::new(OnceLock::new());
         let backend = match settings.engine()? {
             Engine::Sqlite(path) => {
-                Backend::Sqlite(sqlite::Sqlite::open(path, settings.readers, follower.clone())?)
+                Backend::Sqlite(sqlite::Sqlite::open(path, NOUNS, settings.readers, follower.clone())?)
             }
             Engine::Postgres => {
                 Backend::Postgres(postgres::Postgres::open(settings, follower.clone(), keeper.clone()).await?)

@@ -1,90 +1,10 @@
 //! What a row of the change feed is about.
 
-use std::fmt;
-use std::sync::Arc;
+pub use claviger::directory::{OwnedSubject as Subject, Record};
+use claviger::for_each_record;
 
-use claviger::api_key::KeyDigest;
-use claviger::directory::{
-    self, AccountRecord, ForeignIdentityRecord, KeyRecord, MemberRecord, OrgRecord, SessionRecord,
-    TenantRecord, UserSecretRecord,
-};
-use claviger::id::{AccountId, OrgId, RealmName, SessionId, TenantId, TokenId};
-use claviger::key_set::VerifyingKey;
-
-/// One thing that decisions depend on, as the change feed and the directory's memory name it.
-///
-/// A key and its secrets are one subject per secret: a change of the key bumps the version of each of its
-/// secrets in the same transaction, so that an entry has one version and not several.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Subject {
-    /// A key's secret, and the key with it.
-    Key(KeyDigest),
-    /// A tenant.
-    Tenant(TenantId),
-    /// An organization.
-    Org(TenantId, OrgId),
-    /// An account.
-    Account(AccountId),
-    /// A membership.
-    Member(TenantId, OrgId, AccountId),
-    /// A session.
-    Session(TenantId, SessionId),
-    /// A user secret, by its `kid`.
-    UserSecret(Arc<str>),
-    /// A foreign issuer's subject within a tenant: issuer, then subject.
-    ForeignIdentity(TenantId, Arc<str>, Arc<str>),
-    /// A realm's key for identity tokens, by its `kid`.
-    IdentityKey(RealmName, Arc<str>),
-    /// A revoked identity token.
-    RevokedToken(TenantId, TokenId),
-}
-
-impl From<directory::Subject<'_>> for Subject {
-    fn from(subject: directory::Subject<'_>) -> Self {
-        match subject {
-            directory::Subject::Key(digest) => Self::Key(*digest),
-            directory::Subject::Tenant(tenant) => Self::Tenant(tenant),
-            directory::Subject::Org(tenant, org) => Self::Org(tenant, org),
-            directory::Subject::Account(account) => Self::Account(account),
-            directory::Subject::Member(tenant, org, account) => Self::Member(tenant, org, account),
-            directory::Subject::Session(tenant, session) => Self::Session(tenant, session),
-            directory::Subject::UserSecret(kid) => Self::UserSecret(kid.into()),
-            directory::Subject::ForeignIdentity(tenant, issuer, name) => {
-                Self::ForeignIdentity(tenant, issuer.into(), name.into())
-            }
-            directory::Subject::IdentityKey(realm, kid) => Self::IdentityKey(realm.clone(), kid.into()),
-            directory::Subject::RevokedToken(tenant, token) => Self::RevokedToken(tenant, token),
-        }
-    }
-}
-
-/// A record as read, or the certainty that there is none.
-#[derive(Debug, Clone)]
-pub enum Record {
-    /// See [`Subject::Key`].
-    Key(Arc<KeyRecord>),
-    /// See [`Subject::Tenant`].
-    Tenant(Arc<TenantRecord>),
-    /// See [`Subject::Org`].
-    Org(Arc<OrgRecord>),
-    /// See [`Subject::Account`].
-    Account(Arc<AccountRecord>),
-    /// See [`Subject::Member`].
-    Member(Arc<MemberRecord>),
-    /// See [`Subject::Session`].
-    Session(Arc<SessionRecord>),
-    /// See [`Subject::UserSecret`].
-    UserSecret(Arc<UserSecretRecord>),
-    /// See [`Subject::ForeignIdentity`].
-    ForeignIdentity(Arc<ForeignIdentityRecord>),
-    /// See [`Subject::IdentityKey`].
-    IdentityKey(Arc<VerifyingKey>),
-    /// The token is revoked; it need not be remembered after this time.
-    RevokedToken {
-        /// When the token would have expired by itself.
-        expires_at: claviger::clock::UnixMillis,
-    },
-}
+use crate::noun::{Name, Recorded};
+use crate::revoked_tokens;
 
 /// What a read of one subject found.
 #[derive(Debug, Clone)]
@@ -111,96 +31,60 @@ pub struct UnknownSubject {
     kind: String,
 }
 
-/// Separates the parts of an id in the feed. Cannot occur in any id or issuer we accept.
-const SEPARATOR: char = '\n';
-
-impl Subject {
-    /// The `kind` column of the feed.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Key(_) => "key",
-            Self::Tenant(_) => "tenant",
-            Self::Org(..) => "org",
-            Self::Account(_) => "account",
-            Self::Member(..) => "member",
-            Self::Session(..) => "session",
-            Self::UserSecret(_) => "user_secret",
-            Self::ForeignIdentity(..) => "foreign_identity",
-            Self::IdentityKey(..) => "identity_key",
-            Self::RevokedToken(..) => "revoked_token",
+macro_rules! in_feed {
+    ($($(#[$doc:meta])* $look_up:ident: $kind:ident($($part:ident: $kept:ty as $lent:ty),+) => $record:ty;)*) => {
+        /// The `kind` column of the feed. All that belongs in a log: ids of secrets do not.
+        pub(crate) fn kind(subject: &Subject) -> &'static str {
+            match subject {
+                $(Subject::$kind(..) => <$record as Recorded>::ROWS.noun.kind(),)*
+                Subject::RevokedToken(..) => revoked_tokens::ROWS.noun.kind(),
+            }
         }
-    }
 
-    /// The `id` column of the feed: the parts, joined by line feeds; a digest in lower-case hexadecimal.
-    pub fn id(&self) -> String {
-        match self {
-            Self::Key(digest) => digest.as_bytes().iter().map(|b| format!("{b:02x}")).collect(),
-            Self::Tenant(tenant) => tenant.to_string(),
-            Self::Org(tenant, org) => format!("{tenant}{SEPARATOR}{org}"),
-            Self::Account(account) => account.to_string(),
-            Self::Member(tenant, org, account) => format!("{tenant}{SEPARATOR}{org}{SEPARATOR}{account}"),
-            Self::Session(tenant, session) => format!("{tenant}{SEPARATOR}{session}"),
-            Self::UserSecret(kid) => kid.to_string(),
-            Self::ForeignIdentity(tenant, issuer, subject) => {
-                format!("{tenant}{SEPARATOR}{issuer}{SEPARATOR}{subject}")
+        /// The `id` column of the feed: the parts, joined by line feeds; a digest in lower-case hexadecimal.
+        #[cfg(test)]
+        fn id(subject: &Subject) -> String {
+            match subject.clone() {
+                $(Subject::$kind($($part),+) => ($($part,)+).in_feed(),)*
+                Subject::RevokedToken(tenant, token) => (tenant, token).in_feed(),
             }
-            Self::IdentityKey(realm, kid) => format!("{realm}{SEPARATOR}{kid}"),
-            Self::RevokedToken(tenant, token) => format!("{tenant}{SEPARATOR}{token}"),
         }
-    }
 
-    /// Reads the two columns of the feed.
-    ///
-    /// # Errors
-    /// If they name nothing we know.
-    pub fn read(kind: &str, id: &str) -> Result<Self, UnknownSubject> {
-        let mut parts = id.split(SEPARATOR);
-        let mut part = || parts.next().unwrap_or_default();
-        let read = match kind {
-            "key" => digest(part()).map(Self::Key),
-            "tenant" => part().parse().ok().map(Self::Tenant),
-            "org" => both(part().parse().ok(), part().parse().ok()).map(|(t, o)| Self::Org(t, o)),
-            "account" => part().parse().ok().map(Self::Account),
-            "member" => both(both(part().parse().ok(), part().parse().ok()), part().parse().ok())
-                .map(|((t, o), a)| Self::Member(t, o, a)),
-            "session" => both(part().parse().ok(), part().parse().ok()).map(|(t, s)| Self::Session(t, s)),
-            "user_secret" => Some(Self::UserSecret(part().into())),
-            "foreign_identity" => {
-                part().parse().ok().map(|t| Self::ForeignIdentity(t, part().into(), part().into()))
+        /// Reads the two columns of the feed.
+        ///
+        /// # Errors
+        /// If they name nothing we know.
+        pub(crate) fn read(kind: &str, id: &str) -> Result<Subject, UnknownSubject> {
+            let read = match kind {
+                $(_ if kind == <$record as Recorded>::ROWS.noun.kind() => {
+                    <<$record as Recorded>::Name>::from_feed(id).map(|($($part,)+)| Subject::$kind($($part),+))
+                })*
+                _ if kind == revoked_tokens::ROWS.noun.kind() => {
+                    Name::from_feed(id).map(|(tenant, token)| Subject::RevokedToken(tenant, token))
+                }
+                _ => None,
+            };
+            read.ok_or_else(|| UnknownSubject { kind: kind.to_owned() })
+        }
+
+        /// The text that others chose in the name of `subject`, in bytes.
+        pub(crate) fn chosen_length(subject: &Subject) -> usize {
+            match subject {
+                $(Subject::$kind($($part),+) => 0 $(+ crate::noun::InFeed::chosen($part).map_or(0, str::len))+,)*
+                Subject::RevokedToken(..) => 0,
             }
-            "identity_key" => part().parse().ok().map(|realm| Self::IdentityKey(realm, part().into())),
-            "revoked_token" => {
-                both(part().parse().ok(), part().parse().ok()).map(|(t, j)| Self::RevokedToken(t, j))
-            }
-            _ => None,
-        };
-        read.ok_or_else(|| UnknownSubject { kind: kind.to_owned() })
-    }
+        }
+    };
 }
-
-fn both<A, B>(a: Option<A>, b: Option<B>) -> Option<(A, B)> {
-    a.zip(b)
-}
-
-fn digest(hex: &str) -> Option<KeyDigest> {
-    let bytes: Option<Vec<u8>> = (0..hex.len())
-        .step_by(2)
-        .map(|at| hex.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()))
-        .collect();
-    KeyDigest::from_bytes(&bytes?)
-}
-
-impl fmt::Display for Subject {
-    /// The kind alone: ids of secrets do not belong in a log.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind())
-    }
-}
+for_each_record!(in_feed);
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use claviger::api_key::KeyDigest;
+    use claviger::id::{AccountId, OrgId, SessionId, TenantId, TokenId};
     use claviger::testing::Counting;
+
+    use super::*;
 
     #[test]
     fn every_subject_reads_back_from_the_feed() {
@@ -219,9 +103,10 @@ mod tests {
             Subject::IdentityKey("synq".parse().unwrap(), "id_1".into()),
             Subject::RevokedToken(tenant, TokenId::generate(&random)),
         ] {
-            assert_eq!(Subject::read(subject.kind(), &subject.id()).unwrap(), subject);
+            assert_eq!(read(kind(&subject), &id(&subject)).unwrap(), subject);
         }
-        assert!(Subject::read("planet", "mars").is_err());
-        assert!(Subject::read("tenant", "mars").is_err());
+        assert!(read("planet", "mars").is_err());
+        assert!(read("tenant", "mars").is_err());
+        assert!(read("tenant", &format!("{tenant}\n{org}")).is_err(), "nothing is left over");
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use claviger::clock::UnixMillis;
-use claviger::directory::State;
+use claviger::directory::{State, TenantRecord};
 use claviger::id::{AccountId, OrgId, PlanName, RealmName, RoleName, TenantId};
 use claviger::secret::Secret;
 use serde_json::json;
@@ -13,17 +13,79 @@ use crate::actor::Actor;
 use crate::audit::Entry;
 use crate::backend::{Bound, Mode, Tx};
 use crate::email::Email;
-use crate::ends::{Ends, floor_after};
+use crate::ends::{self, Ends, FLOOR, floor_after};
 use crate::error::StoreError;
 use crate::held_keys;
-use crate::keyring::DataKey;
+use crate::keyring::{DataKey, Keyring};
+use crate::noun::{Columns, Feed, Index, Noun, Recorded, Rights, Rows, STATE, blob, int, text, truth, uuid};
 use crate::operator::Operator;
 use crate::state;
 use crate::statement::statements;
 use crate::store::Inner;
 use crate::tenant_store::TenantStore;
-use crate::value::{Row, Value, values};
+use crate::value::{self, Row, Value, values};
 use crate::{members, orgs};
+
+/// The rows of tenants.
+pub(crate) static TENANT_ROWS: Noun = Noun {
+    table: "tenant",
+    about: "One customer. `data_key` is sealed under the keyring.",
+    columns: &[
+        uuid("tenant_id"),
+        text("realm"),
+        text("name"),
+        STATE,
+        text("plan"),
+        truth("requires_identity_headers"),
+        blob("data_key"),
+        int("created_at"),
+        FLOOR[0],
+        FLOOR[1],
+        FLOOR[2],
+    ],
+    key: &["tenant_id"],
+    references: &[(&["realm"], "realm (name)"), (&["realm", "plan"], "plan (realm, name)")],
+    indices: &[Index::Plain("tenant_by_realm", "realm, created_at, tenant_id")],
+    tenant: Rights::CHANGE,
+    // After a restore every tenant's sessions and tokens are ended.
+    jobs: Rights { update: Columns::These(&["generation", "tokens_from"]), ..Rights::SEE },
+    feed: Feed::Tells { kind: "tenant", id: &["tenant_id"], only: None },
+    fixed_but: None,
+};
+
+impl Recorded for TenantRecord {
+    type Name = (TenantId,);
+
+    const ROWS: Rows = Rows {
+        noun: &TENANT_ROWS,
+        columns: "r.realm, r.state, r.generation, r.tokens_from, r.credentials, r.plan, r.requires_identity_headers",
+        with: "",
+        only: "",
+    };
+
+    fn read((tenant,): &Self::Name, columns: &mut value::Columns, _: &Keyring) -> Result<Self, StoreError> {
+        Ok(Self {
+            tenant: *tenant,
+            realm: columns.parse()?,
+            state: columns.state("tenant")?,
+            floor: ends::floor(columns)?,
+            plan: columns.parse()?,
+            requires_identity_headers: columns.truth()?,
+        })
+    }
+
+    fn tenant(&self) -> Option<TenantId> {
+        Some(self.tenant)
+    }
+
+    fn is_of(&self, (tenant,): &Self::Name) -> bool {
+        self.tenant == *tenant
+    }
+
+    fn agrees_with(&self, other: &Self) -> bool {
+        self == other
+    }
+}
 
 statements! { "tenant";
     TENANT_ADD: Tenant [Uuid, Text, Text, Text, Blob, Int] grants

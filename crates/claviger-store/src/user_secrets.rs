@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use claviger::clock::UnixMillis;
+use claviger::directory::{Generations, UserSecretRecord};
 use claviger::id::{AccountId, ApiName, OrgId, TenantId};
 use claviger::random::Random;
 use claviger::secret::Secret;
@@ -12,11 +13,83 @@ use crate::backend::Tx;
 use crate::error::StoreError;
 use crate::keyring::{DataKey, Keyring};
 use crate::members::{self, MEMBER_HOLD};
+use crate::noun::{Feed, Index, Noun, Recorded, Rights, Rows, blob, int, text, truth, uuid};
 use crate::seal::Place;
 use crate::statement::statements;
 use crate::tenant_store::TenantStore;
-use crate::value::{Row, values};
+use crate::value::{Columns, Row, values};
 use crate::{orgs, tenants};
+
+/// The rows of user secrets.
+pub(crate) static USER_SECRET_ROWS: Noun = Noun {
+    table: "user_secret",
+    about: "What signs one user's tokens for one API, sealed.",
+    columns: &[
+        uuid("tenant_id"),
+        text("kid"),
+        text("api"),
+        uuid("org_id"),
+        uuid("account_id"),
+        blob("sealed_secret"),
+        int("version"),
+        truth("revoked"),
+        int("created_at"),
+        int("tenant_credentials").or("1"),
+        int("org_credentials").or("1"),
+        int("account_credentials").or("1"),
+        int("member_credentials").or("1"),
+    ],
+    key: &["tenant_id", "kid"],
+    references: &[(&["tenant_id", "org_id", "account_id"], "member (tenant_id, org_id, account_id)")],
+    indices: &[
+        Index::Plain("user_secret_by_kid", "kid"),
+        Index::Plain("user_secret_by_account", "tenant_id, account_id, api"),
+        Index::UniqueNamed("user_secret_live", "tenant_id, api, account_id", Some("revoked = 0")),
+    ],
+    tenant: Rights::CHANGE,
+    jobs: Rights::SEE,
+    feed: Feed::Tells { kind: "user_secret", id: &["kid"], only: None },
+    fixed_but: None,
+};
+
+impl Recorded for UserSecretRecord {
+    type Name = (Arc<str>,);
+
+    const ROWS: Rows = Rows {
+        noun: &USER_SECRET_ROWS,
+        columns: "r.api, r.tenant_id, r.org_id, r.account_id, r.revoked, r.sealed_secret, t.data_key, r.tenant_credentials,
+             r.org_credentials, r.account_credentials, r.member_credentials",
+        with: "JOIN tenant AS t ON t.tenant_id = r.tenant_id",
+        only: "",
+    };
+
+    fn read((kid,): &Self::Name, columns: &mut Columns, keyring: &Keyring) -> Result<Self, StoreError> {
+        let api = columns.parse()?;
+        let (tenant, org, account): (TenantId, _, _) = (columns.parse()?, columns.parse()?, columns.parse()?);
+        let revoked = columns.truth()?;
+        let (sealed, data_key) = (columns.blob()?, columns.blob()?);
+        let secret = unseal(keyring, tenant, &data_key, kid, &sealed)?;
+        let made_under = Generations {
+            tenant: columns.int()?,
+            org: columns.int()?,
+            account: columns.int()?,
+            member: columns.int()?,
+        };
+        Ok(Self { kid: kid.to_string(), api, tenant, org, account, secret, revoked, made_under })
+    }
+
+    fn tenant(&self) -> Option<TenantId> {
+        Some(self.tenant)
+    }
+
+    fn is_of(&self, (kid,): &Self::Name) -> bool {
+        *self.kid == **kid
+    }
+
+    fn agrees_with(&self, other: &Self) -> bool {
+        self == other
+    }
+}
 
 statements! { "user secret";
     USER_SECRET_ADD: Tenant [Uuid, Text, Text, Uuid, Uuid, Blob, Int, Int] grants
@@ -104,7 +177,7 @@ fn place(tenant: TenantId, kid: &str) -> Place<'_> {
 }
 
 /// Opens a stored secret with the tenant's data key.
-pub(crate) fn unseal(
+fn unseal(
     keyring: &Keyring,
     tenant: TenantId,
     data_key: &[u8],

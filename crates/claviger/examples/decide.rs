@@ -24,11 +24,10 @@ use claviger::api::{Api, ApiSettings};
 use claviger::api_key::{KeyDigest, NewKey, Peppers};
 use claviger::clock::{BootMillis, Clock, UnixMillis};
 use claviger::directory::{
-    AccountRecord, Answer, Directory, Floor, ForeignIdentityRecord, Found, Freshness, Generations, KeyRecord,
-    MemberRecord, MemberState, OrgRecord, SessionRecord, State, Subject, TenantRecord, UserSecretRecord,
-    Version,
+    AccountRecord, Directory, Floor, Freshness, Generations, KeyRecord, MemberRecord, MemberState, OrgRecord,
+    Record, Reply, SessionRecord, State, Subject, TenantRecord, UserSecretRecord, Version,
 };
-use claviger::id::{AccountId, Environment, KeyId, OrgId, RealmName, SessionId, TenantId, TokenId};
+use claviger::id::{AccountId, Environment, KeyId, OrgId, SessionId, TenantId, TokenId};
 use claviger::jws;
 use claviger::key_set::{Algorithm, VerifyingKey};
 use claviger::limit_rule::{Amount, Form, LimitRule, Per, PerAccess};
@@ -56,12 +55,6 @@ struct Frozen {
     identity_keys: HashMap<String, Arc<VerifyingKey>>,
 }
 
-fn known<T>(found: Option<&Arc<T>>) -> Answer<T> {
-    found.map_or(Answer::Absent, |record| {
-        Answer::Known(Found { record: record.clone(), version: Version::new(0, 1) })
-    })
-}
-
 impl Directory for Frozen {
     fn freshness(&self, _: BootMillis) -> Freshness {
         Freshness::Fresh
@@ -75,40 +68,23 @@ impl Directory for Frozen {
         Some(Version::new(0, 1))
     }
 
-    fn key(&self, digest: &KeyDigest) -> Answer<KeyRecord> {
-        known(self.keys.get(digest))
-    }
-
-    fn tenant(&self, tenant: TenantId) -> Answer<TenantRecord> {
-        known(self.tenants.get(&tenant))
-    }
-
-    fn org(&self, tenant: TenantId, org: OrgId) -> Answer<OrgRecord> {
-        known(self.orgs.get(&(tenant, org)))
-    }
-
-    fn account(&self, account: AccountId) -> Answer<AccountRecord> {
-        known(self.accounts.get(&account))
-    }
-
-    fn member(&self, tenant: TenantId, org: OrgId, account: AccountId) -> Answer<MemberRecord> {
-        known(self.members.get(&(tenant, org, account)))
-    }
-
-    fn session(&self, tenant: TenantId, session: SessionId) -> Answer<SessionRecord> {
-        known(self.sessions.get(&(tenant, session)))
-    }
-
-    fn user_secret(&self, kid: &str) -> Answer<UserSecretRecord> {
-        known(self.user_secrets.get(kid))
-    }
-
-    fn foreign_identity(&self, _: TenantId, _: &str, _: &str) -> Answer<ForeignIdentityRecord> {
-        Answer::Absent
-    }
-
-    fn identity_key(&self, _: &RealmName, kid: &str) -> Answer<VerifyingKey> {
-        known(self.identity_keys.get(kid))
+    fn look_up(&self, subject: Subject<'_>) -> Reply {
+        let record = match subject {
+            Subject::Key(digest) => self.keys.get(digest).cloned().map(Record::Key),
+            Subject::Tenant(tenant) => self.tenants.get(&tenant).cloned().map(Record::Tenant),
+            Subject::Org(tenant, org) => self.orgs.get(&(tenant, org)).cloned().map(Record::Org),
+            Subject::Account(account) => self.accounts.get(&account).cloned().map(Record::Account),
+            Subject::Member(tenant, org, account) => {
+                self.members.get(&(tenant, org, account)).cloned().map(Record::Member)
+            }
+            Subject::Session(tenant, session) => {
+                self.sessions.get(&(tenant, session)).cloned().map(Record::Session)
+            }
+            Subject::UserSecret(kid) => self.user_secrets.get(kid).cloned().map(Record::UserSecret),
+            Subject::IdentityKey(_, kid) => self.identity_keys.get(kid).cloned().map(Record::IdentityKey),
+            _ => None,
+        };
+        record.map_or(Reply::Absent, |record| Reply::Known(Version::new(0, 1), record))
     }
 
     fn token_is_revoked(&self, _: TenantId, _: TokenId) -> bool {

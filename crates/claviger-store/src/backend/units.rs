@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::sqlite::{connect, writer::Writer};
 use super::{Bound, Job, Mode, Tx, Typed};
 use crate::error::StoreError;
+use crate::nouns::NOUNS;
 use crate::on_every_backend;
 use crate::orgs::ORG_ADD;
 use crate::statement::{Statement, statements};
@@ -169,7 +170,7 @@ async fn a_full_disk_fails_the_job_that_filled_it_and_no_other() {
     let acme = test.tenant("Acme").await;
     let path = test.folder().join("claviger.db");
     test.store.clone().close().await;
-    let (mut connection, binding) = connect::writer(&path).unwrap();
+    let (mut connection, binding) = connect::writer(&path, NOUNS).unwrap();
     connection
         .authorizer(None::<fn(rusqlite::hooks::AuthContext<'_>) -> rusqlite::hooks::Authorization>)
         .unwrap();

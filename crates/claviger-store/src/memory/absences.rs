@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use super::pulse::Beat;
-use crate::subject::Subject;
+use crate::subject::{Subject, chosen_length};
 
 /// Names longer than this are looked up each time: whoever makes them up shall not fill the table with text.
 const LONGEST_NAME: usize = 256;
@@ -42,7 +42,7 @@ impl Absences {
 
     /// Remembers that `subject` does not exist, until the second `due`.
     pub(super) fn insert(&self, subject: &Subject, beat: Beat, due: u32) {
-        if self.most == 0 || length(subject) > LONGEST_NAME {
+        if self.most == 0 || chosen_length(subject) > LONGEST_NAME {
             return;
         }
         let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,20 +64,5 @@ impl Absences {
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.known.len()
-    }
-}
-
-/// The text that others chose in the name of `subject`, in bytes.
-fn length(subject: &Subject) -> usize {
-    match subject {
-        Subject::Key(_)
-        | Subject::Tenant(_)
-        | Subject::Org(..)
-        | Subject::Account(_)
-        | Subject::Member(..)
-        | Subject::Session(..)
-        | Subject::RevokedToken(..) => 0,
-        Subject::UserSecret(kid) | Subject::IdentityKey(_, kid) => kid.len(),
-        Subject::ForeignIdentity(_, issuer, name) => issuer.len() + name.len(),
     }
 }

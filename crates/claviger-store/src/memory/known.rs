@@ -19,7 +19,7 @@ use super::shelf::{Before, state};
 use super::shelves::{Remembered, Shelves};
 use super::store_time::{StoreClock, StoreTime};
 use crate::source::Forget;
-use crate::subject::{Change, Loaded, Record, Subject};
+use crate::subject::{self, Change, Loaded, Record, Subject};
 
 /// How many locks the ring's subjects are spread over.
 const RING_STRIPES: usize = 64;
@@ -92,7 +92,7 @@ impl Known {
     /// What is known of `subject`, if anything: a record, or that there is none. Does not count as a use.
     pub(super) fn peek(&self, subject: &Subject) -> Option<Option<Remembered>> {
         let beat = self.pulse.beat();
-        let record = self.shelves.peek(subject, beat);
+        let record = self.shelves.peek(subject.lend(), beat);
         record.map(Some).or_else(|| self.absences.contain(subject, beat).then_some(None))
     }
 
@@ -139,13 +139,13 @@ impl Known {
                 // What finds no room is answered all the same.
                 let most = self.settings.max_entries;
                 let has_room = self.shelves.len() < most.saturating_add(most / 16).max(1);
-                if !has_room && !self.shelves.hold(subject) {
+                if !has_room && !self.shelves.hold(subject.lend()) {
                     return was_absent;
                 }
                 self.shelves.put(subject, *version, record, beat, self.due(beat)).or(was_absent)
             }
             (_, None) => {
-                let before = self.shelves.take_off(subject, None, beat);
+                let before = self.shelves.take_off(subject.lend(), None, beat);
                 self.absences.insert(subject, beat, self.due(beat));
                 before
             }
@@ -199,7 +199,7 @@ impl Known {
     fn report_difference(&self, subject: &Subject) {
         self.counts.reread_differences.add(1);
         tracing::error!(
-            kind = subject.kind(),
+            kind = subject::kind(subject),
             "a record differs from what was remembered, and no change was heard"
         );
     }
@@ -256,7 +256,7 @@ impl Known {
             return;
         }
         let beat = self.pulse.beat();
-        self.shelves.take_off(subject, older_than, beat);
+        self.shelves.take_off(subject.lend(), older_than, beat);
         self.absences.remove(subject, beat);
     }
 

@@ -35,14 +35,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use claviger::api_key::KeyDigest;
 use claviger::clock::{BootMillis, Clock, MAX_OFFSET_MILLIS};
-use claviger::directory::{
-    self, AccountRecord, Answer, Asked, Directory, DirectoryError, ForeignIdentityRecord, Found, Freshness,
-    KeyRecord, MemberRecord, OrgRecord, SessionRecord, TenantRecord, UserSecretRecord, Version,
-};
-use claviger::id::{AccountId, OrgId, RealmName, SessionId, TenantId, TokenId};
-use claviger::key_set::VerifyingKey;
+use claviger::directory::{self, Directory, DirectoryError, Freshness, Reply, Version};
+use claviger::id::{TenantId, TokenId};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -54,12 +49,10 @@ pub use store_time::StoreClock;
 use feed::{Feed, WaitingRoom};
 use known::Known;
 use loader::{Desk, Loader, stopped};
-use shelf::{ForeignName, KeyName};
-use shelves::Remembered;
 
 use crate::follower::Follower;
 use crate::source::Source;
-use crate::subject::{Change, Record, Subject};
+use crate::subject::{Change, Subject};
 
 /// What a node remembers of its store. Dropping it ends its work in the background.
 #[derive(Debug)]
@@ -162,59 +155,12 @@ impl Memory {
     pub fn figures(&self) -> MemoryFigures {
         self.known.figures()
     }
-
-    /// Answers from a shelf, from the absences, or by asking. Nothing is asked before somebody waits for the answer.
-    fn answer<T: Send + Sync + 'static>(
-        &self,
-        shelved: Option<Found<T>>,
-        subject: impl FnOnce() -> Subject,
-        unpack: fn(Record) -> Option<Arc<T>>,
-    ) -> Answer<T> {
-        let counts = &self.known.counts;
-        if let Some(found) = shelved {
-            counts.hits.count();
-            return Answer::Known(found);
-        }
-        let subject = subject();
-        if self.known.absences.contain(&subject, self.known.pulse.beat()) {
-            counts.hits.count();
-            return Answer::Absent;
-        }
-        counts.misses.count();
-        let (desk, known) = (self.desk.clone(), Arc::clone(&self.known));
-        Answer::Ask(Box::pin(async move {
-            let handed_in = desk.ask(subject);
-            if matches!(handed_in, Err(DirectoryError::Overloaded)) {
-                known.counts.refused.add(1);
-            }
-            unpacked(handed_in?.await.map_err(|_| stopped())??, unpack)
-        }))
-    }
-}
-
-fn unpacked<T>(found: Option<Remembered>, unpack: fn(Record) -> Option<Arc<T>>) -> Asked<T> {
-    let Some((version, record)) = found else { return Ok(None) };
-    match unpack(record) {
-        Some(record) => Ok(Some(Found { record, version })),
-        // The loader has compared the kinds.
-        None => Err(DirectoryError::Unavailable("the store answered something else".to_owned())),
-    }
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
         self.tasks.iter().for_each(AbortHandle::abort);
     }
-}
-
-/// The function that unpacks one kind of [`Record`].
-macro_rules! unpack {
-    ($kind:ident) => {
-        |record| match record {
-            Record::$kind(record) => Some(record),
-            _ => None,
-        }
-    };
 }
 
 impl Directory for Memory {
@@ -239,56 +185,27 @@ impl Directory for Memory {
         self.known.version_of(subject)
     }
 
-    fn key(&self, digest: &KeyDigest) -> Answer<KeyRecord> {
-        let shelved = self.known.shelves.keys.get(digest, self.known.pulse.beat());
-        self.answer(shelved, || Subject::Key(*digest), unpack!(Key))
-    }
-
-    fn tenant(&self, tenant: TenantId) -> Answer<TenantRecord> {
-        let shelved = self.known.shelves.tenants.get(&tenant, self.known.pulse.beat());
-        self.answer(shelved, || Subject::Tenant(tenant), unpack!(Tenant))
-    }
-
-    fn org(&self, tenant: TenantId, org: OrgId) -> Answer<OrgRecord> {
-        let shelved = self.known.shelves.orgs.get(&(tenant, org), self.known.pulse.beat());
-        self.answer(shelved, || Subject::Org(tenant, org), unpack!(Org))
-    }
-
-    fn account(&self, account: AccountId) -> Answer<AccountRecord> {
-        let shelved = self.known.shelves.accounts.get(&account, self.known.pulse.beat());
-        self.answer(shelved, || Subject::Account(account), unpack!(Account))
-    }
-
-    fn member(&self, tenant: TenantId, org: OrgId, account: AccountId) -> Answer<MemberRecord> {
-        let shelved = self.known.shelves.members.get(&(tenant, org, account), self.known.pulse.beat());
-        self.answer(shelved, || Subject::Member(tenant, org, account), unpack!(Member))
-    }
-
-    fn session(&self, tenant: TenantId, session: SessionId) -> Answer<SessionRecord> {
-        let shelved = self.known.shelves.sessions.get(&(tenant, session), self.known.pulse.beat());
-        self.answer(shelved, || Subject::Session(tenant, session), unpack!(Session))
-    }
-
-    fn user_secret(&self, kid: &str) -> Answer<UserSecretRecord> {
-        let shelved = self.known.shelves.user_secrets.get(kid, self.known.pulse.beat());
-        self.answer(shelved, || Subject::UserSecret(kid.into()), unpack!(UserSecret))
-    }
-
-    fn foreign_identity(
-        &self,
-        tenant: TenantId,
-        issuer: &str,
-        subject: &str,
-    ) -> Answer<ForeignIdentityRecord> {
-        let name = ForeignName(tenant, issuer, subject);
-        let shelved = self.known.shelves.foreign_identities.get(&name, self.known.pulse.beat());
-        let subject = || Subject::ForeignIdentity(tenant, issuer.into(), subject.into());
-        self.answer(shelved, subject, unpack!(ForeignIdentity))
-    }
-
-    fn identity_key(&self, realm: &RealmName, kid: &str) -> Answer<VerifyingKey> {
-        let shelved = self.known.shelves.identity_keys.get(&KeyName(realm, kid), self.known.pulse.beat());
-        self.answer(shelved, || Subject::IdentityKey(realm.clone(), kid.into()), unpack!(IdentityKey))
+    /// Answers from a shelf, from the absences, or by asking. Nothing is asked before somebody waits for the answer.
+    fn look_up(&self, subject: directory::Subject<'_>) -> Reply {
+        let (counts, beat) = (&self.known.counts, self.known.pulse.beat());
+        if let Some((version, record)) = self.known.shelves.get(subject, beat) {
+            counts.hits.count();
+            return Reply::Known(version, record);
+        }
+        let subject = Subject::from(subject);
+        if self.known.absences.contain(&subject, beat) {
+            counts.hits.count();
+            return Reply::Absent;
+        }
+        counts.misses.count();
+        let (desk, known) = (self.desk.clone(), Arc::clone(&self.known));
+        Reply::Ask(Box::pin(async move {
+            let handed_in = desk.ask(subject);
+            if matches!(handed_in, Err(DirectoryError::Overloaded)) {
+                known.counts.refused.add(1);
+            }
+            handed_in?.await.map_err(|_| stopped())?
+        }))
     }
 
     fn token_is_revoked(&self, tenant: TenantId, token: TokenId) -> bool {

@@ -1,66 +1,18 @@
 //! The remembered records of one kind, found without a lock.
 
-use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use claviger::directory::{
-    AccountRecord, ForeignIdentityRecord, Found, KeyRecord, MemberRecord, OrgRecord, SessionRecord,
-    TenantRecord, UserSecretRecord, Version,
-};
+use claviger::directory::{Found, Lent, Version};
 use claviger::id::TenantId;
-use claviger::key_set::VerifyingKey;
 use papaya::Equivalent;
 
 use super::pulse::Beat;
 use super::share::{Census, Rank};
-
-/// A kind of record that is remembered.
-pub(super) trait Shelved: Send + Sync + 'static {
-    /// The tenant whose share of the memory it takes up. Records of no tenant share one share.
-    fn tenant(&self) -> Option<TenantId>;
-    /// Whether both say the same.
-    fn agrees_with(&self, other: &Self) -> bool;
-}
-
-macro_rules! shelved {
-    ($($record:ty: $tenant:expr;)*) => {$(
-        impl Shelved for $record {
-            fn tenant(&self) -> Option<TenantId> {
-                let tenant: fn(&$record) -> Option<TenantId> = $tenant;
-                tenant(self)
-            }
-
-            fn agrees_with(&self, other: &Self) -> bool {
-                self == other
-            }
-        }
-    )*};
-}
-
-shelved! {
-    KeyRecord: |record| Some(record.tenant);
-    TenantRecord: |record| Some(record.tenant);
-    OrgRecord: |record| Some(record.tenant);
-    AccountRecord: |_| None;
-    MemberRecord: |record| Some(record.tenant);
-    SessionRecord: |record| Some(record.tenant);
-    UserSecretRecord: |record| Some(record.tenant);
-    ForeignIdentityRecord: |record| Some(record.tenant);
-}
-
-impl Shelved for VerifyingKey {
-    fn tenant(&self) -> Option<TenantId> {
-        None
-    }
-
-    fn agrees_with(&self, other: &Self) -> bool {
-        self.kid() == other.kid() && self.algorithm() == other.algorithm() && self.raw() == other.raw()
-    }
-}
+use crate::noun::Recorded;
 
 /// One remembered record. There are millions: 24 bytes beside key and record.
 struct Entry<T> {
@@ -119,7 +71,7 @@ impl<K, T, S> fmt::Debug for Shelf<K, T, S> {
 impl<K, T, S> Shelf<K, T, S>
 where
     K: Hash + Eq + Send + Sync + 'static,
-    T: Shelved,
+    T: Recorded,
     S: BuildHasher + Default,
 {
     /// An empty shelf.
@@ -169,7 +121,12 @@ where
     }
 
     /// Takes off a record older than `version`; any if that is `None`. Answers what it was.
-    pub(super) fn take_off(&self, key: &K, older_than: Option<i64>, beat: Beat) -> Option<Before> {
+    pub(super) fn take_off<Q: Equivalent<K> + Hash + ?Sized>(
+        &self,
+        key: &Q,
+        older_than: Option<i64>,
+        beat: Beat,
+    ) -> Option<Before> {
         let entries = self.entries.pin();
         let outdated = |_: &K, entry: &Entry<T>| older_than.is_none_or(|version| entry.version < version);
         let (_, taken) = entries.remove_if(key, outdated).ok().flatten()?;
@@ -182,7 +139,7 @@ where
     }
 
     /// Whether there is an entry under `key`.
-    pub(super) fn holds(&self, key: &K) -> bool {
+    pub(super) fn holds<Q: Equivalent<K> + Hash + ?Sized>(&self, key: &Q) -> bool {
         self.entries.pin().contains_key(key)
     }
 
@@ -218,53 +175,24 @@ where
     }
 }
 
-/// The hash of a key's digest is its first eight bytes: it is an HMAC under a pepper, so nobody outside can
-/// choose it, and hashing it again would add time and nothing else.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct DigestHash;
+/// The parts of a name, lent for a look-up.
+#[derive(Clone, Copy, Hash)]
+pub(super) struct LentName<T>(pub(super) T);
 
-/// See [`DigestHash`].
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct DigestHasher(u64);
-
-impl BuildHasher for DigestHash {
-    type Hasher = DigestHasher;
-
-    fn build_hasher(&self) -> DigestHasher {
-        DigestHasher::default()
-    }
-}
-
-impl Hasher for DigestHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(first) = bytes.first_chunk() {
-            self.0 = u64::from_le_bytes(*first);
+macro_rules! lent_names {
+    ($(($($lent:ident $kept:ident)+);)*) => {$(
+        #[expect(non_snake_case, reason = "the types' names are the parts' names")]
+        impl<$($lent: Lent),+> Equivalent<($($lent::Kept,)+)> for LentName<($($lent,)+)> {
+            fn equivalent(&self, ($($kept,)+): &($($lent::Kept,)+)) -> bool {
+                let ($($lent,)+) = self.0;
+                true $(&& $lent.is($kept))+
+            }
         }
-    }
-
-    fn write_usize(&mut self, _length: usize) {}
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
+    )*};
 }
-
-/// A tenant, an issuer and its subject, borrowed for a look-up.
-#[derive(Hash)]
-pub(super) struct ForeignName<'a>(pub(super) TenantId, pub(super) &'a str, pub(super) &'a str);
-
-impl Equivalent<(TenantId, Arc<str>, Arc<str>)> for ForeignName<'_> {
-    fn equivalent(&self, (tenant, issuer, subject): &(TenantId, Arc<str>, Arc<str>)) -> bool {
-        self.0 == *tenant && *self.1 == **issuer && *self.2 == **subject
-    }
-}
-
-/// A realm and a `kid`, borrowed for a look-up.
-#[derive(Hash)]
-pub(super) struct KeyName<'a, R>(pub(super) &'a R, pub(super) &'a str);
-
-impl<R: Eq> Equivalent<(R, Arc<str>)> for KeyName<'_, R> {
-    fn equivalent(&self, (realm, kid): &(R, Arc<str>)) -> bool {
-        *self.0 == *realm && *self.1 == *<Arc<str> as Borrow<str>>::borrow(kid)
-    }
+lent_names! {
+    (A a);
+    (A a B b);
+    (A a B b C c);
+    (A a B b C c D d);
 }

@@ -2,49 +2,42 @@
 
 use std::collections::{HashMap, HashSet};
 use std::future::ready;
-use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
 use crate::api_key::KeyDigest;
-use crate::clock::BootMillis;
+use crate::clock::{BootMillis, UnixMillis};
 use crate::directory::{
-    AccountRecord, Answer, Directory, DirectoryError, ForeignIdentityRecord, Found, Freshness, KeyRecord,
-    MemberRecord, OrgRecord, SessionRecord, Subject, TenantRecord, UserSecretRecord, Version,
+    AccountRecord, Directory, DirectoryError, ForeignIdentityRecord, Freshness, KeyRecord, MemberRecord,
+    OrgRecord, OwnedSubject, Record, Reply, SessionRecord, Subject, TenantRecord, UserSecretRecord, Version,
 };
+use crate::for_each_record;
 use crate::id::{AccountId, OrgId, RealmName, SessionId, TenantId, TokenId};
 use crate::key_set::VerifyingKey;
 
-/// The look-ups that can be made to fail, and are counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "each is the method of `Directory` it is called like")]
-pub enum Lookup {
-    Key,
-    Tenant,
-    Org,
-    Account,
-    Member,
-    Session,
-    UserSecret,
-    ForeignIdentity,
-    IdentityKey,
-}
+macro_rules! lookups {
+    ($($(#[$doc:meta])* $look_up:ident: $kind:ident($($part:ident: $kept:ty as $lent:ty),+) => $record:ty;)*) => {
+        /// The look-ups that can be made to fail, and are counted.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Lookup {
+            $($(#[$doc])* $kind,)*
+        }
 
-impl Lookup {
-    /// All of them.
-    pub const ALL: [Self; 9] = [
-        Self::Key,
-        Self::Tenant,
-        Self::Org,
-        Self::Account,
-        Self::Member,
-        Self::Session,
-        Self::UserSecret,
-        Self::ForeignIdentity,
-        Self::IdentityKey,
-    ];
+        impl Lookup {
+            /// All of them.
+            pub const ALL: [Self; [$(stringify!($kind)),*].len()] = [$(Self::$kind),*];
+
+            fn of(subject: Subject<'_>) -> Option<Self> {
+                match subject {
+                    $(Subject::$kind(..) => Some(Self::$kind),)*
+                    Subject::RevokedToken(..) => None,
+                }
+            }
+        }
+    };
 }
+for_each_record!(lookups);
 
 /// What becomes of the feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -61,23 +54,9 @@ pub enum Silence {
 /// Records in memory, known at once unless a switch says otherwise.
 #[derive(Debug, Default)]
 pub struct FakeDirectory {
-    records: Mutex<Records>,
+    records: Mutex<HashMap<OwnedSubject, (Version, Record)>>,
     switches: Mutex<Switches>,
     version: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct Records {
-    keys: HashMap<KeyDigest, Found<KeyRecord>>,
-    tenants: HashMap<TenantId, Found<TenantRecord>>,
-    orgs: HashMap<(TenantId, OrgId), Found<OrgRecord>>,
-    accounts: HashMap<AccountId, Found<AccountRecord>>,
-    members: HashMap<(TenantId, OrgId, AccountId), Found<MemberRecord>>,
-    sessions: HashMap<(TenantId, SessionId), Found<SessionRecord>>,
-    user_secrets: HashMap<String, Found<UserSecretRecord>>,
-    foreign: HashMap<(TenantId, String, String), Found<ForeignIdentityRecord>>,
-    identity_keys: HashMap<(RealmName, String), Found<VerifyingKey>>,
-    revoked: HashSet<(TenantId, TokenId)>,
 }
 
 #[derive(Debug, Default)]
@@ -118,45 +97,46 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// For each kind of record: put one in, change it, take it out.
 macro_rules! records {
-    ($($map:ident: $key:ty => $record:ty, $put:ident, $change:ident, $take:ident;)*) => {
+    ($($kind:ident($key:ident: $type:ty as $lent:ty => $subject:expr): $record:ty, $put:ident, $change:ident, $take:ident;)*) => {
         impl FakeDirectory {$(
             /// Puts a record in, instead of one that is there.
-            pub fn $put(&self, key: $key, record: $record) {
-                let found = self.found(record);
-                lock(&self.records).$map.insert(key, found);
+            pub fn $put(&self, $key: $type, record: $record) {
+                self.put($subject, Record::$kind(Arc::new(record)));
             }
 
             /// Changes a record; whether there is one.
-            pub fn $change(&self, key: &$key, change: impl FnOnce(&mut $record)) -> bool {
-                match lock(&self.records).$map.get_mut(key) {
-                    Some(found) => {
-                        let mut changed = found.record.as_ref().clone();
-                        change(&mut changed);
-                        *found = self.found(changed);
-                        true
-                    }
-                    None => false,
-                }
+            pub fn $change(&self, $key: $lent, change: impl FnOnce(&mut $record)) -> bool {
+                let subject = { let $key = $key.to_owned(); $subject };
+                let found = lock(&self.records).get(&subject).cloned();
+                let Some((_, Record::$kind(record))) = found else { return false };
+                let mut changed = record.as_ref().clone();
+                change(&mut changed);
+                self.put(subject, Record::$kind(Arc::new(changed)));
+                true
             }
 
             /// Takes a record out; whether there was one.
-            pub fn $take(&self, key: &$key) -> bool {
-                self.version.fetch_add(1, Ordering::SeqCst);
-                lock(&self.records).$map.remove(key).is_some()
+            pub fn $take(&self, $key: $lent) -> bool {
+                let $key = $key.to_owned();
+                self.take(&$subject)
             }
         )*}
     };
 }
 
 records! {
-    keys: KeyDigest => KeyRecord, put_key, change_key, take_key;
-    tenants: TenantId => TenantRecord, put_tenant, change_tenant, take_tenant;
-    orgs: (TenantId, OrgId) => OrgRecord, put_org, change_org, take_org;
-    accounts: AccountId => AccountRecord, put_account, change_account, take_account;
-    members: (TenantId, OrgId, AccountId) => MemberRecord, put_member, change_member, take_member;
-    sessions: (TenantId, SessionId) => SessionRecord, put_session, change_session, take_session;
-    user_secrets: String => UserSecretRecord, put_user_secret, change_user_secret, take_user_secret;
-    foreign: (TenantId, String, String) => ForeignIdentityRecord, put_foreign, change_foreign, take_foreign;
+    Key(key: KeyDigest as &KeyDigest => OwnedSubject::Key(key)): KeyRecord, put_key, change_key, take_key;
+    Tenant(key: TenantId as &TenantId => OwnedSubject::Tenant(key)): TenantRecord, put_tenant, change_tenant, take_tenant;
+    Org(key: (TenantId, OrgId) as &(TenantId, OrgId) => OwnedSubject::Org(key.0, key.1)): OrgRecord, put_org, change_org, take_org;
+    Account(key: AccountId as &AccountId => OwnedSubject::Account(key)): AccountRecord, put_account, change_account, take_account;
+    Member(key: (TenantId, OrgId, AccountId) as &(TenantId, OrgId, AccountId) => OwnedSubject::Member(key.0, key.1, key.2)): MemberRecord,
+        put_member, change_member, take_member;
+    Session(key: (TenantId, SessionId) as &(TenantId, SessionId) => OwnedSubject::Session(key.0, key.1)): SessionRecord,
+        put_session, change_session, take_session;
+    UserSecret(key: String as &str => OwnedSubject::UserSecret(key.into())): UserSecretRecord,
+        put_user_secret, change_user_secret, take_user_secret;
+    ForeignIdentity(key: (TenantId, String, String) as &(TenantId, String, String) => OwnedSubject::ForeignIdentity(key.0, key.1.into(), key.2.into())):
+        ForeignIdentityRecord, put_foreign, change_foreign, take_foreign;
 }
 
 impl FakeDirectory {
@@ -165,29 +145,32 @@ impl FakeDirectory {
         self.switches.lock().unwrap_or_else(PoisonError::into_inner).lacking_peppers.push(name.to_owned());
     }
 
-    /// The record in a state that nothing was in before.
-    fn found<T>(&self, record: T) -> Found<T> {
+    /// Puts a record in, in a state that nothing was in before, instead of one that is there.
+    pub fn put(&self, subject: OwnedSubject, record: Record) {
         let version = self.version.fetch_add(1, Ordering::SeqCst);
-        Found { record: Arc::new(record), version: Version::new(0, version) }
+        lock(&self.records).insert(subject, (Version::new(0, version), record));
+    }
+
+    /// Takes a record out; whether there was one.
+    pub fn take(&self, subject: &OwnedSubject) -> bool {
+        self.version.fetch_add(1, Ordering::SeqCst);
+        lock(&self.records).remove(subject).is_some()
     }
 
     /// Puts in a key that verifies the identity tokens of `realm`, instead of one of its name.
     pub fn put_identity_key(&self, realm: RealmName, key: VerifyingKey) {
-        let name = (realm, key.kid().to_owned());
-        let found = self.found(key);
-        lock(&self.records).identity_keys.insert(name, found);
+        self.put(OwnedSubject::IdentityKey(realm, key.kid().into()), Record::IdentityKey(Arc::new(key)));
     }
 
     /// Takes out the key called `kid`; whether there was one.
     pub fn take_identity_key(&self, realm: &RealmName, kid: &str) -> bool {
-        self.version.fetch_add(1, Ordering::SeqCst);
-        lock(&self.records).identity_keys.remove(&(realm.clone(), kid.to_owned())).is_some()
+        self.take(&OwnedSubject::IdentityKey(realm.clone(), kid.into()))
     }
 
     /// Revokes one token.
     pub fn revoke_token(&self, tenant: TenantId, token: TokenId) {
-        lock(&self.records).revoked.insert((tenant, token));
-        self.version.fetch_add(1, Ordering::SeqCst);
+        let expires_at = UnixMillis(i64::MAX);
+        self.put(OwnedSubject::RevokedToken(tenant, token), Record::RevokedToken { expires_at });
     }
 
     /// Whether it has to ask for everything, absent things too. The question is answered at once.
@@ -223,32 +206,6 @@ impl FakeDirectory {
     pub fn looked_up(&self, lookup: Lookup) -> usize {
         lock(&self.switches).looked_up.get(&lookup).copied().unwrap_or(0)
     }
-
-    fn answer<K: Hash + Eq, T: Send + Sync + 'static>(
-        &self,
-        lookup: Lookup,
-        map: impl FnOnce(&Records) -> &HashMap<K, Found<T>>,
-        key: &K,
-    ) -> Answer<T> {
-        let found = map(&lock(&self.records)).get(key).cloned();
-        let mut switches = lock(&self.switches);
-        *switches.looked_up.entry(lookup).or_default() += 1;
-        if switches.fails.contains(&lookup) {
-            let error = DirectoryError::Unavailable(format!("{lookup:?} was made to fail"));
-            return Answer::Ask(Box::pin(ready(Err(error))));
-        }
-        let held = switches.held.clone();
-        match found {
-            found if switches.asks => Answer::Ask(Box::pin(async move {
-                if let Some(held) = held {
-                    held.end().await;
-                }
-                Ok(found)
-            })),
-            Some(found) => Answer::Known(found),
-            None => Answer::Absent,
-        }
-    }
 }
 
 impl Directory for FakeDirectory {
@@ -283,74 +240,37 @@ impl Directory for FakeDirectory {
     }
 
     fn version_of(&self, subject: Subject<'_>) -> Option<Version> {
-        fn of<T>(found: Option<&Found<T>>) -> Version {
-            found.map_or(Version::ABSENT, |found| found.version)
+        let found = lock(&self.records).get(&subject.into()).map(|(version, _)| *version);
+        if matches!(subject, Subject::RevokedToken(..)) && found.is_some() {
+            return None;
         }
-        let records = lock(&self.records);
-        Some(match subject {
-            Subject::Key(digest) => of(records.keys.get(digest)),
-            Subject::Tenant(tenant) => of(records.tenants.get(&tenant)),
-            Subject::Org(tenant, org) => of(records.orgs.get(&(tenant, org))),
-            Subject::Account(account) => of(records.accounts.get(&account)),
-            Subject::Member(tenant, org, account) => of(records.members.get(&(tenant, org, account))),
-            Subject::Session(tenant, session) => of(records.sessions.get(&(tenant, session))),
-            Subject::UserSecret(kid) => of(records.user_secrets.get(kid)),
-            Subject::ForeignIdentity(tenant, issuer, subject) => {
-                of(records.foreign.get(&(tenant, issuer.to_owned(), subject.to_owned())))
+        Some(found.unwrap_or(Version::ABSENT))
+    }
+
+    fn look_up(&self, subject: Subject<'_>) -> Reply {
+        let found = lock(&self.records).get(&subject.into()).cloned();
+        let mut switches = lock(&self.switches);
+        if let Some(lookup) = Lookup::of(subject) {
+            *switches.looked_up.entry(lookup).or_default() += 1;
+            if switches.fails.contains(&lookup) {
+                let error = DirectoryError::Unavailable(format!("{lookup:?} was made to fail"));
+                return Reply::Ask(Box::pin(ready(Err(error))));
             }
-            Subject::IdentityKey(realm, kid) => {
-                of(records.identity_keys.get(&(realm.clone(), kid.to_owned())))
-            }
-            Subject::RevokedToken(tenant, token) => {
-                return (!records.revoked.contains(&(tenant, token))).then_some(Version::ABSENT);
-            }
-        })
-    }
-
-    fn key(&self, digest: &KeyDigest) -> Answer<KeyRecord> {
-        self.answer(Lookup::Key, |records| &records.keys, digest)
-    }
-
-    fn tenant(&self, tenant: TenantId) -> Answer<TenantRecord> {
-        self.answer(Lookup::Tenant, |records| &records.tenants, &tenant)
-    }
-
-    fn org(&self, tenant: TenantId, org: OrgId) -> Answer<OrgRecord> {
-        self.answer(Lookup::Org, |records| &records.orgs, &(tenant, org))
-    }
-
-    fn account(&self, account: AccountId) -> Answer<AccountRecord> {
-        self.answer(Lookup::Account, |records| &records.accounts, &account)
-    }
-
-    fn member(&self, tenant: TenantId, org: OrgId, account: AccountId) -> Answer<MemberRecord> {
-        self.answer(Lookup::Member, |records| &records.members, &(tenant, org, account))
-    }
-
-    fn session(&self, tenant: TenantId, session: SessionId) -> Answer<SessionRecord> {
-        self.answer(Lookup::Session, |records| &records.sessions, &(tenant, session))
-    }
-
-    fn user_secret(&self, kid: &str) -> Answer<UserSecretRecord> {
-        self.answer(Lookup::UserSecret, |records| &records.user_secrets, &kid.to_owned())
-    }
-
-    fn foreign_identity(
-        &self,
-        tenant: TenantId,
-        issuer: &str,
-        subject: &str,
-    ) -> Answer<ForeignIdentityRecord> {
-        let name = (tenant, issuer.to_owned(), subject.to_owned());
-        self.answer(Lookup::ForeignIdentity, |records| &records.foreign, &name)
-    }
-
-    fn identity_key(&self, realm: &RealmName, kid: &str) -> Answer<VerifyingKey> {
-        let name = (realm.clone(), kid.to_owned());
-        self.answer(Lookup::IdentityKey, |records| &records.identity_keys, &name)
+        }
+        let held = switches.held.clone();
+        match found {
+            found if switches.asks => Reply::Ask(Box::pin(async move {
+                if let Some(held) = held {
+                    held.end().await;
+                }
+                Ok(found)
+            })),
+            Some((version, record)) => Reply::Known(version, record),
+            None => Reply::Absent,
+        }
     }
 
     fn token_is_revoked(&self, tenant: TenantId, token: TokenId) -> bool {
-        lock(&self.records).revoked.contains(&(tenant, token))
+        lock(&self.records).contains_key(&OwnedSubject::RevokedToken(tenant, token))
     }
 }

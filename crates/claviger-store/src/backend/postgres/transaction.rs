@@ -11,7 +11,7 @@ use super::errors;
 use crate::backend::{Bound, Mode};
 use crate::error::StoreError;
 use crate::statement::{Kind, Statement};
-use crate::subject::{Change, Subject};
+use crate::subject::{self, Change};
 use crate::value::{Row, Value};
 
 /// What each transaction begins with. Everything is of the transaction: a pooler may give the connection to others.
@@ -159,7 +159,7 @@ impl<'c> Transaction<'c> {
                 (row.try_get(0).map_err(|_| corrupt())?, row.try_get(1).map_err(|_| corrupt())?);
             let version = row.try_get(2).map_err(|_| corrupt())?;
             // A trigger of a newer schema may tell of what this program has no memory of.
-            changes.extend(Subject::read(kind, id).ok().map(|subject| Change { subject, version }));
+            changes.extend(subject::read(kind, id).ok().map(|subject| Change { subject, version }));
         }
         Ok(changes)
     }

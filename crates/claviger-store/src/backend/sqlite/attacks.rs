@@ -8,6 +8,7 @@ use rusqlite::Connection;
 
 use super::{Binding, connect};
 use crate::backend::Bound;
+use crate::nouns::NOUNS;
 use crate::testing::Folder;
 
 /// A file with the same rows in two tenants.
@@ -24,7 +25,7 @@ impl Site {
     fn make() -> Self {
         let folder = Folder::make();
         let path = folder.path().join("claviger.db");
-        let (writer, binding) = connect::writer(&path).unwrap();
+        let (writer, binding) = connect::writer(&path, NOUNS).unwrap();
         let (ours, theirs) = (TenantId::generate(&SystemRandom), TenantId::generate(&SystemRandom));
         {
             let _bound = binding.bind(Bound::System("test"));
@@ -76,7 +77,7 @@ fn answers(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<String>> 
 #[test]
 fn a_reader_sees_the_bound_tenant_and_no_other() {
     let site = Site::make();
-    let (reader, binding) = connect::scoped_reader(&site.path).unwrap();
+    let (reader, binding) = connect::scoped_reader(&site.path, NOUNS).unwrap();
     let count = |sql: &str| reader.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
     {
         let _bound = binding.bind(Bound::Tenant(site.ours));
@@ -90,7 +91,7 @@ fn a_reader_sees_the_bound_tenant_and_no_other() {
 #[test]
 fn what_a_reader_can_say_never_reaches_another_tenant() {
     let site = Site::make();
-    let (reader, binding) = connect::scoped_reader(&site.path).unwrap();
+    let (reader, binding) = connect::scoped_reader(&site.path, NOUNS).unwrap();
     let _bound = binding.bind(Bound::Tenant(site.ours));
     let theirs = site.theirs.to_string();
     let mut refused = 0;
@@ -166,7 +167,7 @@ fn what_a_reader_can_say_never_reaches_another_tenant() {
         reach: crate::statement::Reach::Tenant,
         noun: "plan",
         params: &[],
-        sql: "EXPLAIN SELECT * FROM tenant",
+        sql: "EXPLAIN SELECT * FROM tenant".into(),
         postgres: None,
         withdraws: false,
         grants: false,

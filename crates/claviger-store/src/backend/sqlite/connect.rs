@@ -11,6 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::{Binding, walls};
 use crate::error::StoreError;
+use crate::noun::Nouns;
 
 /// Older ones can damage a file that two connections write and checkpoint.
 const OLDEST_VERSION: i32 = 3_051_003;
@@ -131,11 +132,11 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// The connection of the writer: migrated first, then walled in.
-pub(crate) fn writer(path: &Path) -> Result<(Connection, Binding), StoreError> {
+pub(crate) fn writer(path: &Path, nouns: Nouns) -> Result<(Connection, Binding), StoreError> {
     let mut connection = writable(path)?;
     crate::migrate::sqlite(&mut connection)?;
     let binding = Binding::default();
-    walls::writer(&mut connection, &binding)?;
+    walls::writer(&mut connection, nouns, &binding)?;
     Ok((connection, binding))
 }
 
@@ -149,10 +150,10 @@ fn read_only(path: &Path) -> Result<Connection, StoreError> {
 }
 
 /// A connection that sees the bound tenant's rows and no others.
-pub(crate) fn scoped_reader(path: &Path) -> Result<(Connection, Binding), StoreError> {
+pub(crate) fn scoped_reader(path: &Path, nouns: Nouns) -> Result<(Connection, Binding), StoreError> {
     let mut connection = read_only(path)?;
     let binding = Binding::default();
-    walls::scoped_reader(&mut connection, &binding)?;
+    walls::scoped_reader(&mut connection, nouns, &binding)?;
     Ok((connection, binding))
 }
 

@@ -21,6 +21,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 
 use super::{Bound, FollowerSlot, Job, Mode, Tx, Work};
 use crate::error::StoreError;
+use crate::noun::Nouns;
 use crate::statement::Statement;
 use crate::value::{Row, Value};
 
@@ -43,9 +44,14 @@ impl Sqlite {
     ///
     /// # Errors
     /// If another process has it, a wall does not stand, or the file cannot be used.
-    pub(crate) fn open(path: &Path, readers: usize, follower: FollowerSlot) -> Result<Self, StoreError> {
+    pub(crate) fn open(
+        path: &Path,
+        nouns: Nouns,
+        readers: usize,
+        follower: FollowerSlot,
+    ) -> Result<Self, StoreError> {
         let lock = connect::lock(path)?;
-        let writer = connect::writer(path)?;
+        let writer = connect::writer(path, nouns)?;
         let (write, write_queue) = mpsc::channel(QUEUE);
         let (read, read_queue) = mpsc::channel(QUEUE);
         let (alive, threads) = watch::channel(());
@@ -61,7 +67,7 @@ impl Sqlite {
         })?;
         let read_queue = Arc::new(std::sync::Mutex::new(read_queue));
         for _ in 0..readers.max(1) {
-            let reader = reader::Reader::open(path)?;
+            let reader = reader::Reader::open(path, nouns)?;
             let queue = Arc::clone(&read_queue);
             let alive = Arc::clone(&alive);
             spawn("claviger-read", move || {

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use super::{Binding, connect};
 use crate::backend::{Bound, Engine, Job, Tx};
 use crate::error::StoreError;
+use crate::noun::Nouns;
 
 /// Two connections: one that sees the bound tenant, one for named jobs.
 pub(crate) struct Reader {
@@ -18,8 +19,8 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        let (scoped, binding) = connect::scoped_reader(path)?;
+    pub(crate) fn open(path: &Path, nouns: Nouns) -> Result<Self, StoreError> {
+        let (scoped, binding) = connect::scoped_reader(path, nouns)?;
         Ok(Self { scoped, binding, system: connect::system_reader(path)? })
     }
 

@@ -14,17 +14,7 @@ use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
 use super::Binding;
 use crate::error::StoreError;
-
-/// What a tenant's transaction may see of the tables that belong to no tenant.
-const SHARED: &[(&str, &str)] = &[
-    ("realm", "name, created_at"),
-    ("plan", "realm, name, created_at"),
-    (
-        "account",
-        "account_id, realm, email, email_key, state, email_verified, generation, credentials,
-         created_at",
-    ),
-];
+use crate::noun::{Columns, Noun, Nouns};
 
 /// Functions that cannot read what they are not given.
 const FUNCTIONS: &[&str] = &[
@@ -94,7 +84,7 @@ fn is_ours(context: &AuthContext<'_>, table: &str, column: &str) -> bool {
 ///
 /// # Errors
 /// If SQLite refuses a trigger.
-pub(crate) fn writer(connection: &mut Connection, binding: &Binding) -> Result<(), StoreError> {
+pub(crate) fn writer(connection: &mut Connection, nouns: Nouns, binding: &Binding) -> Result<(), StoreError> {
     let put_up = |connection: &Connection| -> rusqlite::Result<()> {
         functions(connection, binding)?;
         let (tenants, others) = tables(connection)?;
@@ -110,8 +100,9 @@ pub(crate) fn writer(connection: &mut Connection, binding: &Binding) -> Result<(
         }
         for table in &others {
             for verb in ["INSERT", "UPDATE", "DELETE"] {
-                // A tenant finds or makes the accounts it asks in, and its changes are lines of the feed.
-                if verb == "INSERT" && ["account", "change"].contains(&table.as_str()) {
+                // A tenant makes what its declaration lets it make, and its changes are lines of the feed.
+                let may_add = |noun: &&&Noun| noun.table == table && noun.tenant.insert != Columns::None;
+                if verb == "INSERT" && (table == "change" || nouns.iter().any(|noun| may_add(&noun))) {
                     continue;
                 }
                 connection.execute_batch(&format!(
@@ -143,7 +134,11 @@ pub(crate) fn writer(connection: &mut Connection, binding: &Binding) -> Result<(
 ///
 /// # Errors
 /// If SQLite refuses a view.
-pub(crate) fn scoped_reader(connection: &mut Connection, binding: &Binding) -> Result<(), StoreError> {
+pub(crate) fn scoped_reader(
+    connection: &mut Connection,
+    nouns: Nouns,
+    binding: &Binding,
+) -> Result<(), StoreError> {
     let mut random = [0; 16];
     SystemRandom.fill(&mut random);
     let suffix: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -151,10 +146,16 @@ pub(crate) fn scoped_reader(connection: &mut Connection, binding: &Binding) -> R
         functions(connection, binding)?;
         let mut hidden = HashMap::new();
         let (tenants, _) = tables(connection)?;
-        let scoped = tenants.iter().map(|table| (table.as_str(), "*", " WHERE tenant_id = current_tenant()"));
-        for (table, columns, filter) in
-            scoped.chain(SHARED.iter().map(|(table, columns)| (*table, *columns, "")))
-        {
+        let own = " WHERE tenant_id = current_tenant()";
+        let scoped = tenants.iter().map(|table| (table.as_str(), "*".to_owned(), own));
+        // What a tenant's transaction may see of the tables that belong to no tenant.
+        let shared = nouns.iter().filter(|noun| !noun.is_of_a_tenant());
+        let shared = shared.filter_map(|noun| match noun.tenant.select {
+            Columns::None => None,
+            Columns::All => Some((noun.table, "*".to_owned(), "")),
+            Columns::These(columns) => Some((noun.table, columns.join(", "), "")),
+        });
+        for (table, columns, filter) in scoped.chain(shared) {
             connection.execute_batch(&format!(
                 "CREATE TEMP VIEW {table}_{suffix} AS SELECT {columns} FROM main.{table}{filter};
                  CREATE TEMP VIEW {table} AS SELECT * FROM temp.{table}_{suffix};"

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::Binding;
 use crate::backend::{Bound, Engine, FollowerSlot, Job, Tx};
 use crate::error::StoreError;
-use crate::subject::{Change, Subject};
+use crate::subject::{self, Change};
 
 /// How many jobs share a COMMIT at most.
 const GROUP: usize = 256;
@@ -215,7 +215,7 @@ impl Writer {
         for (seq, kind, id, version) in rows {
             told = told.max(seq);
             // A trigger of a newer schema may tell of what this program has no memory of.
-            changes.extend(Subject::read(&kind, &id).ok().map(|subject| Change { subject, version }));
+            changes.extend(subject::read(&kind, &id).ok().map(|subject| Change { subject, version }));
         }
         Ok((told, changes))
     }

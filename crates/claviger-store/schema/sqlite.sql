@@ -1,0 +1,429 @@
+-- The tables of all nouns, as they are after the last migration: made from the declarations, and compared with what the
+-- migrations make. Nothing runs this.
+
+-- A population of tenants and accounts, and what they sign in to.
+CREATE TABLE realm (
+    name TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (name)
+) STRICT;
+
+-- A realm's tariffs.
+CREATE TABLE plan (
+    realm TEXT NOT NULL,
+    name TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (realm, name),
+    FOREIGN KEY (realm) REFERENCES realm (name)
+) STRICT;
+
+-- A person. `email_key` is the address folded for comparison.
+CREATE TABLE account (
+    account_id TEXT NOT NULL,
+    realm TEXT NOT NULL,
+    email TEXT NOT NULL,
+    email_key TEXT NOT NULL,
+    password_hash TEXT,
+    state TEXT NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'suspended', 'deleted')),
+    email_verified INTEGER NOT NULL DEFAULT 0 CHECK (email_verified IN (0, 1)),
+    created_at INTEGER NOT NULL,
+    generation INTEGER NOT NULL DEFAULT 1,
+    tokens_from INTEGER NOT NULL DEFAULT 0,
+    credentials INTEGER NOT NULL DEFAULT 1,
+    row_version INTEGER NOT NULL DEFAULT 1,
+    PRIMARY KEY (account_id),
+    UNIQUE (realm, email_key),
+    FOREIGN KEY (realm) REFERENCES realm (name)
+) STRICT;
+CREATE TRIGGER account_inserted AFTER INSERT ON account BEGIN
+    INSERT INTO change (kind, id, row_version) VALUES ('account', NEW.account_id, NEW.row_version);
+END;
+CREATE TRIGGER account_updated AFTER UPDATE ON account WHEN NEW.row_version = OLD.row_version BEGIN
+    UPDATE account SET row_version = OLD.row_version + 1 WHERE account_id = NEW.account_id;
+END;
+CREATE TRIGGER account_versioned AFTER UPDATE OF row_version ON account WHEN NEW.row_version > OLD.row_version BEGIN
+    INSERT INTO change (kind, id, row_version) VALUES ('account', NEW.account_id, NEW.row_version);
+END;
+CREATE TRIGGER account_kept BEFORE DELETE ON account BEGIN
+    SELECT RAISE(ABORT, 'rows are withdrawn by their state');
+END;
+
+-- One customer. `data_key` is sealed under the keyring.
+CREATE TABLE tenant (
+    tenant_id TEXT NOT NULL,
+    realm TEXT NOT NULL,
+    name TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'suspended', 'deleted')),
+    plan TEXT NOT NULL,
+    requires_identity_headers INTEGER NOT NULL DEFAULT 0 CHECK (requires_identity_headers IN (0, 1)),
+    data_key BLOB NOT NULL,
+    created_at INTEGER NOT NULL,
+    generation INTEGER NOT NULL DEFAULT 1,
+    tokens_from INTEGER NOT NULL DEFAULT 0,
+    credentials INTEGER NOT NULL DEFAULT 1,
+    row_version INTEGER NOT NULL DEFAULT 1,
+    PRIMARY KEY (tenant_id),
+    FOREIGN KEY (realm) REFERENCES realm (name),
+    FOREIGN KEY (realm, plan) REFERENCES plan (realm, name)
+) STRICT;
+CREATE INDEX tenant_by_realm ON tenant (realm, created_at, tenant_id);
+CREATE TRIGGER tenant_inserted AFTER INSERT ON tenant BEGIN
+    INSERT INTO change (kind, id, row_version) VALUES ('tenant', NEW.tenant_id, NEW.row_version);
+END;
+CREATE TRIGGER tenant_updated AFTER UPDATE ON tenant WHEN NEW.row_version = OLD.row_version BEGIN
+    UPDATE tenant SET row_version = OLD.row_version + 1 WHERE tenant_id = NEW.tenant_id;
+END;
+CREATE TRIGGER tenant_versioned AFTER UPDATE OF row_version ON tenant WHEN NEW.row_version > OLD.row_version BEGIN
+    INSERT INTO change (kind, id, row_version) VALUES ('tenant', NEW.tenant_id, NEW.row_version);
+END;
+CREATE TRIGGER tenant_kept BEFORE DELETE ON tenant BEGIN
+    SELECT RAISE(ABORT, 'rows are withdrawn by their state');
+END;
+
+-- A part of a tenant with members of its own.
+CREATE TABLE organization (
+    tenant_id TEXT NOT NULL,
+    org_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'suspended', 'deleted')),
+    created_at INTEGER NOT NULL,
+    generation INTEGER NOT NULL DEFAULT 1,
+    tokens_from INTEGER NOT NULL DEFAULT 0,
+    credentials INTEGER NOT NULL DEFAULT 1,
+    row_version INTEGER NOT NULL DEFAULT 1,
+    PRIMARY KEY (tenant_id, org_id),
+    FOREIGN KEY (tenant_id) REFERENCES tenant (tenant_id)
+) STRICT;
+CREATE TRIGGER organization_inserted AFTER INSERT ON organization BEGIN
+    INSERT INTO change (kind, id, row_version) VALUES ('org', NEW.tenant_id || char(10) || NEW.org_id, NEW.row_version);
+END;
+CREATE TRIGGER organization_updated AFTER UPDATE ON organization WHEN NEW.row_version = OLD.row_version BEGIN
+    UPDATE organization SET row_version = OLD.row_version + 1 WHERE tenant_id = NEW.tenant_id AND org_id = NEW.org_id;
+END;
+CREATE TRIGGER organization_versioned AFTER UPDATE OF row_version ON organization WHEN NEW.row_version > OLD.row_version BEGIN
+    INSERT INTO change (kind, id, row_version) VALUES ('org', NEW.tenant_id || char(10) || NEW.org_id, NEW.row_version);
+END;
+CREATE TRIGGER organization_kept BEFORE DELETE ON organization BEGIN
+    SELECT RAISE(ABORT, 'rows are withdrawn by their state');
+END;
+
+-- An account in an organization.
+CREATE TABLE member (
+    tenant_id TEXT NOT NULL,
+    org_id TEXT NOT NULL,
+    account_id TEXT NOT NULL,
+    role TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('invited', 'active', 'suspended', 'removed')),
+    created_at INTEGER NOT NULL,
+    generation INTEGER NOT NULL DEFAULT 1,
+    tokens_from INTEGER NOT NULL DEFAULT 0,
+    credentials INTEGER NOT NULL DEFAULT 1,
+    row_version INTEGER NOT NULL DEFAULT 1,
+    PRIMARY KEY (tenant_id, org_id, account_id),
+    FOREIGN KEY (account_id) REFERENCES account (account_id),
+    FOREIGN KEY (tenant_id, org_id) REFERENCES organization (tenant_id, org_id)
+) STRICT;
+CREATE INDEX member_by_account ON member (account_id);
+CREATE TRIGGER member_inserted AFTER INSERT ON member BEGIN
+    INSERT INTO change (kind, id, row_version) VALUES ('member', NEW.tenant_id || char(10) || NEW.org_id || char(10) || NEW.account_id, NEW.row_version);
+END;
+CREATE TRIGGER member_updated AFTER UPDATE ON member WHEN NEW.row_version = OLD.row_version BEGIN
+    UPDATE member SET row_version = OLD.row_version + 1 WHERE tenant_id = NEW.tenant_id AND org_id = NEW.org_id AND account_id = NEW.account_id;
+END;
+CREATE TRIGGER member_versioned AFTER UPDATE OF row_version ON member WHEN NEW.row_version > OLD.row_version BEGIN
+    INSERT INTO change (kind, id, row_version) VALUES ('member', NEW.tenant_id || char(10) || NEW.org_id || char(10) || NEW.account_id, NEW.row_version);
+END;
+CREATE TRIGGER member_kept BEFORE DELETE ON member BEGIN
+    SELECT RAISE(ABORT, 'rows are withdrawn by their state');
+END;
+
+-- Somebody is signed in, in one organization, under the generations of that moment.
+CREATE TABLE session (
+    tenant_id TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    org_id TEXT NOT NULL,
+    account_id TEXT NOT NULL,
+    ended INTEGER NOT NULL DEFAULT 0 CHECK (ended IN (0, 1)),
+    expires_at INTEGER NOT NULL,
+    tenant_generation INTEGER NOT NULL,
+    org_generation INTEGER NOT NULL,
+    account_generation INTEGER NOT NULL,
+    member_generation INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    row_version INTEGER NOT NULL DEFAULT 1,
+    PRIMARY KEY (tenant_id, session_id),
+    FOREIGN KEY (tenant_id, org_id, account_id) REFERENCES member (tenant_id, org_id, account_id)
+) STRICT;
+CREATE INDEX session_by_account ON session (tenant_id, account_id);
+CREATE TRIGGER session_inserted AFTER INSERT ON session BEGIN
+    INSERT INTO change (kind, id, row_version) VALUES ('session', NEW.tenant_id || char(10) || NEW.session_id, NEW.row_version);
+END;
+CREATE TRIGGER session_updated AFTER UPDATE ON session WHEN NEW.row_version = OLD.row_version BEGIN
+    UPDATE session SET row_version = OLD.row_version + 1 WHERE tenant_id = NEW.tenant_id AND session_id = NEW.session_id;
+END;
+CREATE TRIGGER session_versioned AFTER UPDATE OF row_version ON session WHEN NEW.row_version > OLD.row_version BEGIN
+    INSERT INTO change (kind, id, row_version) VALUES ('session', NEW.tenant_id || char(10) || NEW.session_id, NEW.row_version);
+END;
+CREATE TRIGGER session_kept BEFORE DELETE ON session BEGIN
+    SELECT RAISE(ABORT, 'rows are withdrawn by their state');
+END;
+
+-- `networks` NULL is from anywhere, an empty text from nowhere. A disabled key is suspended, a revoked one deleted.
+CREATE TABLE api_key (
+    tenant_id TEXT NOT NULL,
+    key_id TEXT NOT NULL,
+    org_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    prefix TEXT NOT NULL,
+    environment TEXT NOT NULL CHECK (environment IN ('live', 'test')),
+    grants TEXT NOT NULL,
+    networks TEXT,
+    state TEXT NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'suspended', 'deleted')),
+    expires_at INTEGER,
+    created_at INTEGER NOT NULL,
+    tenant_credentials INTEGER NOT NULL DEFAULT 1,
+    org_credentials INTEGER NOT NULL DEFAULT 1,
+    row_version INTEGER NOT NULL DEFAULT 1,
+    PRIMARY KEY (tenant_id, key_id),
+    FOREIGN KEY (tenant_id, org_id) REFERENCES organization (tenant_id, org_id)
+) STRICT;
+CREATE INDEX api_key_by_org ON api_key (tenant_id, org_id, created_at);
+CREATE TRIGGER api_key_updated AFTER UPDATE ON api_key WHEN NEW.row_version = OLD.row_version BEGIN
+    UPDATE api_key SET row_version = OLD.row_version + 1 WHERE tenant_id = NEW.tenant_id AND key_id = NEW.key_id;
+    UPDATE key_secret SET row_version = row_version + 1 WHERE tenant_id = NEW.tenant_id AND key_id = NEW.key_id;
+END;
+CREATE TRIGGER api_key_kept BEFORE DELETE ON api_key BEGIN
+    SELECT RAISE(ABORT, 'rows are withdrawn by their state');
+END;
+
+-- A key's secrets. `slot` says which one a rotation made and which one it put aside.
+CREATE TABLE key_secret (
+    tenant_id TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    key_id TEXT NOT NULL,
+    slot TEXT NOT NULL CHECK (slot IN ('current', 'old')),
+    pepper TEXT NOT NULL,
+    prefix TEXT NOT NULL,
+    last_four TEXT NOT NULL,
+    expires_at INTEGER,
+    revoked INTEGER NOT NULL DEFAULT 0 CHECK (revoked IN (0, 1)),
+    created_at INTEGER NOT NULL,
+    row_version INTEGER NOT NULL DEFAULT 1,
+    PRIMARY KEY (tenant_id, digest),
+    FOREIGN KEY (tenant_id, key_id) REFERENCES api_key (tenant_id, key_id)
+) STRICT;
+CREATE INDEX key_secret_by_digest ON key_secret (digest);
+CREATE INDEX key_secret_by_key ON key_secret (tenant_id, key_id);
+CREATE UNIQUE INDEX key_secret_current ON key_secret (tenant_id, key_id) WHERE slot = 'current' AND revoked = 0;
+CREATE TRIGGER key_secret_inserted AFTER INSERT ON key_secret BEGIN
+    INSERT INTO change (kind, id, row_version) VALUES ('key', lower(hex(NEW.digest)), NEW.row_version);
+END;
+CREATE TRIGGER key_secret_updated AFTER UPDATE ON key_secret WHEN NEW.row_version = OLD.row_version BEGIN
+    UPDATE key_secret SET row_version = OLD.row_version + 1 WHERE tenant_id = NEW.tenant_id AND digest = NEW.digest;
+END;
+CREATE TRIGGER key_secret_versioned AFTER UPDATE OF row_version ON key_secret WHEN NEW.row_version > OLD.row_version BEGIN
+    INSERT INTO change (kind, id, row_version) VALUES ('key', lower(hex(NEW.digest)), NEW.row_version);
+END;
+CREATE TRIGGER key_secret_kept BEFORE DELETE ON key_secret BEGIN
+    SELECT RAISE(ABORT, 'rows are withdrawn by their state');
+END;
+
+-- What signs one user's tokens for one API, sealed.
+CREATE TABLE user_secret (
+    tenant_id TEXT NOT NULL,
+    kid TEXT NOT NULL,
+    api TEXT NOT NULL,
+    org_id TEXT NOT NULL,
+    account_id TEXT NOT NULL,
+    sealed_secret BLOB NOT NULL,
+    version INTEGER NOT NULL,
+    revoked INTEGER NOT NULL DEFAULT 0 CHECK (revoked IN (0, 1)),
+    created_at INTEGER NOT NULL,
+    tenant_credentials INTEGER NOT NULL DEFAULT 1,
+    org_credentials INTEGER NOT NULL DEFAULT 1,
+    account_credentials INTEGER NOT NULL DEFAULT 1,
+    member_credentials INTEGER NOT NULL DEFAULT 1,
+    row_version INTEGER NOT NULL DEFAULT 1,
+    PRIMARY KEY (tenant_id, kid),
+    FOREIGN KEY (tenant_id, org_id, account_id) REFERENCES member (tenant_id, org_id, account_id)
+) STRICT;
+CREATE INDEX user_secret_by_kid ON user_secret (kid);
+CREATE INDEX user_secret_by_account ON user_secret (tenant_id, account_id, api);
+CREATE UNIQUE INDEX user_secret_live ON user_secret (tenant_id, api, account_id) WHERE revoked = 0;
+CREATE TRIGGER user_secret_inserted AFTER INSERT ON user_secret BEGIN
+    INSERT INTO change (kind, id, row_version) VALUES ('user_secret', NEW.kid, NEW.row_version);
+END;
+CREATE TRIGGER user_secret_updated AFTER UPDATE ON user_secret WHEN NEW.row_version = OLD.row_version BEGIN
+    UPDATE user_secret SET row_version = OLD.row_version + 1 WHERE tenant_id = NEW.tenant_id AND kid = NEW.kid;
+END;
+CREATE TRIGGER user_secret_versioned AFTER UPDATE OF row_version ON user_secret WHEN NEW.row_version > OLD.row_version BEGIN
+    INSERT INTO change (kind, id, row_version) VALUES ('user_secret', NEW.kid, NEW.row_version);
+END;
+CREATE TRIGGER user_secret_kept BEFORE DELETE ON user_secret BEGIN
+    SELECT RAISE(ABORT, 'rows are withdrawn by their state');
+END;
+
+-- A foreign issuer's subject, and whom it stands for in the tenant.
+CREATE TABLE foreign_identity (
+    tenant_id TEXT NOT NULL,
+    issuer TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    account_id TEXT NOT NULL,
+    linked INTEGER NOT NULL DEFAULT 1 CHECK (linked IN (0, 1)),
+    not_before INTEGER NOT NULL DEFAULT 0,
+    created_at INTEGER NOT NULL,
+    row_version INTEGER NOT NULL DEFAULT 1,
+    PRIMARY KEY (tenant_id, issuer, subject),
+    FOREIGN KEY (tenant_id) REFERENCES tenant (tenant_id),
+    FOREIGN KEY (account_id) REFERENCES account (account_id)
+) STRICT;
+CREATE INDEX foreign_identity_by_account ON foreign_identity (account_id);
+CREATE TRIGGER foreign_identity_inserted AFTER INSERT ON foreign_identity BEGIN
+    INSERT INTO change (kind, id, row_version) VALUES ('foreign_identity', NEW.tenant_id || char(10) || NEW.issuer || char(10) || NEW.subject, NEW.row_version);
+END;
+CREATE TRIGGER foreign_identity_updated AFTER UPDATE ON foreign_identity WHEN NEW.row_version = OLD.row_version BEGIN
+    UPDATE foreign_identity SET row_version = OLD.row_version + 1 WHERE tenant_id = NEW.tenant_id AND issuer = NEW.issuer AND subject = NEW.subject;
+END;
+CREATE TRIGGER foreign_identity_versioned AFTER UPDATE OF row_version ON foreign_identity WHEN NEW.row_version > OLD.row_version BEGIN
+    INSERT INTO change (kind, id, row_version) VALUES ('foreign_identity', NEW.tenant_id || char(10) || NEW.issuer || char(10) || NEW.subject, NEW.row_version);
+END;
+CREATE TRIGGER foreign_identity_kept BEFORE DELETE ON foreign_identity BEGIN
+    SELECT RAISE(ABORT, 'rows are withdrawn by their state');
+END;
+
+-- A dropped key has no private half any more.
+CREATE TABLE signing_key (
+    realm TEXT NOT NULL,
+    purpose TEXT NOT NULL CHECK (purpose IN ('identity', 'principal')),
+    kid TEXT NOT NULL,
+    algorithm TEXT NOT NULL,
+    sealed_key BLOB,
+    public_key BLOB NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('next', 'active', 'retired', 'dropped')),
+    created_at INTEGER NOT NULL,
+    row_version INTEGER NOT NULL DEFAULT 1,
+    PRIMARY KEY (realm, purpose, kid)
+) STRICT;
+CREATE UNIQUE INDEX signing_key_active ON signing_key (realm, purpose) WHERE state = 'active';
+CREATE UNIQUE INDEX signing_key_next ON signing_key (realm, purpose) WHERE state = 'next';
+CREATE TRIGGER signing_key_inserted AFTER INSERT ON signing_key WHEN NEW.purpose = 'identity' BEGIN
+    INSERT INTO change (kind, id, row_version) VALUES ('identity_key', NEW.realm || char(10) || NEW.kid, NEW.row_version);
+END;
+CREATE TRIGGER signing_key_updated AFTER UPDATE ON signing_key WHEN NEW.row_version = OLD.row_version BEGIN
+    UPDATE signing_key SET row_version = OLD.row_version + 1 WHERE realm = NEW.realm AND purpose = NEW.purpose AND kid = NEW.kid;
+END;
+CREATE TRIGGER signing_key_versioned AFTER UPDATE OF row_version ON signing_key WHEN NEW.row_version > OLD.row_version AND NEW.purpose = 'identity' BEGIN
+    INSERT INTO change (kind, id, row_version) VALUES ('identity_key', NEW.realm || char(10) || NEW.kid, NEW.row_version);
+END;
+CREATE TRIGGER signing_key_kept BEFORE DELETE ON signing_key BEGIN
+    SELECT RAISE(ABORT, 'rows are withdrawn by their state');
+END;
+
+-- A token that was taken back before its end.
+CREATE TABLE revoked_token (
+    tenant_id TEXT NOT NULL,
+    token_id TEXT NOT NULL,
+    expires_at INTEGER NOT NULL,
+    row_version INTEGER NOT NULL DEFAULT 1,
+    PRIMARY KEY (tenant_id, token_id),
+    FOREIGN KEY (tenant_id) REFERENCES tenant (tenant_id)
+) STRICT;
+CREATE INDEX revoked_token_by_expiry ON revoked_token (expires_at);
+CREATE TRIGGER revoked_token_inserted AFTER INSERT ON revoked_token BEGIN
+    INSERT INTO change (kind, id, row_version) VALUES ('revoked_token', NEW.tenant_id || char(10) || NEW.token_id, NEW.row_version);
+END;
+CREATE TRIGGER revoked_token_updated AFTER UPDATE ON revoked_token WHEN NEW.row_version = OLD.row_version BEGIN
+    UPDATE revoked_token SET row_version = OLD.row_version + 1 WHERE tenant_id = NEW.tenant_id AND token_id = NEW.token_id;
+END;
+CREATE TRIGGER revoked_token_versioned AFTER UPDATE OF row_version ON revoked_token WHEN NEW.row_version > OLD.row_version BEGIN
+    INSERT INTO change (kind, id, row_version) VALUES ('revoked_token', NEW.tenant_id || char(10) || NEW.token_id, NEW.row_version);
+END;
+
+-- What happened in a tenant. `seq` and `batch` are given once, by the sealer.
+CREATE TABLE audit (
+    tenant_id TEXT NOT NULL,
+    audit_id TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    action TEXT NOT NULL,
+    entity_type TEXT NOT NULL,
+    entity_id TEXT NOT NULL,
+    details TEXT NOT NULL,
+    address TEXT,
+    credential_id TEXT,
+    created_at INTEGER NOT NULL,
+    seq INTEGER,
+    batch TEXT,
+    PRIMARY KEY (tenant_id, audit_id),
+    FOREIGN KEY (tenant_id) REFERENCES tenant (tenant_id)
+) STRICT;
+CREATE INDEX audit_by_time ON audit (tenant_id, created_at, audit_id);
+CREATE TRIGGER audit_kept BEFORE DELETE ON audit BEGIN
+    SELECT RAISE(ABORT, 'audit entries are immutable');
+END;
+CREATE TRIGGER audit_fixed BEFORE UPDATE OF tenant_id, audit_id, actor, action, entity_type, entity_id, details, address, credential_id, created_at ON audit BEGIN
+    SELECT RAISE(ABORT, 'audit entries are immutable');
+END;
+CREATE TRIGGER audit_sealed BEFORE UPDATE OF seq, batch ON audit WHEN OLD.seq IS NOT NULL BEGIN
+    SELECT RAISE(ABORT, 'audit entries are immutable');
+END;
+
+-- What happened outside of every tenant.
+CREATE TABLE operator_audit (
+    audit_id TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    action TEXT NOT NULL,
+    entity_type TEXT NOT NULL,
+    entity_id TEXT NOT NULL,
+    details TEXT NOT NULL,
+    address TEXT,
+    credential_id TEXT,
+    created_at INTEGER NOT NULL,
+    seq INTEGER,
+    batch TEXT,
+    PRIMARY KEY (audit_id)
+) STRICT;
+CREATE INDEX operator_audit_by_time ON operator_audit (created_at, audit_id);
+CREATE TRIGGER operator_audit_kept BEFORE DELETE ON operator_audit BEGIN
+    SELECT RAISE(ABORT, 'audit entries are immutable');
+END;
+CREATE TRIGGER operator_audit_fixed BEFORE UPDATE OF audit_id, actor, action, entity_type, entity_id, details, address, credential_id, created_at ON operator_audit BEGIN
+    SELECT RAISE(ABORT, 'audit entries are immutable');
+END;
+CREATE TRIGGER operator_audit_sealed BEFORE UPDATE OF seq, batch ON operator_audit WHEN OLD.seq IS NOT NULL BEGIN
+    SELECT RAISE(ABORT, 'audit entries are immutable');
+END;
+
+-- How decisions' records are read.
+
+-- LOAD_key
+SELECT r.digest, r.row_version, k.key_id, k.tenant_id, k.org_id, k.environment, k.grants, k.state, k.expires_at, r.expires_at, r.revoked,
+             k.networks, k.tenant_credentials, k.org_credentials FROM json_each(?1) AS j JOIN key_secret AS r ON r.digest = unhex(j.value ->> 0) JOIN api_key AS k ON k.tenant_id = r.tenant_id AND k.key_id = r.key_id;
+
+-- LOAD_tenant
+SELECT r.tenant_id, r.row_version, r.realm, r.state, r.generation, r.tokens_from, r.credentials, r.plan, r.requires_identity_headers FROM json_each(?1) AS j JOIN tenant AS r ON r.tenant_id = j.value ->> 0;
+
+-- LOAD_org
+SELECT r.tenant_id, r.org_id, r.row_version, r.state, r.generation, r.tokens_from, r.credentials FROM json_each(?1) AS j JOIN organization AS r ON r.tenant_id = j.value ->> 0 AND r.org_id = j.value ->> 1;
+
+-- LOAD_account
+SELECT r.account_id, r.row_version, r.realm, r.state, r.email_verified, r.generation, r.tokens_from, r.credentials FROM json_each(?1) AS j JOIN account AS r ON r.account_id = j.value ->> 0;
+
+-- LOAD_member
+SELECT r.tenant_id, r.org_id, r.account_id, r.row_version, r.role, r.state, r.generation, r.tokens_from, r.credentials FROM json_each(?1) AS j JOIN member AS r ON r.tenant_id = j.value ->> 0 AND r.org_id = j.value ->> 1 AND r.account_id = j.value ->> 2;
+
+-- LOAD_session
+SELECT r.tenant_id, r.session_id, r.row_version, r.tenant_id, r.session_id, r.org_id, r.account_id, r.ended, r.expires_at, r.tenant_generation,
+             r.org_generation, r.account_generation, r.member_generation FROM json_each(?1) AS j JOIN session AS r ON r.tenant_id = j.value ->> 0 AND r.session_id = j.value ->> 1;
+
+-- LOAD_user_secret
+SELECT r.kid, r.row_version, r.api, r.tenant_id, r.org_id, r.account_id, r.revoked, r.sealed_secret, t.data_key, r.tenant_credentials,
+             r.org_credentials, r.account_credentials, r.member_credentials FROM json_each(?1) AS j JOIN user_secret AS r ON r.kid = j.value ->> 0 JOIN tenant AS t ON t.tenant_id = r.tenant_id;
+
+-- LOAD_foreign_identity
+SELECT r.tenant_id, r.issuer, r.subject, r.row_version, r.account_id, r.not_before FROM json_each(?1) AS j JOIN foreign_identity AS r ON r.tenant_id = j.value ->> 0 AND r.issuer = j.value ->> 1 AND r.subject = j.value ->> 2 WHERE r.linked = 1;
+
+-- LOAD_identity_key
+SELECT r.realm, r.kid, r.row_version, r.algorithm, r.public_key FROM json_each(?1) AS j JOIN signing_key AS r ON r.realm = j.value ->> 0 AND r.kid = j.value ->> 1 WHERE r.purpose = 'identity' AND r.state <> 'dropped';
+
+-- LOAD_revoked_token
+SELECT r.tenant_id, r.token_id, r.row_version, r.expires_at FROM json_each(?1) AS j JOIN revoked_token AS r ON r.tenant_id = j.value ->> 0 AND r.token_id = j.value ->> 1;
