@@ -18,7 +18,8 @@ use claviger::grants::{Access, Grants};
 use claviger::id::{AccountId, Environment, OrgId, TenantId};
 use claviger_example_upstream as upstream;
 use claviger_store::api_keys::NewApiKey;
-use claviger_store::tenants::{NewTenant, TenantUpdate, TenantView};
+use claviger_store::sign_up::NewTenant;
+use claviger_store::tenants::{TenantUpdate, TenantView};
 
 use crate::app::{App, World, binding_key};
 use crate::checks;

@@ -131,6 +131,11 @@ impl Keyring {
         self.encryption.iter().map(|(id, _)| id.clone()).collect()
     }
 
+    /// What a server says that it holds: the names of peppers and encryption keys.
+    pub(crate) fn held(&self) -> String {
+        [self.pepper_ids(), self.encryption_key_ids()].concat().join(" ")
+    }
+
     /// Reads the file at `path`.
     ///
     /// # Errors

@@ -3,26 +3,19 @@
 //! A [`Store`] has four openers and no other way in: a tenant's own part, the operator's, the accounts', and that
 //! of named jobs. No row function takes a tenant's id where a tenant's part is open already, so that there is no
 //! filter to forget; behind that, the database holds each transaction to its tenant as well.
-pub mod accounts;
-pub mod actor;
-pub mod api_keys;
+mod actor;
 pub mod audit;
 mod backend;
-mod digest_hash;
+mod credentials;
 pub mod email;
 pub mod ends;
 pub mod error;
-mod failover;
+mod facts;
 mod feed;
-pub mod follower;
-pub mod foreign_identities;
-mod held_keys;
 pub mod keyring;
-mod loads;
-pub mod members;
+mod keyring_check;
 pub mod memory;
-mod migrate;
-pub mod nodes;
+mod migrations;
 #[cfg_attr(
     not(test),
     expect(
@@ -32,38 +25,36 @@ pub mod nodes;
 )]
 mod noun;
 mod nouns;
-pub mod open_transaction;
-pub mod operator;
-pub mod orgs;
 pub mod page;
+mod parts;
+mod people;
 mod registry;
-pub mod revoked_tokens;
 mod seal;
-pub mod sessions;
-pub mod signing_keys;
-pub mod source;
+mod settings;
 mod state;
 mod statement;
 pub mod store;
 pub mod subject;
-pub mod sweep;
-pub mod system_store;
-pub mod tenant_store;
-pub mod tenants;
+mod tenancy;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-pub mod user_secrets;
 mod value;
 pub mod withdrawals;
 
-pub use accounts::Accounts;
 pub use actor::Actor;
 pub use claviger::danger::{OperatorPermit, SystemPermit};
+pub use credentials::{api_keys, revoked_tokens, signing_keys, user_secrets};
 pub use email::Email;
 pub use ends::Ends;
 pub use error::StoreError;
+pub use feed::{follower, nodes, open_transaction, source, sweep};
 pub use keyring::Keyring;
-pub use operator::Operator;
-pub use store::{Settings, Store};
-pub use system_store::SystemStore;
-pub use tenant_store::TenantStore;
+pub use parts::accounts::Accounts;
+pub use parts::operator::Operator;
+pub use parts::system_store::SystemStore;
+pub use parts::tenant_store::TenantStore;
+pub use parts::{operator, system_store, tenant_store};
+pub use people::{accounts, foreign_identities, members, sessions, sign_up};
+pub use settings::Settings;
+pub use store::Store;
+pub use tenancy::{orgs, tenants};

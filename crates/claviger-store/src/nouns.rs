@@ -1,15 +1,23 @@
 //! All nouns there are, in the order in which their tables refer to each other.
 
+use crate::audit::entry;
+use crate::credentials::api_keys;
+use crate::credentials::revoked_tokens;
+use crate::credentials::signing_keys;
+use crate::credentials::user_secrets;
 use crate::noun::Nouns;
-use crate::{
-    accounts, api_keys, audit, foreign_identities, members, operator, orgs, revoked_tokens, sessions,
-    signing_keys, tenants, user_secrets,
-};
+use crate::people::accounts;
+use crate::people::foreign_identities;
+use crate::people::members;
+use crate::people::sessions;
+use crate::tenancy::orgs;
+use crate::tenancy::realms;
+use crate::tenancy::tenants;
 
 /// Every noun, once. Tables that are no noun's, such as the feed itself, stand in the migrations alone.
 pub(crate) static NOUNS: Nouns = &[
-    &operator::REALM_ROWS,
-    &operator::PLAN_ROWS,
+    &realms::REALM_ROWS,
+    &realms::PLAN_ROWS,
     &accounts::ACCOUNT_ROWS,
     &tenants::TENANT_ROWS,
     &orgs::ORG_ROWS,
@@ -21,6 +29,6 @@ pub(crate) static NOUNS: Nouns = &[
     &foreign_identities::FOREIGN_IDENTITY_ROWS,
     &signing_keys::SIGNING_KEY_ROWS,
     &revoked_tokens::REVOKED_TOKEN_ROWS,
-    &audit::AUDIT_ROWS,
-    &audit::OPERATOR_AUDIT_ROWS,
+    &entry::AUDIT_ROWS,
+    &entry::OPERATOR_AUDIT_ROWS,
 ];

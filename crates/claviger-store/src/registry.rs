@@ -1,12 +1,15 @@
 //! All statements there are.
 
-use crate::backend::postgres::check;
+use crate::audit::entry;
+use crate::backend::postgres::{check, ran, withdrawn};
+use crate::backend::tx;
+use crate::credentials::{api_keys, held_keys, revoked_tokens, signing_keys, user_secrets};
+use crate::feed::{loads, make_good, nodes, open_transaction, sweep};
+use crate::people::{accounts, foreign_identities, members, sessions};
 use crate::statement::Statement;
-use crate::{
-    accounts, api_keys, audit, backend, failover, feed, foreign_identities, held_keys, loads, members,
-    migrate, nodes, open_transaction, operator, orgs, revoked_tokens, sessions, signing_keys, store, sweep,
-    tenants, user_secrets, withdrawals,
-};
+use crate::tenancy::{orgs, realms, tenants};
+use crate::withdrawals::repeat;
+use crate::{audit, facts, feed, keyring_check};
 
 /// Every statement, once.
 pub(crate) fn statements() -> impl Iterator<Item = &'static Statement> {
@@ -14,26 +17,29 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static Statement> {
         accounts::STATEMENTS,
         api_keys::STATEMENTS,
         audit::STATEMENTS,
-        backend::STATEMENTS,
         check::STATEMENTS,
-        failover::STATEMENTS,
+        entry::STATEMENTS,
+        facts::STATEMENTS,
         feed::STATEMENTS,
         foreign_identities::STATEMENTS,
         held_keys::STATEMENTS,
+        keyring_check::STATEMENTS,
+        make_good::STATEMENTS,
         members::STATEMENTS,
-        migrate::STATEMENTS,
         nodes::STATEMENTS,
-        operator::STATEMENTS,
+        open_transaction::STATEMENTS,
         orgs::STATEMENTS,
+        ran::STATEMENTS,
+        realms::STATEMENTS,
+        repeat::STATEMENTS,
         revoked_tokens::STATEMENTS,
         sessions::STATEMENTS,
         signing_keys::STATEMENTS,
-        store::STATEMENTS,
         sweep::STATEMENTS,
-        open_transaction::STATEMENTS,
         tenants::STATEMENTS,
+        tx::STATEMENTS,
         user_secrets::STATEMENTS,
-        withdrawals::STATEMENTS,
+        withdrawn::STATEMENTS,
     ]
     .into_iter()
     .flatten()

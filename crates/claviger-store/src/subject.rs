@@ -3,8 +3,7 @@
 pub use claviger::directory::{OwnedSubject as Subject, Record};
 use claviger::for_each_record;
 
-use crate::noun::{Name, Recorded};
-use crate::revoked_tokens;
+use crate::noun::Name;
 
 /// What a read of one subject found.
 #[derive(Debug, Clone)]
@@ -33,14 +32,6 @@ pub struct UnknownSubject {
 
 macro_rules! in_feed {
     ($($(#[$doc:meta])* $look_up:ident: $kind:ident($($part:ident: $kept:ty as $lent:ty),+) => $record:ty;)*) => {
-        /// The `kind` column of the feed. All that belongs in a log: ids of secrets do not.
-        pub(crate) fn kind(subject: &Subject) -> &'static str {
-            match subject {
-                $(Subject::$kind(..) => <$record as Recorded>::ROWS.noun.kind(),)*
-                Subject::RevokedToken(..) => revoked_tokens::ROWS.noun.kind(),
-            }
-        }
-
         /// The `id` column of the feed: the parts, joined by line feeds; a digest in lower-case hexadecimal.
         #[cfg(test)]
         fn id(subject: &Subject) -> String {
@@ -50,16 +41,16 @@ macro_rules! in_feed {
             }
         }
 
-        /// Reads the two columns of the feed.
+        /// Reads the two columns of the feed: [`Subject::kind`], and the parts of the name.
         ///
         /// # Errors
         /// If they name nothing we know.
         pub(crate) fn read(kind: &str, id: &str) -> Result<Subject, UnknownSubject> {
             let read = match kind {
-                $(_ if kind == <$record as Recorded>::ROWS.noun.kind() => {
-                    <<$record as Recorded>::Name>::from_feed(id).map(|($($part,)+)| Subject::$kind($($part),+))
+                $(stringify!($look_up) => {
+                    <($($kept,)+)>::from_feed(id).map(|($($part,)+)| Subject::$kind($($part),+))
                 })*
-                _ if kind == revoked_tokens::ROWS.noun.kind() => {
+                "revoked_token" => {
                     Name::from_feed(id).map(|(tenant, token)| Subject::RevokedToken(tenant, token))
                 }
                 _ => None,
@@ -85,6 +76,8 @@ mod tests {
     use claviger::testing::Counting;
 
     use super::*;
+    use crate::credentials::revoked_tokens::REVOKED_TOKEN_ROWS;
+    use crate::noun::Recorded;
 
     #[test]
     fn every_subject_reads_back_from_the_feed() {
@@ -103,10 +96,24 @@ mod tests {
             Subject::IdentityKey("synq".parse().unwrap(), "id_1".into()),
             Subject::RevokedToken(tenant, TokenId::generate(&random)),
         ] {
-            assert_eq!(read(kind(&subject), &id(&subject)).unwrap(), subject);
+            assert_eq!(read(subject.kind(), &id(&subject)).unwrap(), subject);
         }
         assert!(read("planet", "mars").is_err());
         assert!(read("tenant", "mars").is_err());
         assert!(read("tenant", &format!("{tenant}\n{org}")).is_err(), "nothing is left over");
+    }
+
+    macro_rules! declared_kinds {
+        ($($(#[$doc:meta])* $look_up:ident: $kind:ident($($part:ident: $kept:ty as $lent:ty),+) => $record:ty;)*) => {
+            [$((stringify!($look_up), <$record as Recorded>::ROWS.noun.kind())),*]
+        };
+    }
+
+    #[test]
+    fn the_feed_calls_a_noun_what_decisions_call_it() {
+        for (called, declared) in for_each_record!(declared_kinds) {
+            assert_eq!(called, declared);
+        }
+        assert_eq!(REVOKED_TOKEN_ROWS.kind(), "revoked_token");
     }
 }

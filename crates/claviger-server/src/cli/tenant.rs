@@ -2,7 +2,8 @@
 
 use clap::Subcommand;
 use claviger::id::{PlanName, RealmName};
-use claviger_store::tenants::{NewTenant, TenantUpdate, TenantView};
+use claviger_store::sign_up::NewTenant;
+use claviger_store::tenants::{TenantUpdate, TenantView};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 

@@ -6,8 +6,8 @@ use claviger::directory::{MemberState, SessionRecord};
 use claviger::id::{AccountId, Environment, KeyId, OrgId, SessionId, TenantId, TokenId};
 use claviger::testing::Unsigned;
 use claviger_store::api_keys::NewApiKey;
+use claviger_store::sign_up::NewTenant;
 use claviger_store::tenant_store::TenantStore;
-use claviger_store::tenants::NewTenant;
 use claviger_store::user_secrets::UserSecret;
 use serde_json::{Value, json};
 

@@ -12,8 +12,8 @@ use super::{Bound, Job, Mode, Tx, Typed};
 use crate::error::StoreError;
 use crate::nouns::NOUNS;
 use crate::on_every_backend;
-use crate::orgs::ORG_ADD;
 use crate::statement::{Statement, statements};
+use crate::tenancy::orgs::ORG_ADD;
 use crate::testing::{Engine, TestStore, TestTenant};
 use crate::value::{Row, values};
 
@@ -118,7 +118,7 @@ async fn a_unit_reaches_what_it_is_bound_to(test: TestStore) {
     let reached =
         test.system().read(async move |tx: &mut Tx<'_>| tx.run(&COUNT, values![id]).await.map(drop)).await;
     assert!(matches!(reached, Err(StoreError::Refused { .. })), "a tenant's statement in a job");
-    let system = &crate::store::META;
+    let system = &crate::facts::META;
     let reached =
         acme.store.read(async move |tx: &mut Tx<'_>| tx.run(system, values!["x"]).await.map(drop)).await;
     assert!(matches!(reached, Err(StoreError::Refused { .. })), "a job's statement in a tenant");
@@ -188,7 +188,7 @@ async fn a_full_disk_fails_the_job_that_filled_it_and_no_other() {
             bound: Bound::Tenant(id),
             mode: Mode::Write,
             clock: test.clock.clone(),
-            work: Box::new(Typed { work, outcome: None, reply: Some(reply) }),
+            work: Box::new(Typed::new(work, reply)),
         };
         queue.try_send(job).unwrap();
         answer
@@ -274,7 +274,7 @@ async fn nothing_secret_is_in_the_file() {
     let acme = test.tenant("Acme").await;
     let api = "syncello".parse().unwrap();
     let user = acme.store.user_secret_issue(&api, acme.org, acme.owner).await.unwrap();
-    let key = acme.store.key_create(crate::api_keys::NewApiKey {
+    let key = acme.store.key_create(crate::credentials::api_keys::NewApiKey {
         org: acme.org,
         name: "ci".into(),
         prefix: "sk".parse().unwrap(),

@@ -4,7 +4,7 @@ use claviger::directory::DirectoryError;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::source::SourceFuture;
+use crate::feed::source::SourceFuture;
 
 /// Runs what `ask` gives on a task of its own: if it panics or hangs, that is one failure and nothing else.
 ///

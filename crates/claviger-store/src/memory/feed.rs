@@ -17,7 +17,7 @@ use super::deadline::{at, by_deadline};
 use super::known::Known;
 use super::loader::stopped;
 use super::seats::{Seat, Seats};
-use crate::source::{Cursor, Forget, Source};
+use crate::feed::source::{Cursor, Forget, Source};
 
 /// Reading all revoked tokens may take longer than a poll.
 const TOKENS_DEADLINE: Duration = Duration::from_secs(30);

@@ -18,8 +18,8 @@ use super::settings::{MemorySettings, millis};
 use super::shelf::{Before, state};
 use super::shelves::{Remembered, Shelves};
 use super::store_time::{StoreClock, StoreTime};
-use crate::source::Forget;
-use crate::subject::{self, Change, Loaded, Record, Subject};
+use crate::feed::source::Forget;
+use crate::subject::{Change, Loaded, Record, Subject};
 
 /// How many locks the ring's subjects are spread over.
 const RING_STRIPES: usize = 64;
@@ -199,7 +199,7 @@ impl Known {
     fn report_difference(&self, subject: &Subject) {
         self.counts.reread_differences.add(1);
         tracing::error!(
-            kind = subject::kind(subject),
+            kind = subject.kind(),
             "a record differs from what was remembered, and no change was heard"
         );
     }

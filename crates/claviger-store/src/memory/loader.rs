@@ -20,7 +20,7 @@ use super::ring::{Moment, Verdict};
 use super::seats::{Seat, Seats};
 use super::shelf::state;
 use super::shelves::{Remembered, is_of};
-use crate::source::Source;
+use crate::feed::source::Source;
 use crate::subject::{Loaded, Subject};
 
 /// What a look-up comes to.

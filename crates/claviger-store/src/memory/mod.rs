@@ -50,8 +50,8 @@ use feed::{Feed, WaitingRoom};
 use known::Known;
 use loader::{Desk, Loader, stopped};
 
-use crate::follower::Follower;
-use crate::source::Source;
+use crate::feed::follower::Follower;
+use crate::feed::source::Source;
 use crate::subject::{Change, Subject};
 
 /// What a node remembers of its store. Dropping it ends its work in the background.

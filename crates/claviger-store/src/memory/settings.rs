@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Settings of [`Memory`](super::Memory). The default is right for a store that other nodes write to as well.
 #[derive(Debug, Clone)]
 pub struct MemorySettings {
-    /// Whether every change comes in through [`Follower`](crate::follower::Follower), so that there is nothing
+    /// Whether every change comes in through [`Follower`](crate::feed::follower::Follower), so that there is nothing
     /// to poll for and the memory is never stale: true for a store that this process alone writes to.
     pub follows_by_itself: bool,
     /// How long the feed may be silent before nothing remembered is believed.

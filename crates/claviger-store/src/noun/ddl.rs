@@ -288,8 +288,9 @@ mod tests {
 
     use super::*;
     use crate::backend::postgres::check::WALLS;
-    use crate::loads;
-    use crate::migrate;
+    use crate::backend::sqlite::migrate;
+    use crate::feed::loads;
+    use crate::migrations;
     use crate::nouns::NOUNS;
     use crate::testing::cluster;
 
@@ -318,7 +319,7 @@ mod tests {
     /// Writes the migration that makes the tables of declared nouns that no migration makes.
     fn add_migration(engine: Engine, lacking: &[&Noun]) {
         let Some(first) = lacking.first() else { return };
-        let number = migrate::SQLITE.len() + 1;
+        let number = migrations::of_sqlite().all().count() + 1;
         let name = format!("{number:04}_{}", first.table);
         let folder = if engine == Engine::Sqlite { "sqlite" } else { "postgres" };
         let mut sql: String = lacking.iter().map(|noun| noun.schema(engine)).collect::<Vec<_>>().join("\n");
@@ -406,7 +407,7 @@ mod tests {
 
     fn migrated() -> Connection {
         let mut connection = Connection::open_in_memory().unwrap();
-        migrate::sqlite(&mut connection).unwrap();
+        migrate::migrate(&mut connection).unwrap();
         connection
     }
 

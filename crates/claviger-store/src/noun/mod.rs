@@ -7,6 +7,7 @@
 
 #[cfg(test)]
 mod ddl;
+mod digest_hash;
 mod reading;
 
 pub(crate) use reading::{InFeed, Name, Recorded, Rows};

@@ -11,7 +11,7 @@ use claviger::id::{AccountId, OrgId, RealmName, SessionId, TenantId, TokenId};
 use serde_json::Value as Json;
 
 use super::Noun;
-use crate::digest_hash::DigestHash;
+use super::digest_hash::DigestHash;
 use crate::error::StoreError;
 use crate::keyring::Keyring;
 use crate::statement::{self, Reach, Statement};

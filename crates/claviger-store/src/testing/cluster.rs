@@ -14,7 +14,8 @@ use tokio_postgres::NoTls;
 
 use crate::backend::postgres::aside;
 use crate::error::StoreError;
-use crate::store::{Settings, Store};
+use crate::settings::Settings;
+use crate::store::Store;
 
 /// A database that nobody else uses.
 #[derive(Debug, Clone)]

@@ -17,11 +17,12 @@ use tokio::sync::watch;
 use crate::email::Email;
 use crate::error::StoreError;
 use crate::keyring::Keyring;
-use crate::operator::Operator;
-use crate::store::{Settings, Store};
-use crate::system_store::SystemStore;
-use crate::tenant_store::TenantStore;
-use crate::tenants::NewTenant;
+use crate::parts::operator::Operator;
+use crate::parts::system_store::SystemStore;
+use crate::parts::tenant_store::TenantStore;
+use crate::people::sign_up::NewTenant;
+use crate::settings::Settings;
+use crate::store::Store;
 
 /// Runs each test, an `async fn(TestStore)`, on a fresh store of each engine.
 #[macro_export]

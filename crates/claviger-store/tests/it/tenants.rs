@@ -3,7 +3,8 @@
 use claviger::directory::{MemberState, State};
 use claviger_store::StoreError;
 use claviger_store::audit::AuditCursor;
-use claviger_store::tenants::{NewTenant, TenantUpdate};
+use claviger_store::sign_up::NewTenant;
+use claviger_store::tenants::TenantUpdate;
 use claviger_store::testing::{TestStore, email};
 use claviger_store::{Ends, on_every_backend};
 

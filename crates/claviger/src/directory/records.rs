@@ -105,16 +105,20 @@ macro_rules! kinds {
         }
 
         impl fmt::Display for OwnedSubject {
-            /// What kind of thing it is: the names of secrets do not belong in a log.
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(match self {
-                    $(Self::$kind(..) => stringify!($look_up),)*
-                    Self::RevokedToken(..) => "revoked_token",
-                })
+                f.write_str(self.kind())
             }
         }
 
         impl OwnedSubject {
+            /// What kind of thing it is, and all that belongs in a log: names may be those of secrets.
+            pub fn kind(&self) -> &'static str {
+                match self {
+                    $(Self::$kind(..) => stringify!($look_up),)*
+                    Self::RevokedToken(..) => "revoked_token",
+                }
+            }
+
             /// The same, lent for a look-up.
             pub fn lend(&self) -> Subject<'_> {
                 match self {

@@ -3,9 +3,10 @@
 use deadpool_postgres::Pool;
 use tokio_postgres::Client;
 
-use crate::backend::Tx;
+use super::ran;
+use crate::backend::tx::Tx;
 use crate::error::StoreError;
-use crate::migrate;
+use crate::migrations;
 use crate::statement::statements;
 
 statements! { "catalogue";
@@ -63,7 +64,7 @@ pub(super) async fn walls(pool: &Pool) -> Result<(), StoreError> {
             )));
         }
     }
-    let manifest = migrate::of_postgres().walls(&super::migrate::ran(&client).await?)?;
+    let manifest = migrations::of_postgres().walls(&ran::of_client(&client).await?)?;
     let rows = client.query_typed(WALLS.for_postgres(), &[]).await.map_err(|error| unchecked(&error))?;
     let lines: Result<Vec<String>, _> = rows.iter().map(|row| row.try_get(0)).collect();
     compare(&manifest, &lines.map_err(|error| unchecked(&error))?).map_err(StoreError::Setup)?;
@@ -76,7 +77,7 @@ pub(super) async fn walls(pool: &Pool) -> Result<(), StoreError> {
 /// If one does not stand any more, or the store does not answer.
 pub(crate) async fn walls_stand(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     // A newer program may have changed the schema since: then it has left word of the walls that belong to it.
-    let manifest = migrate::of_postgres().walls(&migrate::ran(tx).await?)?;
+    let manifest = migrations::of_postgres().walls(&ran::of(tx).await?)?;
     let rows = tx.run(&WALLS, &[]).await?;
     let lines: Result<Vec<String>, _> = rows.into_iter().map(|row| row.read().text()).collect();
     compare(&manifest, &lines?).map_err(StoreError::Setup)

@@ -15,6 +15,9 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::StoreError;
 
+/// How long a unit of work may take, the wait for a connection included.
+pub(super) const DEADLINE: Duration = Duration::from_secs(5);
+
 /// How long an attempt to connect may take.
 const CONNECT: Duration = Duration::from_secs(3);
 
@@ -117,7 +120,7 @@ pub(super) fn pool(url: &str, ca_file: Option<&Path>, connections: usize) -> Res
     Pool::builder(manager)
         .max_size(connections.max(1))
         .runtime(Runtime::Tokio1)
-        .wait_timeout(Some(super::DEADLINE))
+        .wait_timeout(Some(DEADLINE))
         .create_timeout(Some(CONNECT))
         .build()
         .map_err(|_| StoreError::Setup("the pool of connections cannot be made".into()))

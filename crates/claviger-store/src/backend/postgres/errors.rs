@@ -3,8 +3,14 @@
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
-use super::Failure;
 use crate::error::StoreError;
+
+/// Why an attempt failed.
+pub(super) enum Failure {
+    /// Another order of the same transactions may succeed (SQLSTATE 40001).
+    Retry(StoreError),
+    Final(StoreError),
+}
 
 /// `noun` is what the statement's rows are called.
 pub(crate) fn of(error: &Error, noun: &'static str) -> StoreError {

@@ -5,9 +5,10 @@ use std::time::Duration;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Transaction};
 
+use super::ran::in_transaction;
 use super::{check, errors};
 use crate::error::StoreError;
-use crate::migrate::{self, Later, RAN, Ran, Schema, hash};
+use crate::migrations::{self, Later, Schema, hash};
 
 /// How long a step waits for a table that somebody reads from. Whoever comes to it later waits behind the step, and no
 /// longer than a unit of work may.
@@ -24,7 +25,7 @@ const BACKFILL_PAUSE: Duration = Duration::from_millis(10);
 /// If a migration fails, or somebody keeps a table for minutes: nothing of the step under way stays, and whoever runs it
 /// again goes on from there.
 pub(super) async fn migrate(client: &mut Client) -> Result<(), StoreError> {
-    let schema = migrate::of_postgres();
+    let schema = migrations::of_postgres();
     let mut attempt = 1;
     loop {
         let outcome = match finish_last(client, schema).await {
@@ -88,7 +89,7 @@ async fn step(client: &mut Client, schema: Schema) -> Result<bool, Failed> {
             .await?;
     }
     transaction.batch_execute("LOCK TABLE migration IN EXCLUSIVE MODE").await?;
-    let ran = read(&transaction).await?;
+    let ran = in_transaction(&transaction).await?;
     let missing = schema.missing(&ran).map_err(Failed::Schema)?;
     // Up to the first that has something to do later, which the next ones may rest on.
     let count = missing.iter().position(|one| !one.later.is_empty()).map_or(missing.len(), |at| at + 1);
@@ -110,7 +111,7 @@ async fn step(client: &mut Client, schema: Schema) -> Result<bool, Failed> {
 /// Records what walls an older program has to find once the last step is not one of its own. An older one that prepares a
 /// newer database leaves that one's word as it is.
 async fn keep_walls(transaction: &Transaction<'_>, schema: Schema) -> Result<(), Failed> {
-    let ran = read(transaction).await?;
+    let ran = in_transaction(transaction).await?;
     let Some(last) = ran.last().filter(|_| ran.len() <= schema.all().count()) else { return Ok(()) };
     let walls = if ran.len() == schema.all().count() {
         schema.walls(&ran).map_err(Failed::Schema)?
@@ -176,28 +177,4 @@ async fn backfill(client: &mut Client, sql: &str) -> Result<(), Failed> {
         // Others have the store to themselves for a moment.
         tokio::time::sleep(BACKFILL_PAUSE).await;
     }
-}
-
-async fn read(transaction: &Transaction<'_>) -> Result<Vec<Ran>, tokio_postgres::Error> {
-    let rows = transaction.query_typed(RAN.for_postgres(), &[]).await?;
-    rows.iter().map(of_row).collect()
-}
-
-fn of_row(row: &tokio_postgres::Row) -> Result<Ran, tokio_postgres::Error> {
-    Ok(Ran {
-        name: row.try_get(0)?,
-        sha256: row.try_get(1)?,
-        works_with: row.try_get(2)?,
-        walls: row.try_get(3)?,
-    })
-}
-
-/// What ran in the database of this connection.
-///
-/// # Errors
-/// If nothing did.
-pub(super) async fn ran(client: &Client) -> Result<Vec<Ran>, StoreError> {
-    let unread = |_| StoreError::Setup("the database is not prepared; run `claviger store prepare`".into());
-    let rows = client.query_typed(RAN.for_postgres(), &[]).await.map_err(unread)?;
-    rows.iter().map(of_row).collect::<Result<_, _>>().map_err(unread)
 }

@@ -5,7 +5,9 @@ pub(crate) mod connect;
 pub(crate) mod errors;
 mod migrate;
 pub(crate) mod prepare;
+pub(crate) mod ran;
 pub(crate) mod transaction;
+pub(crate) mod withdrawn;
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,20 +18,22 @@ use deadpool_postgres::{Object, Pool};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::{JoinSet, LocalSet};
 
-use super::{Bound, DIRECTORY, Engine, FEED, FollowerSlot, Job, Mode, Tx};
+use super::bound::{Bound, DIRECTORY, FEED, FollowerSlot, Mode};
+use super::tx::{Engine, Tx};
+use super::unit::Job;
 use crate::error::StoreError;
-use crate::follower::Follower;
-use crate::store::Settings;
+use crate::feed::follower::Follower;
+use crate::settings::Settings;
 use crate::subject::Change;
-use crate::withdrawals::Journal;
+use crate::withdrawals::journal::Journal;
+use connect::DEADLINE;
+use errors::Failure;
 use transaction::Transaction;
 
 /// Jobs that may wait for the runtime before callers wait for a place in the queue.
 const QUEUE: usize = 1024;
 /// Jobs that may be under way, most of them waiting for a connection. One more is refused.
 const UNDER_WAY: usize = 4096;
-/// How long a unit of work may take, the wait for a connection included.
-const DEADLINE: Duration = Duration::from_secs(5);
 /// Connections that read what decisions ask for, at most.
 const LOADS: usize = 2;
 /// How often connections that nobody needs are looked for.
@@ -178,13 +182,6 @@ async fn serve_one(mut job: Job, pool: &Pool, follower: &FollowerSlot, keeper: &
     job.work.answer(end);
 }
 
-/// Why an attempt failed.
-enum Failure {
-    /// Another order of the same transactions may succeed (SQLSTATE 40001).
-    Retry(StoreError),
-    Final(StoreError),
-}
-
 async fn attempt(
     job: &mut Job,
     pool: &Pool,
@@ -222,7 +219,7 @@ async fn attempt(
             Bound::Tenant(tenant) => Some(tenant),
             Bound::System(_) => None,
         };
-        match journal.name(&mut tx, store, tenant, steps).await {
+        match withdrawn::name(&mut tx, journal, store, tenant, steps).await {
             Ok(record) => withdrawal = Some((Arc::clone(journal), record)),
             Err(error) => verdict = Err(error),
         }

@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type};
 
 use super::errors;
-use crate::backend::{Bound, Mode};
+use crate::backend::bound::{Bound, Mode};
 use crate::error::StoreError;
 use crate::statement::{Kind, Statement};
 use crate::subject::{self, Change};

@@ -6,7 +6,8 @@ use claviger::id::TenantId;
 use claviger::random::SystemRandom;
 use rusqlite::Connection;
 
-use super::{Binding, connect};
+use super::binding::Binding;
+use super::connect;
 use crate::backend::Bound;
 use crate::nouns::NOUNS;
 use crate::testing::Folder;
@@ -173,7 +174,7 @@ fn what_a_reader_can_say_never_reaches_another_tenant() {
         grants: false,
         for_sqlite: std::sync::OnceLock::new(),
     }));
-    assert!(super::run(&reader, explain, &[]).is_err(), "what tells the shape of the walls is not run");
+    assert!(super::run::run(&reader, explain, &[]).is_err(), "what tells the shape of the walls is not run");
 }
 
 #[test]

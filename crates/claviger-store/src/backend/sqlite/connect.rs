@@ -9,7 +9,8 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Binding, walls};
+use super::binding::Binding;
+use super::{migrate, walls};
 use crate::error::StoreError;
 use crate::noun::Nouns;
 
@@ -134,7 +135,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
 /// The connection of the writer: migrated first, then walled in.
 pub(crate) fn writer(path: &Path, nouns: Nouns) -> Result<(Connection, Binding), StoreError> {
     let mut connection = writable(path)?;
-    crate::migrate::sqlite(&mut connection)?;
+    migrate::migrate(&mut connection)?;
     let binding = Binding::default();
     walls::writer(&mut connection, nouns, &binding)?;
     Ok((connection, binding))

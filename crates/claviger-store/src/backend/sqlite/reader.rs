@@ -6,8 +6,12 @@ use std::sync::{Mutex, PoisonError};
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
-use super::{Binding, connect};
-use crate::backend::{Bound, Engine, Job, Tx};
+use super::attempt::attempt;
+use super::binding::Binding;
+use super::connect;
+use crate::backend::bound::Bound;
+use crate::backend::tx::{Engine, Tx};
+use crate::backend::unit::Job;
 use crate::error::StoreError;
 use crate::noun::Nouns;
 
@@ -51,10 +55,8 @@ impl Reader {
             control("ROLLBACK")?;
         }
         control("BEGIN")?;
-        let outcome = super::attempt(
-            &mut *job.work,
-            &mut Tx::new(job.bound, job.clock.clone(), Engine::Sqlite(connection)),
-        );
+        let outcome =
+            attempt(&mut *job.work, &mut Tx::new(job.bound, job.clock.clone(), Engine::Sqlite(connection)));
         control("COMMIT")?;
         outcome
     }

@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
-use super::Binding;
+use super::binding::Binding;
 use crate::error::StoreError;
 use crate::noun::{Columns, Noun, Nouns};
 

@@ -8,8 +8,11 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::mpsc;
 
-use super::Binding;
-use crate::backend::{Bound, Engine, FollowerSlot, Job, Tx};
+use super::attempt::attempt;
+use super::binding::Binding;
+use crate::backend::bound::{Bound, FollowerSlot};
+use crate::backend::tx::{Engine, Tx};
+use crate::backend::unit::Job;
 use crate::error::StoreError;
 use crate::subject::{self, Change};
 
@@ -181,7 +184,7 @@ impl Writer {
         self.control("SAVEPOINT job").map_err(|error| error.0)?;
         let end = {
             let _bound = self.binding.bind(job.bound);
-            super::attempt(
+            attempt(
                 &mut *job.work,
                 &mut Tx::new(job.bound, job.clock.clone(), Engine::Sqlite(&self.connection)),
             )

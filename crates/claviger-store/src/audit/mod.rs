@@ -1,0 +1,134 @@
+//! What happened, written in the transaction of the change it tells of, and never changed afterwards.
+
+pub(crate) mod entry;
+
+use std::net::IpAddr;
+
+use claviger::clock::UnixMillis;
+
+use crate::backend::Tx;
+use crate::error::StoreError;
+use crate::parts::operator::Operator;
+use crate::parts::tenant_store::TenantStore;
+use crate::statement::statements;
+use crate::value::{Row, Value, values};
+
+statements! { "audit entry";
+    AUDIT_PAGE: Tenant [Uuid, Int, Uuid, Int]
+        "SELECT audit_id, actor, action, entity_type, entity_id, details, address, credential_id, created_at FROM audit
+         WHERE tenant_id = $1 AND (created_at, audit_id) < ($2, $3) ORDER BY created_at DESC, audit_id DESC LIMIT $4";
+    OPERATOR_AUDIT_PAGE: System [Int, Uuid, Int]
+        "SELECT audit_id, actor, action, entity_type, entity_id, details, address, credential_id, created_at
+         FROM operator_audit
+         WHERE (created_at, audit_id) < ($1, $2) ORDER BY created_at DESC, audit_id DESC LIMIT $3";
+}
+
+/// The longest page.
+const PAGE: u16 = 500;
+
+/// One entry, as it is read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AuditEntry {
+    /// Its id, a UUID.
+    pub id: String,
+    /// Who: `account:…`, `key:…`, `operator:…` or `job:…`.
+    pub actor: String,
+    /// What: `KEY_CREATED`.
+    pub action: String,
+    /// To what kind of thing.
+    pub entity_type: String,
+    /// To which one.
+    pub entity_id: String,
+    /// More about it; never anything secret.
+    pub details: serde_json::Value,
+    /// From where.
+    pub address: Option<IpAddr>,
+    /// The public id of the credential it was done with.
+    pub credential: Option<String>,
+    /// When.
+    pub created_at: UnixMillis,
+}
+
+/// Where a page ended. What is begun later is before it, so that the pages after it stay as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuditCursor {
+    created_at: UnixMillis,
+    id: [u8; 16],
+}
+
+impl AuditCursor {
+    /// Before the newest entry.
+    pub const NEWEST: Self = Self { created_at: UnixMillis(i64::MAX), id: [0xff; 16] };
+
+    /// After `entry`.
+    pub fn after(entry: &AuditEntry) -> Self {
+        let id = uuid::Uuid::try_parse(&entry.id).map_or([0xff; 16], uuid::Uuid::into_bytes);
+        Self { created_at: entry.created_at, id }
+    }
+}
+
+fn read(row: Row) -> Result<AuditEntry, StoreError> {
+    let corrupt = || StoreError::Corrupt { what: "audit entry" };
+    let mut columns = row.read();
+    Ok(AuditEntry {
+        id: columns.text()?,
+        actor: columns.text()?,
+        action: columns.text()?,
+        entity_type: columns.text()?,
+        entity_id: columns.text()?,
+        details: serde_json::from_str(&columns.text()?).map_err(|_| corrupt())?,
+        address: columns.maybe_text()?.map(|text| text.parse().map_err(|_| corrupt())).transpose()?,
+        credential: columns.maybe_text()?,
+        created_at: columns.time()?,
+    })
+}
+
+impl TenantStore {
+    /// Writes down that the credential with the public id `credential` came over plain HTTP from `address`, so that
+    /// its owner can replace it.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn credential_seen_in_clear(
+        &self,
+        credential: &str,
+        address: std::net::IpAddr,
+    ) -> Result<(), StoreError> {
+        let details = serde_json::json!({ "address": address.to_string() });
+        let entry = self.entry("CREDENTIAL_SEEN_IN_CLEAR", ("credential", credential.to_owned()), details);
+        self.write(async move |tx: &mut Tx<'_>| entry.write(tx).await).await
+    }
+
+    /// At most `limit` (500) entries after `cursor`, the newest first.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn audit_list(&self, cursor: AuditCursor, limit: u16) -> Result<Vec<AuditEntry>, StoreError> {
+        let tenant = self.tenant;
+        self.read(async move |tx: &mut Tx<'_>| {
+            let limit = i64::from(limit.min(PAGE));
+            let rows = tx
+                .run(&AUDIT_PAGE, values![tenant, cursor.created_at, Value::Uuid(cursor.id), limit])
+                .await?;
+            rows.into_iter().map(read).collect()
+        })
+        .await
+    }
+}
+
+impl Operator {
+    /// At most `limit` (500) entries of the operator's own audit after `cursor`, the newest first.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn audit_list(&self, cursor: AuditCursor, limit: u16) -> Result<Vec<AuditEntry>, StoreError> {
+        self.read(async move |tx: &mut Tx<'_>| {
+            let limit = i64::from(limit.min(PAGE));
+            let rows = tx
+                .run(&OPERATOR_AUDIT_PAGE, values![cursor.created_at, Value::Uuid(cursor.id), limit])
+                .await?;
+            rows.into_iter().map(read).collect()
+        })
+        .await
+    }
+}

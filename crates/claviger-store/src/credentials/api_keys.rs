@@ -1,0 +1,565 @@
+//! API keys: a stable id, what it allows, and one or two live secrets.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use claviger::api_key::{KeyDigest, KeyPrefix, NewKey};
+use claviger::clock::UnixMillis;
+use claviger::directory::{KeyRecord, State};
+use claviger::grants::Grants;
+use claviger::id::{Environment, KeyId, OrgId, TenantId};
+use claviger::network::{Network, Networks};
+use serde_json::json;
+
+use crate::backend::Tx;
+use crate::credentials::held_keys;
+use crate::error::StoreError;
+use crate::keyring::Keyring;
+use crate::noun::{Feed, Index, Noun, Recorded, Rights, Rows, STATE, blob, int, text, truth, uuid};
+use crate::page::{FIRST, PAGE};
+use crate::parts::inner::Inner;
+use crate::parts::tenant_store::TenantStore;
+use crate::state;
+use crate::statement::statements;
+use crate::tenancy::orgs;
+use crate::value::{Columns, Row, values};
+
+/// The rows of keys.
+pub(crate) static KEY_ROWS: Noun = Noun {
+    table: "api_key",
+    about: "`networks` NULL is from anywhere, an empty text from nowhere. A disabled key is suspended, a revoked one deleted.",
+    columns: &[
+        uuid("tenant_id"),
+        uuid("key_id"),
+        uuid("org_id"),
+        text("name"),
+        text("prefix"),
+        text("environment").is("IN ('live', 'test')"),
+        text("grants"),
+        text("networks").optional(),
+        STATE,
+        int("expires_at").optional(),
+        int("created_at"),
+        int("tenant_credentials").or("1"),
+        int("org_credentials").or("1"),
+    ],
+    key: &["tenant_id", "key_id"],
+    references: &[(&["tenant_id", "org_id"], "organization (tenant_id, org_id)")],
+    indices: &[Index::Plain("api_key_by_org", "tenant_id, org_id, created_at")],
+    tenant: Rights::CHANGE,
+    jobs: Rights::SEE,
+    // A key and its secrets are read together, so that a change of the key is one of each of its secrets.
+    feed: Feed::Through {
+        table: "key_secret",
+        by: &["tenant_id", "key_id"],
+        function: "raise_secret_versions",
+    },
+    fixed_but: None,
+};
+
+/// The rows of keys' secrets.
+pub(crate) static KEY_SECRET_ROWS: Noun = Noun {
+    table: "key_secret",
+    about: "A key's secrets. `slot` says which one a rotation made and which one it put aside.",
+    columns: &[
+        uuid("tenant_id"),
+        blob("digest"),
+        uuid("key_id"),
+        text("slot").is("IN ('current', 'old')"),
+        text("pepper"),
+        text("prefix"),
+        text("last_four"),
+        int("expires_at").optional(),
+        truth("revoked"),
+        int("created_at"),
+    ],
+    key: &["tenant_id", "digest"],
+    references: &[(&["tenant_id", "key_id"], "api_key (tenant_id, key_id)")],
+    indices: &[
+        Index::Plain("key_secret_by_digest", "digest"),
+        Index::Plain("key_secret_by_key", "tenant_id, key_id"),
+        Index::UniqueNamed(
+            "key_secret_current",
+            "tenant_id, key_id",
+            Some("slot = 'current' AND revoked = 0"),
+        ),
+    ],
+    tenant: Rights::CHANGE,
+    jobs: Rights::SEE,
+    feed: Feed::Tells { kind: "key", id: &["digest"], only: None },
+    fixed_but: None,
+};
+
+impl Recorded for KeyRecord {
+    type Name = (KeyDigest,);
+
+    const ROWS: Rows = Rows {
+        noun: &KEY_SECRET_ROWS,
+        columns: "k.key_id, k.tenant_id, k.org_id, k.environment, k.grants, k.state, k.expires_at, r.expires_at, r.revoked,
+             k.networks, k.tenant_credentials, k.org_credentials",
+        with: "JOIN api_key AS k ON k.tenant_id = r.tenant_id AND k.key_id = r.key_id",
+        only: "",
+    };
+
+    fn read(_: &Self::Name, columns: &mut Columns, _: &Keyring) -> Result<Self, StoreError> {
+        Ok(Self {
+            key: columns.key_id()?,
+            tenant: columns.parse()?,
+            org: columns.parse()?,
+            environment: columns.parse()?,
+            grants: columns.parse()?,
+            state: columns.state("API key")?,
+            expires_at: earlier(columns.maybe_time()?, columns.maybe_time()?),
+            secret_revoked: columns.truth()?,
+            networks: networks(columns)?,
+            made_under: sum(columns.int()?, columns.int()?)?,
+        })
+    }
+
+    fn tenant(&self) -> Option<TenantId> {
+        Some(self.tenant)
+    }
+
+    /// A key's record does not say by which digest it is found.
+    fn is_of(&self, _: &Self::Name) -> bool {
+        true
+    }
+
+    fn agrees_with(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
+fn earlier(one: Option<UnixMillis>, other: Option<UnixMillis>) -> Option<UnixMillis> {
+    [one, other].into_iter().flatten().min()
+}
+
+fn sum(tenant: i64, org: i64) -> Result<u32, StoreError> {
+    u32::try_from(tenant.saturating_add(org)).map_err(|_| StoreError::Corrupt { what: "API key" })
+}
+
+statements! { "API key";
+    KEY_ADD: Tenant [Uuid, Uuid, Uuid, Text, Text, Text, Text, Text, Int, Int] grants
+        "INSERT INTO api_key (tenant_id, key_id, org_id, name, prefix, environment, grants, networks, expires_at, created_at,
+             tenant_credentials, org_credentials)
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, t.credentials, o.credentials
+         FROM organization AS o JOIN tenant AS t ON t.tenant_id = o.tenant_id WHERE o.tenant_id = $1 AND o.org_id = $3
+         RETURNING key_id";
+    KEY_SECRET_ADD: Tenant [Uuid, Blob, Uuid, Text, Text, Text, Int] grants
+        "INSERT INTO key_secret (tenant_id, digest, key_id, slot, pepper, prefix, last_four, created_at)
+         VALUES ($1, $2, $3, 'current', $4, $5, $6, $7)";
+    KEY: Tenant [Uuid, Uuid]
+        "SELECT key_id, org_id, name, environment, grants, networks, state, expires_at, created_at, prefix
+         FROM api_key WHERE tenant_id = $1 AND key_id = $2";
+    /// Holds the row until the transaction ends, so that two rotations take turns.
+    KEY_HELD: Tenant [Uuid, Uuid]
+        "SELECT key_id, org_id, name, environment, grants, networks, state, expires_at, created_at, prefix
+         FROM api_key WHERE tenant_id = $1 AND key_id = $2"
+        postgres "SELECT key_id, org_id, name, environment, grants, networks, state, expires_at, created_at, prefix
+         FROM api_key WHERE tenant_id = $1 AND key_id = $2 FOR UPDATE";
+    KEY_PAGE: Tenant [Uuid, Uuid, Int, Uuid, Int]
+        "SELECT key_id, org_id, name, environment, grants, networks, state, expires_at, created_at, prefix
+         FROM api_key WHERE tenant_id = $1 AND org_id = $2 AND state <> 'deleted' AND (created_at, key_id) > ($3, $4)
+         ORDER BY created_at, key_id LIMIT $5";
+    KEY_SECRETS: Tenant [Uuid, Uuid]
+        "SELECT key_id, digest, slot, prefix, last_four, created_at, expires_at FROM key_secret
+         WHERE tenant_id = $1 AND key_id = $2 AND revoked = 0 ORDER BY created_at, digest";
+    /// Of the keys behind one and up to another, in the order of their pages.
+    KEY_SECRETS_OF: Tenant [Uuid, Uuid, Int, Uuid, Int, Uuid]
+        "SELECT s.key_id, s.digest, s.slot, s.prefix, s.last_four, s.created_at, s.expires_at
+         FROM key_secret AS s JOIN api_key AS k ON k.tenant_id = s.tenant_id AND k.key_id = s.key_id
+         WHERE s.tenant_id = $1 AND k.org_id = $2 AND k.state <> 'deleted' AND s.revoked = 0
+             AND (k.created_at, k.key_id) > ($3, $4) AND (k.created_at, k.key_id) <= ($5, $6)
+         ORDER BY s.created_at, s.digest";
+    KEY_SECRET_REVOKE: Tenant [Uuid, Blob] withdraws
+        "UPDATE key_secret SET revoked = 1 WHERE tenant_id = $1 AND digest = $2";
+    KEY_SECRET_PUT_ASIDE: Tenant [Uuid, Blob, Int]
+        "UPDATE key_secret SET slot = 'old', expires_at = $3 WHERE tenant_id = $1 AND digest = $2";
+    KEY_SECRETS_REVOKE: Tenant [Uuid, Uuid] withdraws
+        "UPDATE key_secret SET revoked = 1 WHERE tenant_id = $1 AND key_id = $2 AND revoked = 0";
+    KEY_OLD_REVOKE: Tenant [Uuid, Uuid, Int] withdraws
+        "UPDATE key_secret SET revoked = 1
+         WHERE tenant_id = $1 AND key_id = $2 AND slot = 'old' AND revoked = 0 AND expires_at > $3 RETURNING last_four";
+    KEY_STATE: Tenant [Uuid, Uuid, Text] withdraws
+        "UPDATE api_key SET state = $3 WHERE tenant_id = $1 AND key_id = $2 AND state <> 'deleted' RETURNING key_id";
+}
+
+/// How long the secret that a rotation puts aside goes on, unless said otherwise, in seconds.
+pub const DEFAULT_GRACE_SECONDS: i64 = 24 * 60 * 60;
+/// The longest grace, in seconds.
+pub const MAX_GRACE_SECONDS: i64 = 7 * 24 * 60 * 60;
+
+/// What a key is made of.
+#[derive(Debug, Clone)]
+pub struct NewApiKey {
+    /// The organization it belongs to.
+    pub org: OrgId,
+    /// What people call it.
+    pub name: String,
+    /// What its API's keys begin with.
+    pub prefix: KeyPrefix,
+    /// Live or sandbox.
+    pub environment: Environment,
+    /// What it allows.
+    pub grants: Grants,
+    /// From where it may be used; `None` is from anywhere, an empty list from nowhere.
+    pub networks: Option<Networks>,
+    /// When it ends, if it does.
+    pub expires_at: Option<UnixMillis>,
+}
+
+/// One of a key's secrets, as far as it may be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretView {
+    /// Its beginning: `sk_live_`.
+    pub prefix: String,
+    /// Its last four characters.
+    pub last_four: String,
+    /// Whether a rotation has put it aside, so that it ends at the end of the grace.
+    pub is_old: bool,
+    /// Since when it is there.
+    pub created_at: UnixMillis,
+    /// When it ends, if it does before the key.
+    pub expires_at: Option<UnixMillis>,
+}
+
+/// A key, as its organization sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyView {
+    /// Its id.
+    pub key: KeyId,
+    /// The organization it belongs to.
+    pub org: OrgId,
+    /// What people call it.
+    pub name: String,
+    /// Live or sandbox.
+    pub environment: Environment,
+    /// What it allows.
+    pub grants: Grants,
+    /// From where it may be used; `None` is from anywhere, an empty list from nowhere.
+    pub networks: Option<Networks>,
+    /// A disabled key is suspended, a revoked one deleted.
+    pub state: State,
+    /// When it ends, if it does.
+    pub expires_at: Option<UnixMillis>,
+    /// Since when it is there.
+    pub created_at: UnixMillis,
+    /// What its secrets begin with: `sk`.
+    pub prefix: KeyPrefix,
+    /// The secrets that are not revoked or past their grace, the oldest first.
+    pub secrets: Vec<SecretView>,
+}
+
+/// A key together with a secret that is shown this once.
+#[derive(Debug)]
+pub struct ShownKey {
+    /// The key as it is now.
+    pub view: KeyView,
+    /// The secret.
+    pub key: NewKey,
+}
+
+/// As the `networks` column holds them.
+fn networks_text(networks: &Networks) -> String {
+    networks.iter().collect::<Vec<_>>().join(" ")
+}
+
+/// Reads the `networks` column.
+fn networks(columns: &mut Columns) -> Result<Option<Networks>, StoreError> {
+    let Some(text) = columns.maybe_text()? else { return Ok(None) };
+    let list: Result<Vec<Network>, String> = text.split_ascii_whitespace().map(str::parse).collect();
+    Ok(Some(Networks::new(list.map_err(|_| StoreError::Corrupt { what: "API key" })?)))
+}
+
+fn read(row: Row) -> Result<KeyView, StoreError> {
+    let mut columns = row.read();
+    Ok(KeyView {
+        key: columns.key_id()?,
+        org: columns.parse()?,
+        name: columns.text()?,
+        environment: columns.parse()?,
+        grants: columns.parse()?,
+        networks: networks(&mut columns)?,
+        state: columns.state("API key")?,
+        expires_at: columns.maybe_time()?,
+        created_at: columns.time()?,
+        prefix: columns.parse()?,
+        secrets: Vec::new(),
+    })
+}
+
+/// A secret with what it is found by.
+struct Held {
+    key: KeyId,
+    digest: KeyDigest,
+    view: SecretView,
+}
+
+impl Held {
+    fn read(row: Row) -> Result<Self, StoreError> {
+        let mut columns = row.read();
+        let (key, digest) = (columns.key_id()?, columns.blob()?);
+        let is_old = columns.text()? == "old";
+        let view = SecretView {
+            prefix: columns.text()?,
+            last_four: columns.text()?,
+            is_old,
+            created_at: columns.time()?,
+            expires_at: columns.maybe_time()?,
+        };
+        let digest = KeyDigest::from_bytes(&digest).ok_or(StoreError::Corrupt { what: "API key" })?;
+        Ok(Self { key, digest, view })
+    }
+
+    fn is_live(&self, now: UnixMillis) -> bool {
+        self.view.expires_at.is_none_or(|end| end > now)
+    }
+}
+
+async fn secrets(
+    tx: &mut Tx<'_>,
+    tenant: TenantId,
+    key: KeyId,
+    now: UnixMillis,
+) -> Result<Vec<Held>, StoreError> {
+    let rows = tx.run(&KEY_SECRETS, values![tenant, key]).await?;
+    let held: Result<Vec<Held>, StoreError> = rows.into_iter().map(Held::read).collect();
+    Ok(held?.into_iter().filter(|secret| secret.is_live(now)).collect())
+}
+
+async fn view(tx: &mut Tx<'_>, tenant: TenantId, key: KeyId, now: UnixMillis) -> Result<KeyView, StoreError> {
+    let row = tx.run_one(&KEY, values![tenant, key]).await?;
+    let found = read(row.ok_or(StoreError::NotFound { what: "API key" })?)?;
+    let secrets = secrets(tx, tenant, key, now).await?;
+    Ok(KeyView { secrets: secrets.into_iter().map(|secret| secret.view).collect(), ..found })
+}
+
+async fn add_secret(
+    tx: &mut Tx<'_>,
+    tenant: TenantId,
+    key: KeyId,
+    new: &NewKey,
+    now: UnixMillis,
+) -> Result<(), StoreError> {
+    let digest = new.digest.as_bytes().as_slice();
+    let params = values![tenant, digest, key, new.pepper.as_str(), &new.prefix, &new.last_four, now];
+    tx.run(&KEY_SECRET_ADD, params).await.map(drop)
+}
+
+async fn generate(
+    tx: &mut Tx<'_>,
+    inner: &Inner,
+    prefix: &KeyPrefix,
+    environment: Environment,
+) -> Result<NewKey, StoreError> {
+    let peppers = held_keys::peppers(tx, &inner.keyring).await?;
+    Ok(NewKey::generate(prefix, environment, &peppers, inner.random.as_ref()))
+}
+
+impl TenantStore {
+    /// Makes a key. Its secret is shown this once.
+    ///
+    /// # Errors
+    /// If the organization is not there, the name is not one, or the key would have ended already.
+    pub async fn key_create(&self, new: NewApiKey) -> Result<ShownKey, StoreError> {
+        let tenant = self.tenant;
+        let id = KeyId::generate(self.inner.random.as_ref());
+        let name = state::display_name(&new.name)?;
+        let details =
+            json!({ "name": name, "environment": new.environment, "grants": new.grants.to_string() });
+        let entry = self.entry("KEY_CREATED", ("key", id.to_string()), details);
+        let inner = Arc::clone(&self.inner);
+        self.write(async move |tx: &mut Tx<'_>| {
+            orgs::not_deleted(tx, tenant, new.org).await?;
+            let now = tx.now().await?;
+            if new.expires_at.is_some_and(|end| end <= now) {
+                return Err(StoreError::Invalid("a key must end in the future".into()));
+            }
+            let (prefix, environment) = (new.prefix.as_str(), new.environment.as_str());
+            let networks = new.networks.as_ref().map(networks_text);
+            let grants = new.grants.to_string();
+            let row = values![
+                tenant,
+                id,
+                new.org,
+                &name,
+                prefix,
+                environment,
+                grants,
+                networks,
+                new.expires_at,
+                now
+            ];
+            tx.run_one(&KEY_ADD, row).await?.ok_or(StoreError::NotFound { what: "organization" })?;
+            let key = generate(tx, &inner, &new.prefix, new.environment).await?;
+            add_secret(tx, tenant, id, &key, now).await?;
+            entry.write(tx).await?;
+            Ok(ShownKey { view: view(tx, tenant, id, now).await?, key })
+        })
+        .await
+    }
+
+    /// At most [`PAGE`] of the organization's keys that are not revoked, the oldest first, after `after`.
+    ///
+    /// # Errors
+    /// If there is no such organization.
+    pub async fn key_page(&self, org: OrgId, after: Option<&KeyView>) -> Result<Vec<KeyView>, StoreError> {
+        let tenant = self.tenant;
+        let (at, id) = after.map_or(FIRST, |last| (last.created_at, last.key.into()));
+        self.read(async move |tx: &mut Tx<'_>| {
+            orgs::view(tx, tenant, org).await?;
+            let now = tx.now().await?;
+            let rows = tx.run(&KEY_PAGE, values![tenant, org, at, id.clone(), i64::from(PAGE)]).await?;
+            let keys: Vec<KeyView> = rows.into_iter().map(read).collect::<Result<_, _>>()?;
+            let Some(last) = keys.last() else { return Ok(keys) };
+            let range = values![tenant, org, at, id.clone(), last.created_at, last.key];
+            let mut secrets: HashMap<KeyId, Vec<SecretView>> = HashMap::new();
+            for row in tx.run(&KEY_SECRETS_OF, range).await? {
+                let secret = Held::read(row)?;
+                if secret.is_live(now) {
+                    secrets.entry(secret.key).or_default().push(secret.view);
+                }
+            }
+            let with =
+                |key: KeyView| KeyView { secrets: secrets.remove(&key.key).unwrap_or_default(), ..key };
+            Ok(keys.into_iter().map(with).collect())
+        })
+        .await
+    }
+
+    /// The organization's keys that are not revoked, the oldest first: page by page, so that nobody waits for a long list.
+    ///
+    /// # Errors
+    /// If there is no such organization.
+    pub async fn key_list(&self, org: OrgId) -> Result<Vec<KeyView>, StoreError> {
+        let mut all: Vec<KeyView> = Vec::new();
+        loop {
+            let page = self.key_page(org, all.last()).await?;
+            let is_last = page.len() < usize::from(PAGE);
+            all.extend(page);
+            if is_last {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// One key, revoked or not.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn key_view(&self, key: KeyId) -> Result<KeyView, StoreError> {
+        let tenant = self.tenant;
+        self.read(async move |tx: &mut Tx<'_>| {
+            let now = tx.now().await?;
+            view(tx, tenant, key, now).await
+        })
+        .await
+    }
+
+    /// Gives the key another secret, which is shown this once. The one before goes on for `grace_seconds` (0 to
+    /// [`MAX_GRACE_SECONDS`]), and never longer than the key or than it would have without.
+    ///
+    /// While the secret of an earlier rotation is still in its grace, the newer one is taken for unused and
+    /// replaced; the one in its grace stays in use, and its grace is not made longer.
+    ///
+    /// # Errors
+    /// If there is no such key, it is disabled, revoked or past its end, or the grace is out of range.
+    pub async fn key_rotate(&self, key: KeyId, grace_seconds: i64) -> Result<ShownKey, StoreError> {
+        if !(0..=MAX_GRACE_SECONDS).contains(&grace_seconds) {
+            return Err(StoreError::Invalid("the grace must be between 0 and 604800 seconds".into()));
+        }
+        let tenant = self.tenant;
+        let entry =
+            self.entry("KEY_ROTATED", ("key", key.to_string()), json!({ "grace_seconds": grace_seconds }));
+        let inner = Arc::clone(&self.inner);
+        self.write(async move |tx: &mut Tx<'_>| {
+            let row = tx.run_one(&KEY_HELD, values![tenant, key]).await?;
+            let held = read(row.ok_or(StoreError::NotFound { what: "API key" })?)?;
+            let now = tx.now().await?;
+            match held.state {
+                State::Active => {}
+                State::Suspended => return Err(StoreError::Refused { why: "a disabled key is not rotated" }),
+                State::Deleted => return Err(StoreError::NotFound { what: "API key" }),
+            }
+            if held.expires_at.is_some_and(|end| end <= now) {
+                return Err(StoreError::Refused { why: "a key past its end is not rotated" });
+            }
+            let grace_end =
+                held.expires_at.unwrap_or(UnixMillis(i64::MAX)).min(now.plus_seconds(grace_seconds));
+            let live = secrets(tx, tenant, key, now).await?;
+            let in_grace = live.iter().any(|secret| secret.view.is_old);
+            for secret in &live {
+                let digest = secret.digest.as_bytes().as_slice();
+                let end = secret.view.expires_at.unwrap_or(grace_end).min(grace_end);
+                if end <= now || (in_grace && !secret.view.is_old) {
+                    tx.run(&KEY_SECRET_REVOKE, values![tenant, digest]).await?;
+                } else {
+                    tx.run(&KEY_SECRET_PUT_ASIDE, values![tenant, digest, end]).await?;
+                }
+            }
+            let new = generate(tx, &inner, &held.prefix, held.environment).await?;
+            add_secret(tx, tenant, key, &new, now).await?;
+            entry.write(tx).await?;
+            Ok(ShownKey { view: view(tx, tenant, key, now).await?, key: new })
+        })
+        .await
+    }
+
+    /// Ends the grace of the secret that a rotation put aside.
+    ///
+    /// # Errors
+    /// If there is no such key, or no secret of it is in its grace.
+    pub async fn key_revoke_old(&self, key: KeyId) -> Result<KeyView, StoreError> {
+        let tenant = self.tenant;
+        let entry = self.entry("KEY_OLD_REVOKED", ("key", key.to_string()), json!({}));
+        self.write(async move |tx: &mut Tx<'_>| {
+            let now = tx.now().await?;
+            view(tx, tenant, key, now).await?;
+            let revoked = tx.run(&KEY_OLD_REVOKE, values![tenant, key, now]).await?;
+            if revoked.is_empty() {
+                return Err(StoreError::NotFound { what: "old secret of the key" });
+            }
+            entry.write(tx).await?;
+            view(tx, tenant, key, now).await
+        })
+        .await
+    }
+
+    /// Lets nobody use the key until it is enabled.
+    ///
+    /// # Errors
+    /// If there is no such key.
+    pub async fn key_disable(&self, key: KeyId) -> Result<(), StoreError> {
+        self.key_state(key, State::Suspended, "KEY_DISABLED").await
+    }
+
+    /// Lets the key be used again.
+    ///
+    /// # Errors
+    /// If there is no such key.
+    pub async fn key_enable(&self, key: KeyId) -> Result<(), StoreError> {
+        self.key_state(key, State::Active, "KEY_ENABLED").await
+    }
+
+    /// Ends the key and all its secrets.
+    ///
+    /// # Errors
+    /// If there is no such key.
+    pub async fn key_revoke(&self, key: KeyId) -> Result<(), StoreError> {
+        self.key_state(key, State::Deleted, "KEY_REVOKED").await
+    }
+
+    async fn key_state(&self, key: KeyId, state: State, action: &'static str) -> Result<(), StoreError> {
+        let tenant = self.tenant;
+        let entry = self.entry(action, ("key", key.to_string()), json!({}));
+        self.write(async move |tx: &mut Tx<'_>| {
+            let row = tx.run_one(&KEY_STATE, values![tenant, key, state::text(state)]).await?;
+            row.ok_or(StoreError::NotFound { what: "API key" })?;
+            if state == State::Deleted {
+                tx.run(&KEY_SECRETS_REVOKE, values![tenant, key]).await?;
+            }
+            entry.write(tx).await
+        })
+        .await
+    }
+}

@@ -1,0 +1,8 @@
+//! What somebody shows, and what is needed to tell whether it is good.
+
+pub mod api_keys;
+pub(crate) mod held_keys;
+pub(crate) mod kid;
+pub mod revoked_tokens;
+pub mod signing_keys;
+pub mod user_secrets;

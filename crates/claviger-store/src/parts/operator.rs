@@ -1,0 +1,63 @@
+//! The operator's part: realms, plans, tenants, and the way into each tenant.
+
+use std::sync::Arc;
+
+use claviger::id::TenantId;
+
+use super::accounts::Accounts;
+use super::inner::Inner;
+use super::tenant_store::TenantStore;
+use crate::actor::Actor;
+use crate::audit::entry::Entry;
+use crate::backend::{Bound, Mode, Tx};
+use crate::error::StoreError;
+
+/// The operator's part of the store.
+#[derive(Debug, Clone)]
+pub struct Operator {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) actor: Actor,
+}
+
+impl Operator {
+    pub(crate) fn new(inner: Arc<Inner>, actor: Actor) -> Self {
+        Self { inner, actor }
+    }
+
+    /// The same part, with what `actor` adds in its audit: an address, a credential.
+    #[must_use]
+    pub fn by(self, actor: Actor) -> Self {
+        Self { actor, ..self }
+    }
+
+    /// The part of one tenant. What is changed there is audited there, under the operator's name.
+    pub fn tenant(&self, tenant: TenantId) -> TenantStore {
+        TenantStore::new(Arc::clone(&self.inner), tenant, self.actor.clone())
+    }
+
+    /// The accounts' part, under the operator's name.
+    pub fn accounts(&self) -> Accounts {
+        Accounts::new(Arc::clone(&self.inner), self.actor.clone())
+    }
+
+    pub(crate) async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        F: AsyncFn(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.inner.run(Bound::System("operator"), Mode::Read, work).await
+    }
+
+    pub(crate) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        F: AsyncFn(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.inner.run(Bound::System("operator"), Mode::Write, work).await
+    }
+
+    /// An entry of the operator's audit.
+    pub(crate) fn entry(&self, action: &'static str, entity: (&'static str, String)) -> Entry {
+        Entry::new(&self.inner, None, &self.actor, action, entity, &serde_json::json!({}))
+    }
+}

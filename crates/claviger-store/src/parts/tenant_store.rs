@@ -1,0 +1,62 @@
+//! One tenant's part of the store. Every row function of a tenant hangs off it, in the file of its noun.
+
+use std::sync::Arc;
+
+use claviger::id::TenantId;
+
+use crate::actor::Actor;
+use crate::audit::entry::Entry;
+use crate::backend::{Bound, Mode, Tx};
+use crate::error::StoreError;
+use crate::parts::inner::Inner;
+
+/// One tenant's part of the store.
+#[derive(Debug, Clone)]
+pub struct TenantStore {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) tenant: TenantId,
+    pub(crate) actor: Actor,
+}
+
+impl TenantStore {
+    pub(crate) fn new(inner: Arc<Inner>, tenant: TenantId, actor: Actor) -> Self {
+        Self { inner, tenant, actor }
+    }
+
+    /// The tenant whose part this is.
+    pub fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
+    /// The same part, with `actor` in its audit.
+    #[must_use]
+    pub fn by(self, actor: Actor) -> Self {
+        Self { actor, ..self }
+    }
+
+    pub(crate) async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        F: AsyncFn(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.inner.run(Bound::Tenant(self.tenant), Mode::Read, work).await
+    }
+
+    pub(crate) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        F: AsyncFn(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.inner.run(Bound::Tenant(self.tenant), Mode::Write, work).await
+    }
+
+    /// An entry of the tenant's audit, to be written in the transaction of the change it tells of.
+    pub(crate) fn entry(
+        &self,
+        action: &'static str,
+        entity: (&'static str, String),
+        details: serde_json::Value,
+    ) -> Entry {
+        Entry::new(&self.inner, Some(self.tenant), &self.actor, action, entity, &details)
+    }
+}

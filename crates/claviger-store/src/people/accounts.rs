@@ -1,0 +1,384 @@
+//! People: an account belongs to a realm, and is a member of organizations in any of the realm's tenants.
+
+use claviger::clock::UnixMillis;
+use claviger::directory::{AccountRecord, MemberState, State};
+use claviger::id::{AccountId, OrgId, RealmName, RoleName, TenantId};
+use claviger::secret::Secret;
+use serde_json::json;
+
+use crate::audit::entry::Entry;
+use crate::backend::{Bound, Mode, Tx};
+use crate::email::Email;
+use crate::ends::{self, Ends, FLOOR, floor_after};
+use crate::error::StoreError;
+use crate::keyring::Keyring;
+use crate::noun::{Columns, Feed, Index, Noun, Recorded, Rights, Rows, STATE, int, text, truth, uuid};
+use crate::parts::accounts::Accounts;
+use crate::state;
+use crate::statement::{Statement, statements};
+use crate::value::{self, Row, Value, values};
+
+/// The rows of accounts.
+pub(crate) static ACCOUNT_ROWS: Noun = Noun {
+    table: "account",
+    about: "A person. `email_key` is the address folded for comparison.",
+    columns: &[
+        uuid("account_id"),
+        text("realm"),
+        text("email"),
+        text("email_key"),
+        text("password_hash").optional(),
+        STATE,
+        truth("email_verified"),
+        int("created_at"),
+        FLOOR[0],
+        FLOOR[1],
+        FLOOR[2],
+    ],
+    key: &["account_id"],
+    references: &[(&["realm"], "realm (name)")],
+    indices: &[Index::Unique("realm, email_key")],
+    // A tenant's transaction finds and makes accounts. It never sees a password again, and changes no account.
+    tenant: Rights {
+        select: Columns::These(&[
+            "account_id",
+            "realm",
+            "email",
+            "email_key",
+            "state",
+            "email_verified",
+            "generation",
+            "credentials",
+            "created_at",
+        ]),
+        insert: Columns::These(&["account_id", "realm", "email", "email_key", "password_hash", "created_at"]),
+        ..Rights::NONE
+    },
+    jobs: Rights::CHANGE,
+    feed: Feed::Tells { kind: "account", id: &["account_id"], only: None },
+    fixed_but: None,
+};
+
+impl Recorded for AccountRecord {
+    type Name = (AccountId,);
+
+    const ROWS: Rows = Rows {
+        noun: &ACCOUNT_ROWS,
+        columns: "r.realm, r.state, r.email_verified, r.generation, r.tokens_from, r.credentials",
+        with: "",
+        only: "",
+    };
+
+    fn read((account,): &Self::Name, columns: &mut value::Columns, _: &Keyring) -> Result<Self, StoreError> {
+        Ok(Self {
+            account: *account,
+            realm: columns.parse()?,
+            state: columns.state("account")?,
+            email_verified: columns.truth()?,
+            floor: ends::floor(columns)?,
+        })
+    }
+
+    fn tenant(&self) -> Option<TenantId> {
+        None
+    }
+
+    fn is_of(&self, (account,): &Self::Name) -> bool {
+        self.account == *account
+    }
+
+    fn agrees_with(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
+statements! { "account";
+    ACCOUNT_ENSURE: Shared [Uuid, Text, Text, Text, Text, Int]
+        "INSERT INTO account (account_id, realm, email, email_key, password_hash, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (realm, email_key) DO NOTHING";
+    ACCOUNT_BY_EMAIL: Shared [Text, Text]
+        "SELECT account_id, realm, email, state, email_verified, generation, created_at FROM account
+         WHERE realm = $1 AND email_key = $2";
+    ACCOUNT: System [Uuid]
+        "SELECT account_id, realm, email, state, email_verified, generation, created_at FROM account
+         WHERE account_id = $1";
+    ACCOUNT_PASSWORD: System [Uuid] "SELECT password_hash FROM account WHERE account_id = $1";
+    ACCOUNT_SET_PASSWORD: System [Uuid, Text]
+        "UPDATE account SET password_hash = $2 WHERE account_id = $1 AND state <> 'deleted' RETURNING generation";
+    ACCOUNT_STATE: System [Uuid, Text] withdraws
+        "UPDATE account SET state = $2 WHERE account_id = $1 AND state <> 'deleted' RETURNING generation";
+    ACCOUNT_VERIFY: System [Uuid]
+        "UPDATE account SET email_verified = 1 WHERE account_id = $1 AND state <> 'deleted' RETURNING generation";
+    /// Holds the row, so that the time taken after it is not before what happens meanwhile.
+    ACCOUNT_HOLD: System [Uuid] "SELECT generation FROM account WHERE account_id = $1"
+        postgres "SELECT generation FROM account WHERE account_id = $1 FOR UPDATE";
+    ACCOUNT_END_ALL: System [Uuid, Int, Int] withdraws
+        "UPDATE account SET generation = generation + 1, credentials = credentials + $3,
+             tokens_from = CASE WHEN tokens_from > $2 THEN tokens_from ELSE $2 END
+         WHERE account_id = $1 RETURNING generation";
+    MEMBERSHIPS: System [Uuid]
+        "SELECT m.tenant_id, m.org_id, m.role, m.state, t.name, t.state, o.name, o.state
+         FROM member AS m
+         JOIN tenant AS t ON t.tenant_id = m.tenant_id
+         JOIN organization AS o ON o.tenant_id = m.tenant_id AND o.org_id = m.org_id
+         WHERE m.account_id = $1 AND m.state <> 'removed' AND t.state <> 'deleted' AND o.state <> 'deleted'
+         ORDER BY m.created_at, m.tenant_id, m.org_id";
+}
+
+/// An account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountView {
+    /// Its id.
+    pub account: AccountId,
+    /// The realm it belongs to.
+    pub realm: RealmName,
+    /// Its address, as it was given.
+    pub email: String,
+    /// Whether it may act.
+    pub state: State,
+    /// Whether the address was proved.
+    pub email_verified: bool,
+    /// Sessions made under a lower number are ended.
+    pub generation: i64,
+    /// Since when it is there.
+    pub created_at: UnixMillis,
+}
+
+/// Where an account is a member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Membership {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The organization.
+    pub org: OrgId,
+    /// The account's role there.
+    pub role: RoleName,
+    /// Whether it may act there.
+    pub state: MemberState,
+    /// What the tenant is called.
+    pub tenant_name: String,
+    /// Whether the tenant may act.
+    pub tenant_state: State,
+    /// What the organization is called.
+    pub org_name: String,
+    /// Whether the organization may act.
+    pub org_state: State,
+}
+
+fn read(row: Row) -> Result<AccountView, StoreError> {
+    let mut columns = row.read();
+    Ok(AccountView {
+        account: columns.parse()?,
+        realm: columns.parse()?,
+        email: columns.text()?,
+        state: columns.state("account")?,
+        email_verified: columns.truth()?,
+        generation: columns.int()?,
+        created_at: columns.time()?,
+    })
+}
+
+/// An account that may have to be made, and what it is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    /// The id it gets if there is none.
+    pub(crate) fresh: AccountId,
+    pub(crate) realm: RealmName,
+    pub(crate) email: Email,
+    pub(crate) password_hash: Option<Secret>,
+}
+
+/// The realm's account of the wanted address, made if there is none.
+pub(crate) async fn ensure(tx: &mut Tx<'_>, wanted: &Wanted) -> Result<AccountId, StoreError> {
+    let (realm, email) = (wanted.realm.as_str(), &wanted.email);
+    let hash = wanted.password_hash.as_ref().and_then(Secret::expose_text);
+    let now = tx.now().await?;
+    tx.run(&ACCOUNT_ENSURE, values![wanted.fresh, realm, email.as_str(), email.key(), hash, now]).await?;
+    let row = tx.run_one(&ACCOUNT_BY_EMAIL, values![realm, email.key()]).await?;
+    let found = read(row.ok_or(StoreError::NotFound { what: "account" })?)?;
+    if found.state == State::Deleted {
+        return Err(StoreError::NotFound { what: "account" });
+    }
+    Ok(found.account)
+}
+
+impl Accounts {
+    /// Makes an account. `password_hash` is a PHC string, or nothing for one that cannot sign in by password.
+    ///
+    /// # Errors
+    /// If the realm has one of that address, or does not exist.
+    pub async fn account_create(
+        &self,
+        realm: &RealmName,
+        email: &Email,
+        password_hash: Option<Secret>,
+    ) -> Result<AccountView, StoreError> {
+        let fresh = AccountId::generate(self.inner.random.as_ref());
+        let entry = self.entry("ACCOUNT_CREATED", fresh);
+        let wanted = Wanted { fresh, realm: realm.clone(), email: email.clone(), password_hash };
+        let work = async move |tx: &mut Tx<'_>| {
+            if ensure(tx, &wanted).await? != fresh {
+                return Err(StoreError::AlreadyExists { what: "account" });
+            }
+            entry.write(tx).await?;
+            read(
+                tx.run_one(&ACCOUNT, values![fresh])
+                    .await?
+                    .ok_or(StoreError::NotFound { what: "account" })?,
+            )
+        };
+        self.inner.run(Bound::System("accounts"), Mode::Write, work).await
+    }
+
+    /// The realm's account of that address.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn account_find(
+        &self,
+        realm: &RealmName,
+        email: &Email,
+    ) -> Result<Option<AccountView>, StoreError> {
+        let (realm, email) = (realm.clone(), email.clone());
+        self.read(async move |tx: &mut Tx<'_>| {
+            tx.run_one(&ACCOUNT_BY_EMAIL, values![realm.as_str(), email.key()]).await?.map(read).transpose()
+        })
+        .await
+    }
+
+    /// One account.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn account_view(&self, account: AccountId) -> Result<AccountView, StoreError> {
+        self.read(async move |tx: &mut Tx<'_>| {
+            read(
+                tx.run_one(&ACCOUNT, values![account])
+                    .await?
+                    .ok_or(StoreError::NotFound { what: "account" })?,
+            )
+        })
+        .await
+    }
+
+    /// The hash of the account's password, if it has one.
+    ///
+    /// # Errors
+    /// If there is no such account.
+    pub async fn account_password(&self, account: AccountId) -> Result<Option<Secret>, StoreError> {
+        self.read(async move |tx: &mut Tx<'_>| {
+            let row = tx.run_one(&ACCOUNT_PASSWORD, values![account]).await?;
+            row.ok_or(StoreError::NotFound { what: "account" })?.read().secret_text()
+        })
+        .await
+    }
+
+    /// Gives the account another password, as a PHC string.
+    ///
+    /// # Errors
+    /// If there is no such account.
+    pub async fn account_set_password(
+        &self,
+        account: AccountId,
+        password_hash: Secret,
+    ) -> Result<(), StoreError> {
+        let hash = password_hash.expose_text().map(str::to_owned);
+        let hash = hash.ok_or_else(|| StoreError::Invalid("a password's hash must be text".into()))?;
+        self.change(account, "ACCOUNT_PASSWORD_CHANGED", &ACCOUNT_SET_PASSWORD, Some(hash)).await.map(drop)
+    }
+
+    /// Notes that the account's address was proved.
+    ///
+    /// # Errors
+    /// If there is no such account.
+    pub async fn account_verify_email(&self, account: AccountId) -> Result<(), StoreError> {
+        self.change(account, "ACCOUNT_EMAIL_VERIFIED", &ACCOUNT_VERIFY, None).await.map(drop)
+    }
+
+    /// Lets the account act nowhere until it is resumed.
+    ///
+    /// # Errors
+    /// If there is no such account.
+    pub async fn account_suspend(&self, account: AccountId) -> Result<(), StoreError> {
+        let state = Some(state::text(State::Suspended).to_owned());
+        self.change(account, "ACCOUNT_SUSPENDED", &ACCOUNT_STATE, state).await.map(drop)
+    }
+
+    /// Ends a suspension.
+    ///
+    /// # Errors
+    /// If there is no such account.
+    pub async fn account_resume(&self, account: AccountId) -> Result<(), StoreError> {
+        let state = Some(state::text(State::Active).to_owned());
+        self.change(account, "ACCOUNT_RESUMED", &ACCOUNT_STATE, state).await.map(drop)
+    }
+
+    /// Ends all that the account holds, in every tenant: see [`Ends`]. Gives the new generation.
+    ///
+    /// # Errors
+    /// If there is no such account.
+    pub async fn account_revoke(&self, account: AccountId, ends: Ends) -> Result<i64, StoreError> {
+        let entity = ("account", account.to_string());
+        let entry =
+            Entry::new(&self.inner, None, &self.actor, "ACCOUNT_TOKENS_REVOKED", entity, &ends.details());
+        let work = async move |tx: &mut Tx<'_>| {
+            let held = tx.run_one(&ACCOUNT_HOLD, values![account]).await?;
+            held.ok_or(StoreError::NotFound { what: "account" })?;
+            let floor = floor_after(tx.now().await?);
+            let row = tx.run_one(&ACCOUNT_END_ALL, values![account, floor, ends.credentials()]).await?;
+            entry.write(tx).await?;
+            row.ok_or(StoreError::NotFound { what: "account" })?.read().int()
+        };
+        self.inner.run(Bound::System("accounts"), Mode::Write, work).await
+    }
+
+    /// Where the account is a member, the oldest membership first. What is deleted or removed is left out.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn memberships(&self, account: AccountId) -> Result<Vec<Membership>, StoreError> {
+        self.read(async move |tx: &mut Tx<'_>| {
+            let rows = tx.run(&MEMBERSHIPS, values![account]).await?;
+            rows.into_iter()
+                .map(|row| {
+                    let mut columns = row.read();
+                    Ok(Membership {
+                        tenant: columns.parse()?,
+                        org: columns.parse()?,
+                        role: columns.parse()?,
+                        state: columns.member_state()?,
+                        tenant_name: columns.text()?,
+                        tenant_state: columns.state("tenant")?,
+                        org_name: columns.text()?,
+                        org_state: columns.state("organization")?,
+                    })
+                })
+                .collect()
+        })
+        .await
+    }
+
+    fn entry(&self, action: &'static str, account: AccountId) -> Entry {
+        Entry::new(&self.inner, None, &self.actor, action, ("account", account.to_string()), &json!({}))
+    }
+
+    async fn change(
+        &self,
+        account: AccountId,
+        action: &'static str,
+        statement: &'static Statement,
+        value: Option<String>,
+    ) -> Result<i64, StoreError> {
+        let entry = self.entry(action, account);
+        let work = async move |tx: &mut Tx<'_>| {
+            let mut params: Vec<Value> = vec![account.into()];
+            params.extend(value.as_deref().map(Value::from));
+            let row =
+                tx.run_one(statement, &params).await?.ok_or(StoreError::NotFound { what: "account" })?;
+            entry.write(tx).await?;
+            row.read().int()
+        };
+        self.inner.run(Bound::System("accounts"), Mode::Write, work).await
+    }
+}

@@ -1,0 +1,384 @@
+//! Members: an account with a role in one organization.
+
+use claviger::clock::UnixMillis;
+use claviger::directory::{MemberRecord, MemberState, State};
+use claviger::id::{AccountId, OrgId, RoleName, TenantId};
+use serde_json::json;
+
+use crate::backend::Tx;
+use crate::email::Email;
+use crate::ends::{self, Ends, FLOOR, floor_after};
+use crate::error::StoreError;
+use crate::keyring::Keyring;
+use crate::noun::{Feed, Index, Noun, Recorded, Rights, Rows, int, text, uuid};
+use crate::page::{FIRST, PAGE};
+use crate::parts::tenant_store::TenantStore;
+use crate::people::accounts::{self, Wanted};
+use crate::state;
+use crate::statement::{Statement, statements};
+use crate::tenancy::orgs;
+use crate::tenancy::tenants;
+use crate::value::{Columns, Row, Value, values};
+
+/// The rows of memberships.
+pub(crate) static MEMBER_ROWS: Noun = Noun {
+    table: "member",
+    about: "An account in an organization.",
+    columns: &[
+        uuid("tenant_id"),
+        uuid("org_id"),
+        uuid("account_id"),
+        text("role"),
+        text("state").is("IN ('invited', 'active', 'suspended', 'removed')"),
+        int("created_at"),
+        FLOOR[0],
+        FLOOR[1],
+        FLOOR[2],
+    ],
+    key: &["tenant_id", "org_id", "account_id"],
+    references: &[
+        (&["account_id"], "account (account_id)"),
+        (&["tenant_id", "org_id"], "organization (tenant_id, org_id)"),
+    ],
+    indices: &[Index::Plain("member_by_account", "account_id")],
+    tenant: Rights::CHANGE,
+    jobs: Rights::SEE,
+    feed: Feed::Tells { kind: "member", id: &["tenant_id", "org_id", "account_id"], only: None },
+    fixed_but: None,
+};
+
+impl Recorded for MemberRecord {
+    type Name = (TenantId, OrgId, AccountId);
+
+    const ROWS: Rows = Rows {
+        noun: &MEMBER_ROWS,
+        columns: "r.role, r.state, r.generation, r.tokens_from, r.credentials",
+        with: "",
+        only: "",
+    };
+
+    fn read(
+        (tenant, org, account): &Self::Name,
+        columns: &mut Columns,
+        _: &Keyring,
+    ) -> Result<Self, StoreError> {
+        Ok(Self {
+            tenant: *tenant,
+            org: *org,
+            account: *account,
+            role: columns.parse()?,
+            state: columns.member_state()?,
+            floor: ends::floor(columns)?,
+        })
+    }
+
+    fn tenant(&self) -> Option<TenantId> {
+        Some(self.tenant)
+    }
+
+    fn is_of(&self, name: &Self::Name) -> bool {
+        (self.tenant, self.org, self.account) == *name
+    }
+
+    fn agrees_with(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
+statements! { "membership";
+    MEMBER_ADD: Tenant [Uuid, Uuid, Uuid, Text, Text, Int] grants
+        "INSERT INTO member (tenant_id, org_id, account_id, role, state, created_at) VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (tenant_id, org_id, account_id) DO UPDATE
+             SET role = excluded.role, state = excluded.state, generation = member.generation + 1
+             WHERE member.state = 'removed'
+         RETURNING generation";
+    MEMBER: Tenant [Uuid, Uuid, Uuid]
+        "SELECT m.org_id, m.account_id, a.email, m.role, m.state, m.generation, m.created_at
+         FROM member AS m JOIN account AS a ON a.account_id = m.account_id
+         WHERE m.tenant_id = $1 AND m.org_id = $2 AND m.account_id = $3";
+    /// Keeps the membership as it is until the transaction ends; the one writer of the other engine does so by itself.
+    MEMBER_HOLD: Tenant [Uuid, Uuid, Uuid]
+        "SELECT generation FROM member WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3"
+        postgres "SELECT generation FROM member WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 FOR SHARE";
+    MEMBER_PAGE: Tenant [Uuid, Uuid, Int, Uuid, Int]
+        "SELECT m.org_id, m.account_id, a.email, m.role, m.state, m.generation, m.created_at
+         FROM member AS m JOIN account AS a ON a.account_id = m.account_id
+         WHERE m.tenant_id = $1 AND m.org_id = $2 AND m.state <> 'removed' AND (m.created_at, m.account_id) > ($3, $4)
+         ORDER BY m.created_at, m.account_id LIMIT $5";
+    MEMBER_ROLE: Tenant [Uuid, Uuid, Uuid, Text] grants
+        "UPDATE member SET role = $4 WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND state <> 'removed'
+         RETURNING generation";
+    MEMBER_STATE: Tenant [Uuid, Uuid, Uuid, Text] withdraws
+        "UPDATE member SET state = $4 WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND state <> 'removed'
+         RETURNING generation";
+    /// Holds the row, so that the time taken after it is not before what happens meanwhile.
+    MEMBER_HOLD_ALONE: Tenant [Uuid, Uuid, Uuid]
+        "SELECT generation FROM member WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND state <> 'removed'"
+        postgres "SELECT generation FROM member
+         WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND state <> 'removed' FOR UPDATE";
+    MEMBER_END_ALL: Tenant [Uuid, Uuid, Uuid, Int, Int] withdraws
+        "UPDATE member SET generation = generation + 1, credentials = credentials + $5,
+             tokens_from = CASE WHEN tokens_from > $4 THEN tokens_from ELSE $4 END
+         WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND state <> 'removed' RETURNING generation";
+    /// Its floor stays with the row: what was issued before does not come back with the member.
+    MEMBER_REMOVE: Tenant [Uuid, Uuid, Uuid, Int] withdraws
+        "UPDATE member SET state = 'removed', tokens_from = CASE WHEN tokens_from > $4 THEN tokens_from ELSE $4 END
+         WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND state <> 'removed' RETURNING generation";
+    MEMBER_SECRETS_REVOKE: Tenant [Uuid, Uuid, Uuid] withdraws
+        "UPDATE user_secret SET revoked = 1 WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND revoked = 0";
+}
+
+/// A membership.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberView {
+    /// The organization.
+    pub org: OrgId,
+    /// The account.
+    pub account: AccountId,
+    /// Its address.
+    pub email: String,
+    /// Its role there.
+    pub role: RoleName,
+    /// Whether it may act there.
+    pub state: MemberState,
+    /// Sessions made under a lower number are ended.
+    pub generation: i64,
+    /// Since when it is a member.
+    pub created_at: UnixMillis,
+}
+
+fn read(row: Row) -> Result<MemberView, StoreError> {
+    let mut columns = row.read();
+    Ok(MemberView {
+        org: columns.parse()?,
+        account: columns.parse()?,
+        email: columns.text()?,
+        role: columns.parse()?,
+        state: columns.member_state()?,
+        generation: columns.int()?,
+        created_at: columns.time()?,
+    })
+}
+
+pub(crate) async fn view(
+    tx: &mut Tx<'_>,
+    tenant: TenantId,
+    org: OrgId,
+    account: AccountId,
+) -> Result<MemberView, StoreError> {
+    let row = tx.run_one(&MEMBER, values![tenant, org, account]).await?;
+    read(row.ok_or(StoreError::NotFound { what: "membership" })?)
+}
+
+/// Adds an active membership.
+pub(crate) async fn add(
+    tx: &mut Tx<'_>,
+    tenant: TenantId,
+    org: OrgId,
+    account: AccountId,
+    role: &RoleName,
+    now: UnixMillis,
+) -> Result<(), StoreError> {
+    add_in_state(tx, tenant, org, account, role, MemberState::Active, now).await
+}
+
+async fn add_in_state(
+    tx: &mut Tx<'_>,
+    tenant: TenantId,
+    org: OrgId,
+    account: AccountId,
+    role: &RoleName,
+    state: MemberState,
+    now: UnixMillis,
+) -> Result<(), StoreError> {
+    let params = values![tenant, org, account, role.as_str(), state::member_text(state), now];
+    let row = tx.run_one(&MEMBER_ADD, params).await?;
+    row.ok_or(StoreError::AlreadyExists { what: "membership" })?;
+    // A member who comes back starts without secrets.
+    tx.run(&MEMBER_SECRETS_REVOKE, values![tenant, org, account]).await.map(drop)
+}
+
+impl TenantStore {
+    /// Makes the account of that address a member. The realm's account is made if there is none. Whoever was
+    /// removed comes back under a new generation, so that no session of before works again.
+    ///
+    /// # Errors
+    /// If it is a member there, the organization is not there, or `state` is `Removed`.
+    pub async fn member_add(
+        &self,
+        org: OrgId,
+        email: &Email,
+        role: &RoleName,
+        state: MemberState,
+    ) -> Result<MemberView, StoreError> {
+        if state == MemberState::Removed {
+            return Err(StoreError::Invalid("nobody is added as a removed member".into()));
+        }
+        let (tenant, fresh) = (self.tenant, AccountId::generate(self.inner.random.as_ref()));
+        let (email, role) = (email.clone(), role.clone());
+        let details = json!({ "role": role, "state": state::member_text(state) });
+        let entry = self.entry("USER_INVITED", ("organization", org.to_string()), details);
+        self.write(async move |tx: &mut Tx<'_>| {
+            let realm = tenants::view(tx, tenant).await?.realm;
+            orgs::not_deleted(tx, tenant, org).await?;
+            let wanted = Wanted { fresh, realm, email: email.clone(), password_hash: None };
+            let account = accounts::ensure(tx, &wanted).await?;
+            let now = tx.now().await?;
+            add_in_state(tx, tenant, org, account, &role, state, now).await?;
+            entry.clone().about("member", account.to_string()).write(tx).await?;
+            view(tx, tenant, org, account).await
+        })
+        .await
+    }
+
+    /// At most [`PAGE`] members of the organization, the oldest first, after `after`. Whoever was removed is left out.
+    ///
+    /// # Errors
+    /// If there is no such organization.
+    pub async fn member_page(
+        &self,
+        org: OrgId,
+        after: Option<&MemberView>,
+    ) -> Result<Vec<MemberView>, StoreError> {
+        let tenant = self.tenant;
+        let (at, id) = after.map_or(FIRST, |last| (last.created_at, last.account.into()));
+        self.read(async move |tx: &mut Tx<'_>| {
+            orgs::view(tx, tenant, org).await?;
+            let rows = tx.run(&MEMBER_PAGE, values![tenant, org, at, id.clone(), i64::from(PAGE)]).await?;
+            rows.into_iter().map(read).collect()
+        })
+        .await
+    }
+
+    /// The members of the organization, the oldest first: page by page, so that nobody waits for a long list. Whoever was
+    /// removed is left out.
+    ///
+    /// # Errors
+    /// If there is no such organization.
+    pub async fn member_list(&self, org: OrgId) -> Result<Vec<MemberView>, StoreError> {
+        let mut all: Vec<MemberView> = Vec::new();
+        loop {
+            let page = self.member_page(org, all.last()).await?;
+            let is_last = page.len() < usize::from(PAGE);
+            all.extend(page);
+            if is_last {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// One membership.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn member_view(&self, org: OrgId, account: AccountId) -> Result<MemberView, StoreError> {
+        let tenant = self.tenant;
+        self.read(async move |tx: &mut Tx<'_>| view(tx, tenant, org, account).await).await
+    }
+
+    /// Gives a member another role.
+    ///
+    /// # Errors
+    /// If there is no such membership.
+    pub async fn member_update_role(
+        &self,
+        org: OrgId,
+        account: AccountId,
+        role: &RoleName,
+    ) -> Result<(), StoreError> {
+        let change =
+            Change { action: "USER_ROLE_UPDATED", statement: &MEMBER_ROLE, value: Some(role.to_string()) };
+        self.member_change(org, account, change).await.map(drop)
+    }
+
+    /// Lets a member who was invited or suspended act.
+    ///
+    /// # Errors
+    /// If there is no such membership.
+    pub async fn member_resume(&self, org: OrgId, account: AccountId) -> Result<(), StoreError> {
+        let state = Some(state::member_text(MemberState::Active).to_owned());
+        let change = Change { action: "USER_RESUMED", statement: &MEMBER_STATE, value: state };
+        self.member_change(org, account, change).await.map(drop)
+    }
+
+    /// Lets a member not act until it is resumed.
+    ///
+    /// # Errors
+    /// If there is no such membership.
+    pub async fn member_suspend(&self, org: OrgId, account: AccountId) -> Result<(), StoreError> {
+        let state = Some(state::member_text(MemberState::Suspended).to_owned());
+        let change = Change { action: "USER_SUSPENDED", statement: &MEMBER_STATE, value: state };
+        self.member_change(org, account, change).await.map(drop)
+    }
+
+    /// Ends a membership, and with it the member's user secrets in the organization and the tokens of foreign issuers for
+    /// it: none of them comes back with the member.
+    ///
+    /// # Errors
+    /// If there is no such membership.
+    pub async fn member_remove(&self, org: OrgId, account: AccountId) -> Result<(), StoreError> {
+        let tenant = self.tenant;
+        let entry = self.entry(
+            "USER_REMOVED",
+            ("member", account.to_string()),
+            json!({ "organization": org.to_string() }),
+        );
+        self.write(async move |tx: &mut Tx<'_>| {
+            let held = tx.run_one(&MEMBER_HOLD_ALONE, values![tenant, org, account]).await?;
+            held.ok_or(StoreError::NotFound { what: "membership" })?;
+            let floor = floor_after(tx.now().await?);
+            tx.run(&MEMBER_REMOVE, values![tenant, org, account, floor]).await?;
+            tx.run(&MEMBER_SECRETS_REVOKE, values![tenant, org, account]).await?;
+            entry.write(tx).await
+        })
+        .await
+    }
+
+    /// Ends all that the member holds in the organization: see [`Ends`]. Gives the new generation. API keys are the
+    /// organization's and no member's.
+    ///
+    /// # Errors
+    /// If there is no such membership.
+    pub async fn member_revoke(&self, org: OrgId, account: AccountId, ends: Ends) -> Result<i64, StoreError> {
+        let tenant = self.tenant;
+        let details = json!({ "organization": org.to_string(), "credentials": ends == Ends::Everything });
+        let entry = self.entry("USER_TOKENS_REVOKED", ("member", account.to_string()), details);
+        self.write(async move |tx: &mut Tx<'_>| {
+            let held = tx.run_one(&MEMBER_HOLD_ALONE, values![tenant, org, account]).await?;
+            held.ok_or(StoreError::NotFound { what: "membership" })?;
+            let floor = floor_after(tx.now().await?);
+            let params = values![tenant, org, account, floor, ends.credentials()];
+            let row = tx.run_one(&MEMBER_END_ALL, params).await?;
+            entry.write(tx).await?;
+            row.ok_or(StoreError::NotFound { what: "membership" })?.read().int()
+        })
+        .await
+    }
+
+    async fn member_change(&self, org: OrgId, account: AccountId, change: Change) -> Result<i64, StoreError> {
+        let tenant = self.tenant;
+        let details = json!({ "organization": org.to_string(), "to": change.value });
+        let entry = self.entry(change.action, ("member", account.to_string()), details);
+        self.write(async move |tx: &mut Tx<'_>| {
+            let mut params: Vec<Value> = vec![tenant.into(), org.into(), account.into()];
+            params.extend(change.value.as_deref().map(Value::from));
+            let row = tx.run_one(change.statement, &params).await?;
+            let row = row.ok_or(StoreError::NotFound { what: "membership" })?;
+            entry.write(tx).await?;
+            row.read().int()
+        })
+        .await
+    }
+}
+
+/// A change of one membership: what the audit calls it, and what it sets.
+struct Change {
+    action: &'static str,
+    statement: &'static Statement,
+    value: Option<String>,
+}
+
+/// Whether somebody may be given a credential there now.
+pub(crate) fn may_act(member: &MemberView, org: State, tenant: State) -> bool {
+    member.state == MemberState::Active && org == State::Active && tenant == State::Active
+}

@@ -1,0 +1,7 @@
+//! Who acts: accounts, where they are members, and their sessions.
+
+pub mod accounts;
+pub mod foreign_identities;
+pub mod members;
+pub mod sessions;
+pub mod sign_up;

@@ -1,0 +1,5 @@
+//! Whose everything is: realms, their tenants, and the organizations within a tenant.
+
+pub mod orgs;
+pub(crate) mod realms;
+pub mod tenants;
