@@ -291,6 +291,43 @@ CREATE TRIGGER foreign_identity_kept BEFORE DELETE ON foreign_identity BEGIN
     SELECT RAISE(ABORT, 'rows are withdrawn by their state');
 END;
 
+-- What others call something of a tenant's, and keep beside it.
+CREATE TABLE annotation (
+    tenant_id TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('tenant', 'organization', 'member', 'key')),
+    entity TEXT NOT NULL,
+    external_id TEXT,
+    metadata TEXT NOT NULL DEFAULT '{}',
+    created_at INTEGER NOT NULL,
+    row_version INTEGER NOT NULL DEFAULT 1,
+    PRIMARY KEY (tenant_id, kind, entity),
+    FOREIGN KEY (tenant_id) REFERENCES tenant (tenant_id)
+) STRICT;
+CREATE UNIQUE INDEX annotation_external ON annotation (tenant_id, kind, external_id) WHERE external_id IS NOT NULL;
+CREATE TRIGGER annotation_inserted AFTER INSERT ON annotation BEGIN
+    INSERT INTO change (kind, id, row_version, needs) VALUES ('annotation', NEW.tenant_id || char(10) || NEW.kind || char(10) || NEW.entity, NEW.row_version, 2);
+END;
+CREATE TRIGGER annotation_updated AFTER UPDATE ON annotation WHEN NEW.row_version = OLD.row_version BEGIN
+    UPDATE annotation SET row_version = OLD.row_version + 1 WHERE tenant_id = NEW.tenant_id AND kind = NEW.kind AND entity = NEW.entity;
+END;
+CREATE TRIGGER annotation_versioned AFTER UPDATE OF row_version ON annotation WHEN NEW.row_version > OLD.row_version BEGIN
+    INSERT INTO change (kind, id, row_version, needs) VALUES ('annotation', NEW.tenant_id || char(10) || NEW.kind || char(10) || NEW.entity, NEW.row_version, 2);
+END;
+CREATE TRIGGER annotation_kept BEFORE DELETE ON annotation BEGIN
+    SELECT RAISE(ABORT, 'rows are withdrawn by their state');
+END;
+
+-- Which external ids of a realm's tenants are taken, and by whom.
+CREATE TABLE tenant_external_id (
+    realm TEXT NOT NULL,
+    external_id TEXT NOT NULL,
+    holder TEXT NOT NULL,
+    PRIMARY KEY (realm, external_id),
+    UNIQUE (holder),
+    FOREIGN KEY (realm) REFERENCES realm (name),
+    FOREIGN KEY (holder) REFERENCES tenant (tenant_id)
+) STRICT;
+
 -- A dropped key has no private half any more.
 CREATE TABLE signing_key (
     realm TEXT NOT NULL,
@@ -421,6 +458,9 @@ SELECT r.kid, r.row_version, r.api, r.tenant_id, r.org_id, r.account_id, r.revok
 
 -- LOAD_foreign_identity
 SELECT r.tenant_id, r.issuer, r.subject, r.row_version, r.account_id, r.not_before FROM json_each(?1) AS j JOIN foreign_identity AS r ON r.tenant_id = j.value ->> 0 AND r.issuer = j.value ->> 1 AND r.subject = j.value ->> 2 WHERE r.linked = 1;
+
+-- LOAD_annotation
+SELECT r.tenant_id, r.kind, r.entity, r.row_version, r.external_id, r.metadata FROM json_each(?1) AS j JOIN annotation AS r ON r.tenant_id = j.value ->> 0 AND r.kind = j.value ->> 1 AND r.entity = j.value ->> 2;
 
 -- LOAD_identity_key
 SELECT r.realm, r.kid, r.row_version, r.algorithm, r.public_key FROM json_each(?1) AS j JOIN signing_key AS r ON r.realm = j.value ->> 0 AND r.kid = j.value ->> 1 WHERE r.purpose = 'identity' AND r.state <> 'dropped';

@@ -4,6 +4,7 @@
 //! of named jobs. No row function takes a tenant's id where a tenant's part is open already, so that there is no
 //! filter to forget; behind that, the database holds each transaction to its tenant as well.
 mod actor;
+pub mod annotations;
 pub mod audit;
 mod backend;
 mod credentials;

@@ -56,6 +56,7 @@ macro_rules! all_for {
             "0008_repeated" works with "0007_walls_mark",
             "0009_backfill" works with "0007_walls_mark",
             "0010_held_keys" works with "0007_walls_mark",
+            "0011_annotation" works with "0007_walls_mark",
         )
     };
 }

@@ -1,5 +1,6 @@
 //! All nouns there are, in the order in which their tables refer to each other.
 
+use crate::annotations;
 use crate::audit::entry;
 use crate::credentials::api_keys;
 use crate::credentials::revoked_tokens;
@@ -27,6 +28,8 @@ pub(crate) static NOUNS: Nouns = &[
     &api_keys::KEY_SECRET_ROWS,
     &user_secrets::USER_SECRET_ROWS,
     &foreign_identities::FOREIGN_IDENTITY_ROWS,
+    &annotations::ANNOTATION_ROWS,
+    &annotations::TENANT_EXTERNAL_ID_ROWS,
     &signing_keys::SIGNING_KEY_ROWS,
     &revoked_tokens::REVOKED_TOKEN_ROWS,
     &entry::AUDIT_ROWS,

@@ -9,12 +9,13 @@ use crate::people::{accounts, foreign_identities, members, sessions};
 use crate::statement::Statement;
 use crate::tenancy::{orgs, realms, tenants};
 use crate::withdrawals::repeat;
-use crate::{audit, facts, feed, keyring_check};
+use crate::{annotations, audit, facts, feed, keyring_check};
 
 /// Every statement, once.
 pub(crate) fn statements() -> impl Iterator<Item = &'static Statement> {
     [
         accounts::STATEMENTS,
+        annotations::STATEMENTS,
         api_keys::STATEMENTS,
         audit::STATEMENTS,
         check::STATEMENTS,

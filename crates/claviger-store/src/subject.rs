@@ -77,7 +77,9 @@ mod tests {
 
     use super::*;
     use crate::credentials::revoked_tokens::REVOKED_TOKEN_ROWS;
-    use crate::noun::Recorded;
+    use crate::feed::FEED_VERSION;
+    use crate::noun::{Feed, Noun, Recorded};
+    use crate::nouns::NOUNS;
 
     #[test]
     fn every_subject_reads_back_from_the_feed() {
@@ -93,6 +95,7 @@ mod tests {
             Subject::Session(tenant, SessionId::generate(&random)),
             Subject::UserSecret("us_abc".into()),
             Subject::ForeignIdentity(tenant, "https://id.example".into(), "someone".into()),
+            Subject::Annotation(tenant, "member".into(), format!("{org}/{account}").into()),
             Subject::IdentityKey("synq".parse().unwrap(), "id_1".into()),
             Subject::RevokedToken(tenant, TokenId::generate(&random)),
         ] {
@@ -115,5 +118,8 @@ mod tests {
             assert_eq!(called, declared);
         }
         assert_eq!(REVOKED_TOKEN_ROWS.kind(), "revoked_token");
+        let since = |noun: &&Noun| if let Feed::Tells { since, .. } = noun.feed { since } else { 1 };
+        let newest = NOUNS.iter().map(|noun| since(noun)).max();
+        assert_eq!(newest, Some(FEED_VERSION), "a new kind of line is what older programs pass over");
     }
 }

@@ -86,7 +86,7 @@ pub(crate) static KEY_SECRET_ROWS: Noun = Noun {
     ],
     tenant: Rights::CHANGE,
     jobs: Rights::SEE,
-    feed: Feed::Tells { kind: "key", id: &["digest"], only: None },
+    feed: Feed::Tells { kind: "key", id: &["digest"], only: None, since: 1 },
     fixed_but: None,
 };
 
@@ -332,6 +332,15 @@ async fn view(tx: &mut Tx<'_>, tenant: TenantId, key: KeyId, now: UnixMillis) ->
     let found = read(row.ok_or(StoreError::NotFound { what: "API key" })?)?;
     let secrets = secrets(tx, tenant, key, now).await?;
     Ok(KeyView { secrets: secrets.into_iter().map(|secret| secret.view).collect(), ..found })
+}
+
+/// Whether the key may act.
+///
+/// # Errors
+/// If there is none.
+pub(crate) async fn state_of(tx: &mut Tx<'_>, tenant: TenantId, key: KeyId) -> Result<State, StoreError> {
+    let row = tx.run_one(&KEY, values![tenant, key]).await?;
+    Ok(read(row.ok_or(StoreError::NotFound { what: "API key" })?)?.state)
 }
 
 async fn add_secret(

@@ -24,7 +24,7 @@ pub(crate) static REVOKED_TOKEN_ROWS: Noun = Noun {
     tenant: Rights::ADD,
     // What has ended by itself is cleared away.
     jobs: Rights { delete: true, ..Rights::SEE },
-    feed: Feed::Tells { kind: "revoked_token", id: &["tenant_id", "token_id"], only: None },
+    feed: Feed::Tells { kind: "revoked_token", id: &["tenant_id", "token_id"], only: None, since: 1 },
     fixed_but: None,
 };
 

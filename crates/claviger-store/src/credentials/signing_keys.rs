@@ -46,7 +46,12 @@ pub(crate) static SIGNING_KEY_ROWS: Noun = Noun {
     ],
     tenant: Rights::NONE,
     jobs: Rights::CHANGE,
-    feed: Feed::Tells { kind: "identity_key", id: &["realm", "kid"], only: Some("NEW.purpose = 'identity'") },
+    feed: Feed::Tells {
+        kind: "identity_key",
+        id: &["realm", "kid"],
+        only: Some("NEW.purpose = 'identity'"),
+        since: 1,
+    },
     fixed_but: None,
 };
 

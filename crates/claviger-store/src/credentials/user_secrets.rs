@@ -49,7 +49,7 @@ pub(crate) static USER_SECRET_ROWS: Noun = Noun {
     ],
     tenant: Rights::CHANGE,
     jobs: Rights::SEE,
-    feed: Feed::Tells { kind: "user_secret", id: &["kid"], only: None },
+    feed: Feed::Tells { kind: "user_secret", id: &["kid"], only: None, since: 1 },
     fixed_but: None,
 };
 

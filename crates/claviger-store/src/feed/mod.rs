@@ -34,8 +34,8 @@ use crate::statement::statements;
 use crate::subject::{self, Change, Loaded, Subject};
 use crate::value::{Value, values};
 
-/// Which kinds of change this program knows: those of the feed's first version.
-const FEED_VERSION: i64 = 1;
+/// Which kinds of change this program knows: those of the nouns whose `since` is no later.
+pub(crate) const FEED_VERSION: i64 = 2;
 
 /// How many changes a poll reads at most. Who is further behind forgets everything, which costs less than to hear it.
 pub(crate) const MAX_CHANGES_PER_POLL: usize = 20_000;

@@ -85,10 +85,6 @@ impl Noun {
         sql
     }
 
-    fn is_versioned(&self) -> bool {
-        !matches!(self.feed, Feed::Silent)
-    }
-
     fn create(&self, engine: Engine) -> String {
         let mut lines: Vec<String> = self.columns.iter().map(|column| column.sql(engine)).collect();
         if self.is_versioned() {
@@ -121,10 +117,12 @@ impl Noun {
         let raise = format!("UPDATE {table} SET row_version = OLD.row_version + 1 WHERE {itself};");
         match self.feed {
             Feed::Silent => {}
-            Feed::Tells { kind, only, .. } => {
+            Feed::Tells { kind, only, since, .. } => {
                 let id = self.feed_id(Engine::Sqlite);
+                let needs = if since == 1 { "".into() } else { format!(", {since}") };
+                let column = if since == 1 { "" } else { ", needs" };
                 let line = format!(
-                    "INSERT INTO change (kind, id, row_version) VALUES ('{kind}', {id}, NEW.row_version);"
+                    "INSERT INTO change (kind, id, row_version{column}) VALUES ('{kind}', {id}, NEW.row_version{needs});"
                 );
                 let when = only.map(|only| format!(" WHEN {only}")).unwrap_or_default();
                 let and = only.map(|only| format!(" AND {only}")).unwrap_or_default();
@@ -214,6 +212,12 @@ impl Noun {
                     "CREATE POLICY named_job ON {table}{what} TO claviger_system USING (true);"
                 );
             }
+            if jobs.insert != Columns::None {
+                let _ = writeln!(
+                    sql,
+                    "CREATE POLICY named_job_adds ON {table} FOR INSERT TO claviger_system WITH CHECK (true);"
+                );
+            }
             if jobs.update != Columns::None {
                 let _ = writeln!(
                     sql,
@@ -254,11 +258,14 @@ pub(crate) fn feed_functions(nouns: &[&Noun]) -> String {
         let table = noun.table;
         let _ = match noun.feed {
             Feed::Silent => Ok(()),
-            Feed::Tells { kind, .. } => write!(
-                cases,
-                "        WHEN '{table}' THEN\n            subject_kind := '{kind}'; subject_id := {};\n",
-                noun.feed_id(Engine::Postgres)
-            ),
+            Feed::Tells { kind, since, .. } => {
+                let needs = if since == 1 { String::new() } else { format!(" subject_needs := {since};") };
+                writeln!(
+                    cases,
+                    "        WHEN '{table}' THEN\n            subject_kind := '{kind}'; subject_id := {};{needs}",
+                    noun.feed_id(Engine::Postgres)
+                )
+            }
             Feed::Through { table: other, by, function } => {
                 let same: Vec<String> = by.iter().map(|name| format!("{name} = NEW.{name}")).collect();
                 write!(
@@ -273,9 +280,10 @@ pub(crate) fn feed_functions(nouns: &[&Noun]) -> String {
     format!(
         "-- Runs as its owner, so that nobody else needs a right on the feed to change what it tells of.\n\
          CREATE OR REPLACE FUNCTION note_change() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER \
-         SET search_path = claviger, pg_temp AS $$\nDECLARE\n    subject_kind text;\n    subject_id text;\nBEGIN\n    \
+         SET search_path = claviger, pg_temp AS $$\nDECLARE\n    subject_kind text;\n    subject_id text;\n    subject_needs bigint := 1;\nBEGIN\n    \
          CASE TG_TABLE_NAME\n{cases}    END CASE;\n    \
-         INSERT INTO change (kind, id, row_version) VALUES (subject_kind, subject_id, NEW.row_version);\n    \
+         INSERT INTO change (kind, id, row_version, needs)\n        \
+         VALUES (subject_kind, subject_id, NEW.row_version, subject_needs);\n    \
          RETURN NULL;\nEND $$;\n{through}"
     )
 }
@@ -329,7 +337,7 @@ mod tests {
         let path = home().join(format!("migrations/{folder}/{name}.sql"));
         assert!(is_updated(), "no migration makes the table of `{}`: run `make update`", first.table);
         std::fs::write(&path, sql).unwrap();
-        panic!("wrote `{}`: add it to the list in `migrate.rs`", path.display());
+        panic!("wrote `{}`: add it to the list in `migrations.rs`", path.display());
     }
 
     #[test]

@@ -148,8 +148,9 @@ pub(crate) enum Feed {
     /// No decision reads it.
     Silent,
     /// A new or changed row is a line of the feed: of this kind, with the values of these columns for its id; of those rows
-    /// only for which this SQL is true of `NEW`, if there is any.
-    Tells { kind: &'static str, id: &'static [&'static str], only: Option<&'static str> },
+    /// only for which this SQL is true of `NEW`, if there is any; since this version of the feed, which a program that reads it
+    /// must know of. Older ones pass it over.
+    Tells { kind: &'static str, id: &'static [&'static str], only: Option<&'static str>, since: i64 },
     /// Decisions read it with the rows of that table which have the same in these columns: a change is one of each of them. (By the
     /// function of this name on PostgreSQL.)
     Through { table: &'static str, by: &'static [&'static str], function: &'static str },
@@ -159,6 +160,11 @@ impl Noun {
     /// Whether its rows are a tenant's.
     pub(crate) fn is_of_a_tenant(&self) -> bool {
         self.columns.iter().any(|column| column.name == "tenant_id")
+    }
+
+    /// Whether its rows have versions, as decisions read them.
+    pub(crate) fn is_versioned(&self) -> bool {
+        !matches!(self.feed, Feed::Silent)
     }
 
     /// The columns that name a row in the feed, with what they are; none of what is not in it.

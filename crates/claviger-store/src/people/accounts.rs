@@ -55,7 +55,7 @@ pub(crate) static ACCOUNT_ROWS: Noun = Noun {
         ..Rights::NONE
     },
     jobs: Rights::CHANGE,
-    feed: Feed::Tells { kind: "account", id: &["account_id"], only: None },
+    feed: Feed::Tells { kind: "account", id: &["account_id"], only: None, since: 1 },
     fixed_but: None,
 };
 

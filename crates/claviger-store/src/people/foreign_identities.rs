@@ -34,7 +34,12 @@ pub(crate) static FOREIGN_IDENTITY_ROWS: Noun = Noun {
     indices: &[Index::Plain("foreign_identity_by_account", "account_id")],
     tenant: Rights::CHANGE,
     jobs: Rights::SEE,
-    feed: Feed::Tells { kind: "foreign_identity", id: &["tenant_id", "issuer", "subject"], only: None },
+    feed: Feed::Tells {
+        kind: "foreign_identity",
+        id: &["tenant_id", "issuer", "subject"],
+        only: None,
+        since: 1,
+    },
     fixed_but: None,
 };
 

@@ -43,7 +43,7 @@ pub(crate) static MEMBER_ROWS: Noun = Noun {
     indices: &[Index::Plain("member_by_account", "account_id")],
     tenant: Rights::CHANGE,
     jobs: Rights::SEE,
-    feed: Feed::Tells { kind: "member", id: &["tenant_id", "org_id", "account_id"], only: None },
+    feed: Feed::Tells { kind: "member", id: &["tenant_id", "org_id", "account_id"], only: None, since: 1 },
     fixed_but: None,
 };
 

@@ -38,7 +38,7 @@ pub(crate) static SESSION_ROWS: Noun = Noun {
     indices: &[Index::Plain("session_by_account", "tenant_id, account_id")],
     tenant: Rights::CHANGE,
     jobs: Rights::SEE,
-    feed: Feed::Tells { kind: "session", id: &["tenant_id", "session_id"], only: None },
+    feed: Feed::Tells { kind: "session", id: &["tenant_id", "session_id"], only: None, since: 1 },
     fixed_but: None,
 };
 

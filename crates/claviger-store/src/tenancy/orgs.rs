@@ -36,7 +36,7 @@ pub(crate) static ORG_ROWS: Noun = Noun {
     indices: &[],
     tenant: Rights::CHANGE,
     jobs: Rights::SEE,
-    feed: Feed::Tells { kind: "org", id: &["tenant_id", "org_id"], only: None },
+    feed: Feed::Tells { kind: "org", id: &["tenant_id", "org_id"], only: None, since: 1 },
     fixed_but: None,
 };
 

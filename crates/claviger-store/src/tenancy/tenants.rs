@@ -39,7 +39,7 @@ pub(crate) static TENANT_ROWS: Noun = Noun {
     tenant: Rights::CHANGE,
     // After a restore every tenant's sessions and tokens are ended.
     jobs: Rights { update: Columns::These(&["generation", "tokens_from"]), ..Rights::SEE },
-    feed: Feed::Tells { kind: "tenant", id: &["tenant_id"], only: None },
+    feed: Feed::Tells { kind: "tenant", id: &["tenant_id"], only: None, since: 1 },
     fixed_but: None,
 };
 

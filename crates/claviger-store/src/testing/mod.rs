@@ -211,6 +211,22 @@ impl TestTenant {
     }
 }
 
+/// The tables that hold rows of tenants.
+pub fn tables_of_tenants() -> impl Iterator<Item = &'static str> {
+    crate::nouns::NOUNS.iter().filter(|noun| noun.is_of_a_tenant()).map(|noun| noun.table)
+}
+
+/// The tables whose rows have versions, as decisions read them.
+pub fn tables_with_versions() -> impl Iterator<Item = &'static str> {
+    let noun = crate::nouns::NOUNS.iter().filter(|noun| noun.is_versioned());
+    noun.map(|noun| noun.table)
+}
+
+/// What lines of the feed say that only programs newer than this one must understand.
+pub fn needs_a_newer_program() -> i64 {
+    crate::feed::FEED_VERSION + 1
+}
+
 /// What a poll of the feed asks PostgreSQL, for those who look at its plan.
 pub fn poll_sql() -> &'static str {
     crate::feed::FEED_SINCE.for_postgres()

@@ -4,15 +4,16 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use claviger::api_key::PresentedKey;
-use claviger::directory::{Directory, DirectoryError};
+use claviger::directory::{Annotated, Directory, DirectoryError};
 use claviger::id::{ApiName, TokenId};
 use claviger::key_set::Algorithm;
 use claviger::random::SystemRandom;
+use claviger_store::annotations::AnnotationUpdate;
 use claviger_store::follower::Follower;
 use claviger_store::signing_keys::Line;
 use claviger_store::source::{Cursor, Forget, Source};
 use claviger_store::subject::{Change, Record, Subject};
-use claviger_store::testing::{Engine, START, TestStore, TestTenant, email};
+use claviger_store::testing::{self, Engine, START, TestStore, TestTenant, email};
 use claviger_store::{Ends, on_every_backend};
 use tokio_postgres::NoTls;
 
@@ -62,6 +63,8 @@ async fn each_change_is_in_the_feed_and_loads(test: TestStore) {
     let kid = test.system().signing_key_signer(&line).await.unwrap().kid().to_owned();
     let token = TokenId::generate(&SystemRandom);
     acme.store.token_revoke(token, START.plus_seconds(3600)).await.unwrap();
+    let called = AnnotationUpdate { external_id: Some(Some("A-7".into())), ..AnnotationUpdate::default() };
+    acme.store.annotate(Annotated::Org(acme.org), called).await.unwrap();
 
     let subjects_made = [
         Subject::Tenant(acme.tenant),
@@ -74,6 +77,7 @@ async fn each_change_is_in_the_feed_and_loads(test: TestStore) {
         Subject::ForeignIdentity(acme.tenant, "https://id.example".into(), "ann".into()),
         Subject::IdentityKey(acme.realm.clone(), kid.into()),
         Subject::RevokedToken(acme.tenant, token),
+        Subject::Annotation(acme.tenant, "organization".into(), acme.org.to_string().into()),
     ];
     let seen = changes(&source, &mut after).await;
     for subject in &subjects_made {
@@ -101,6 +105,7 @@ async fn each_change_is_in_the_feed_and_loads(test: TestStore) {
             Record::RevokedToken { expires_at } => assert_eq!(expires_at, START.plus_seconds(3600)),
             Record::Org(found) => assert_eq!(found.org, acme.org),
             Record::Account(found) => assert_eq!(found.realm, acme.realm),
+            Record::Annotation(found) => assert_eq!(found.external_id.as_deref(), Some("A-7")),
             Record::IdentityKey(found) => assert_eq!(found.algorithm(), Algorithm::EdDsa),
         }
     }
@@ -483,7 +488,10 @@ async fn store_12_a_kind_that_only_a_newer_program_knows_is_passed_over(test: Te
     let acme = test.tenant("Acme").await;
     let source = test.store.source();
     let mut after = cursor(&source).await;
-    tamper(&test, "INSERT INTO change (kind, id, row_version, needs) VALUES ('planet', 'mars', 1, 2)").await;
+    let needs = testing::needs_a_newer_program();
+    let line =
+        format!("INSERT INTO change (kind, id, row_version, needs) VALUES ('planet', 'mars', 1, {needs})");
+    tamper(&test, &line).await;
     acme.store.org_create("North").await.unwrap();
     let poll = source.poll(after).await.unwrap();
     assert_eq!((poll.forget, poll.is_outdated, poll.changes.len()), (Forget::Nothing, false, 1));

@@ -4,26 +4,13 @@ use claviger::directory::MemberState;
 use claviger::id::{ApiName, RoleName, SessionId, TokenId};
 use claviger::random::SystemRandom;
 use claviger_store::tenants::TenantUpdate;
-use claviger_store::testing::{Engine, START, TestStore, TestTenant, email};
+use claviger_store::testing::{self, Engine, START, TestStore, TestTenant, email};
 use claviger_store::{Ends, on_every_backend};
 use tokio_postgres::NoTls;
 
 use crate::api_keys::new_key;
 
 on_every_backend!(what_one_tenant_does_changes_nothing_of_another);
-
-const TABLES: [&str; 10] = [
-    "tenant",
-    "organization",
-    "member",
-    "session",
-    "api_key",
-    "key_secret",
-    "user_secret",
-    "foreign_identity",
-    "revoked_token",
-    "audit",
-];
 
 /// Every row of the tenant, to the letter.
 async fn rows(test: &TestStore, tenant: &TestTenant) -> Vec<String> {
@@ -33,7 +20,7 @@ async fn rows(test: &TestStore, tenant: &TestTenant) -> Vec<String> {
         Engine::Sqlite => {
             let path = test.settings.url.strip_prefix("sqlite:").unwrap();
             let file = rusqlite::Connection::open(path).unwrap();
-            for table in TABLES {
+            for table in testing::tables_of_tenants() {
                 let mut statement =
                     file.prepare(&format!("SELECT * FROM {table} WHERE tenant_id = ?1")).unwrap();
                 let width = statement.column_count();
@@ -47,7 +34,7 @@ async fn rows(test: &TestStore, tenant: &TestTenant) -> Vec<String> {
             let (client, connection) =
                 tokio_postgres::connect(test.owner_url.as_ref().unwrap(), NoTls).await.unwrap();
             tokio::spawn(connection);
-            for table in TABLES {
+            for table in testing::tables_of_tenants() {
                 let sql = format!(
                     "SELECT to_jsonb(t)::text FROM claviger.{table} t WHERE tenant_id = '{id}' ORDER BY 1"
                 );

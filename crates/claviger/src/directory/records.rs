@@ -1,6 +1,7 @@
 //! What decisions read: one kind of record after the other, and the table from which everything follows that has to be there
 //! once for each kind.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -46,6 +47,10 @@ macro_rules! for_each_record {
             foreign_identity: ForeignIdentity(tenant: $crate::id::TenantId as $crate::id::TenantId,
                 issuer: std::sync::Arc<str> as &'a str, subject: std::sync::Arc<str> as &'a str)
                 => $crate::directory::ForeignIdentityRecord;
+            /// What others call something of the tenant's, and keep beside it.
+            annotation: Annotation(tenant: $crate::id::TenantId as $crate::id::TenantId,
+                kind: std::sync::Arc<str> as &'a str, entity: std::sync::Arc<str> as &'a str)
+                => $crate::directory::AnnotationRecord;
             /// The realm's key that verifies identity tokens and bears `kid`.
             identity_key: IdentityKey(realm: $crate::id::RealmName as &'a $crate::id::RealmName,
                 kid: std::sync::Arc<str> as &'a str) => $crate::key_set::VerifyingKey;
@@ -225,6 +230,67 @@ impl Part for Arc<str> {
     fn lend(&self) -> &str {
         self
     }
+}
+
+/// What an annotation is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Annotated {
+    /// The tenant itself.
+    Tenant(TenantId),
+    /// An organization.
+    Org(OrgId),
+    /// A membership.
+    Member(OrgId, AccountId),
+    /// An API key, whichever its secret.
+    Key(KeyId),
+}
+
+impl Annotated {
+    /// What kind of thing it is, as [`Subject::Annotation`] has it.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Tenant(_) => "tenant",
+            Self::Org(_) => "organization",
+            Self::Member(..) => "member",
+            Self::Key(_) => "key",
+        }
+    }
+
+    /// Which one, as [`Subject::Annotation`] has it. A membership's is that of its organization and of its account.
+    pub fn entity(self) -> String {
+        match self {
+            Self::Tenant(tenant) => tenant.to_string(),
+            Self::Org(org) => org.to_string(),
+            Self::Member(org, account) => format!("{org}/{account}"),
+            Self::Key(key) => key.to_string(),
+        }
+    }
+
+    /// Reads [`kind`](Self::kind) and [`entity`](Self::entity) back; `None` if they are neither.
+    pub fn read(kind: &str, entity: &str) -> Option<Self> {
+        Some(match kind {
+            "tenant" => Self::Tenant(entity.parse().ok()?),
+            "organization" => Self::Org(entity.parse().ok()?),
+            "member" => {
+                let (org, account) = entity.split_once('/')?;
+                Self::Member(org.parse().ok()?, account.parse().ok()?)
+            }
+            "key" => Self::Key(entity.parse().ok()?),
+            _ => return None,
+        })
+    }
+}
+
+/// What the systems of those who use an API call something of theirs here, and what they keep beside it. No decision hangs
+/// on it: it says whom a decision was about in words that others know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnnotationRecord {
+    /// The tenant it is in.
+    pub tenant: TenantId,
+    /// What it is called elsewhere. (As in SCIM, RFC 7643, section 3.1.)
+    pub external_id: Option<String>,
+    /// Whatever else is kept with it.
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// Whether something may act.
