@@ -179,7 +179,7 @@ async fn main() -> Outcome<()> {
         let sweeping = async {
             let begun = Instant::now();
             let mut swept = 0;
-            // As a server does it: a thousand at a time, and others come in between.
+            // As a server does it: some at a time, and others come in between.
             while begun.elapsed() < ROUND {
                 match system.feed_sweep(0).await {
                     Ok(0) | Err(_) => break,

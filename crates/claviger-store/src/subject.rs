@@ -119,7 +119,7 @@ mod tests {
         }
         assert_eq!(REVOKED_TOKEN_ROWS.kind(), "revoked_token");
         let since = |noun: &&Noun| if let Feed::Tells { since, .. } = noun.feed { since } else { 1 };
-        let newest = NOUNS.iter().map(|noun| since(noun)).max();
+        let newest = NOUNS.iter().map(since).max();
         assert_eq!(newest, Some(FEED_VERSION), "a new kind of line is what older programs pass over");
     }
 }

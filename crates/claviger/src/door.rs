@@ -15,7 +15,7 @@ use crate::arrival::Arrival;
 use crate::authenticate::{Authenticator, Caller, Gate, VerifiedTokens};
 use crate::authorize::{self, Denied, Grant};
 use crate::clock::Clock;
-use crate::directory::{Directory, Freshness};
+use crate::directory::{Annotated, Directory, DirectoryError, Freshness};
 use crate::explain::{Explanation, Step};
 use crate::freshness::Fresh;
 use crate::identify::identify;
@@ -231,10 +231,27 @@ impl Door {
         let proven = self.authenticator.authenticate(shown, fresh, Gate::Free).await;
         let Some(caller) = told.step(Step::Authenticate, proven) else { return told };
         told.caller(&caller);
+        told.known_as(self.known_as(&caller).await);
         let granted = authorize::authorize(caller, &need).map_err(|denied| denied.reason);
         let Some(grant) = told.step(Step::Authorize, granted) else { return told };
         told.limits(self.peek(&grant));
         told
+    }
+
+    /// What others call the tenant, the organization and who acts in it. Nobody is refused for it.
+    async fn known_as(&self, caller: &Caller<'_>) -> Result<Vec<(Annotated, String)>, DirectoryError> {
+        let principal = caller.principal();
+        let (tenant, org) = principal.ids();
+        let key = principal.key().map(Annotated::Key);
+        let member = principal.account().map(|account| Annotated::Member(org, account));
+        let mut known = Vec::new();
+        for about in [Some(Annotated::Tenant(tenant)), Some(Annotated::Org(org)), member, key] {
+            let Some(about) = about else { continue };
+            let found = self.authenticator.directory.annotation(tenant, about.kind(), &about.entity());
+            let called = found.resolve().await?.and_then(|found| found.external_id.clone());
+            known.extend(called.map(|called| (about, called)));
+        }
+        Ok(known)
     }
 
     fn peek(&self, grant: &Grant) -> Result<Vec<LimitState>, Reason> {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::authenticate::Caller;
+use crate::directory::{Annotated, DirectoryError};
 use crate::limit_rule::LimitState;
 use crate::need::Need;
 use crate::refusal::{Reason, Refusal};
@@ -125,6 +126,18 @@ impl Explanation {
             principal.kind().as_str(),
             principal.environment(),
         ));
+    }
+
+    /// Adds what others call those whom the request is from.
+    pub(crate) fn known_as(&mut self, known: Result<Vec<(Annotated, String)>, DirectoryError>) {
+        match known {
+            Ok(known) => {
+                for (about, called) in known {
+                    self.add(&format!("the {} is `{called}` to others", about.kind()));
+                }
+            }
+            Err(error) => self.add(&format!("what others call them is not known, as {error}")),
+        }
     }
 
     pub(crate) fn limits(&mut self, outcome: Result<Vec<LimitState>, Reason>) {

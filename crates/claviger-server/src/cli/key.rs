@@ -1,6 +1,7 @@
 //! `claviger key`.
 
 use clap::{Args, Subcommand};
+use claviger::directory::Annotated;
 use claviger::id::{Environment, KeyId};
 use claviger::network::{Network, Networks};
 use claviger_store::api_keys::{DEFAULT_GRACE_SECONDS, KeyView, NewApiKey, SecretView, ShownKey};
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::management::{Failure, Management, org, parse, shown};
 
+use super::annotation::{Called, Changes, found, with};
 use super::{InOrg, InTenant};
 
 /// Which key.
@@ -27,6 +29,7 @@ pub(super) const EXAMPLES: &str = "Examples:
   claviger key create --tenant ID --org ID --name reports --scope \"orders:read leads:read\"
   claviger key create --tenant ID --org ID --name office --scope write --networks 203.0.113.0/24
   claviger key rotate --tenant ID key_1f… --grace-seconds 3600
+  claviger key annotate --tenant ID key_1f… --external-id backup --metadata team=ops
   claviger key revoke --tenant ID key_1f…";
 
 #[derive(Debug, Subcommand, Serialize, Deserialize)]
@@ -57,9 +60,25 @@ pub(crate) enum KeyCommand {
         api: Option<String>,
     },
     /// List an organization's keys, without their secrets
-    List(InOrg),
+    List {
+        #[command(flatten)]
+        #[serde(flatten)]
+        org: InOrg,
+        #[command(flatten)]
+        #[serde(flatten)]
+        called: Called,
+    },
     /// Show a key, without its secrets
     View(Which),
+    /// Say what your own systems call a key, and what to keep with it
+    Annotate {
+        #[command(flatten)]
+        #[serde(flatten)]
+        which: Which,
+        #[command(flatten)]
+        #[serde(flatten)]
+        changes: Changes,
+    },
     /// Make a new secret and show it, this once; the old one goes on for the grace
     Rotate {
         #[command(flatten)]
@@ -158,13 +177,33 @@ impl KeyCommand {
                     NewApiKey { org: org(&of.org)?, name, prefix, environment, grants, networks, expires_at };
                 Ok(with_secret(&store.key_create(new).await?))
             }
-            Self::List(of) => {
+            Self::List { org: of, called } => {
                 let store = management.tenant(&of.tenant.tenant)?;
-                Ok(store.key_list(org(&of.org)?).await?.iter().map(view).collect::<Vec<_>>().into())
+                let org = org(&of.org)?;
+                let keys = match called.external_id {
+                    None => store.key_list(org).await?,
+                    Some(id) => match found(store.annotated("key", &id).await)? {
+                        Some(Annotated::Key(key)) => {
+                            let key = store.key_view(key).await?;
+                            Some(key).into_iter().filter(|key| key.org == org).collect()
+                        }
+                        _ => Vec::new(),
+                    },
+                };
+                let about = |key: &KeyView| Annotated::Key(key.key).entity();
+                let annotations = store.annotations("key", keys.iter().map(about).collect()).await?;
+                let of = |key: &KeyView| annotations.get(&about(key)).cloned().unwrap_or_default();
+                Ok(keys.iter().map(|key| with(view(key), &of(key))).collect::<Vec<_>>().into())
             }
             Self::View(which) => {
                 let (store, key) = open(management, &which)?;
-                Ok(view(&store.key_view(key).await?))
+                let annotation = store.annotation(Annotated::Key(key)).await?;
+                Ok(with(view(&store.key_view(key).await?), &annotation))
+            }
+            Self::Annotate { which, changes } => {
+                let (store, key) = open(management, &which)?;
+                let annotation = store.annotate(Annotated::Key(key), changes.update()?).await?;
+                Ok(with(view(&store.key_view(key).await?), &annotation))
             }
             Self::Rotate { which, grace_seconds } => {
                 let (store, key) = open(management, &which)?;

@@ -1,7 +1,7 @@
 //! `claviger member`.
 
 use clap::{Args, Subcommand};
-use claviger::directory::MemberState;
+use claviger::directory::{Annotated, MemberState};
 use claviger::id::{AccountId, OrgId};
 use claviger_store::Email;
 use claviger_store::members::MemberView;
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::management::{Failure, Management, org, parse};
 
+use super::annotation::{Called, Changes, found, with};
 use super::{HowMuch, InOrg, InTenant};
 
 /// Which member.
@@ -45,9 +46,25 @@ pub(crate) enum MemberCommand {
         invited: bool,
     },
     /// List an organization's members
-    List(InOrg),
+    List {
+        #[command(flatten)]
+        #[serde(flatten)]
+        org: InOrg,
+        #[command(flatten)]
+        #[serde(flatten)]
+        called: Called,
+    },
     /// Show a member
     View(Who),
+    /// Say what your own systems call a member, and what to keep with it
+    Annotate {
+        #[command(flatten)]
+        #[serde(flatten)]
+        who: Who,
+        #[command(flatten)]
+        #[serde(flatten)]
+        changes: Changes,
+    },
     /// Give a member another role
     Role {
         #[command(flatten)]
@@ -136,13 +153,33 @@ impl MemberCommand {
                 let role = management.known_role(&store.tenant_view().await?.realm, &role)?;
                 Ok(view(&store.member_add(org(&who.org.org)?, &email, &role, state).await?))
             }
-            Self::List(of) => {
+            Self::List { org: of, called } => {
                 let store = management.tenant(&of.tenant.tenant)?;
-                Ok(store.member_list(org(&of.org)?).await?.iter().map(view).collect::<Vec<_>>().into())
+                let org = org(&of.org)?;
+                let members = match called.external_id {
+                    None => store.member_list(org).await?,
+                    Some(id) => match found(store.annotated("member", &id).await)? {
+                        Some(Annotated::Member(its, account)) if its == org => {
+                            vec![store.member_view(org, account).await?]
+                        }
+                        _ => Vec::new(),
+                    },
+                };
+                let about = |member: &MemberView| Annotated::Member(org, member.account).entity();
+                let annotations = store.annotations("member", members.iter().map(about).collect()).await?;
+                let of = |member: &MemberView| annotations.get(&about(member)).cloned().unwrap_or_default();
+                let shown = members.iter().map(|member| with(view(member), &of(member)));
+                Ok(shown.collect::<Vec<_>>().into())
             }
             Self::View(who) => {
                 let (store, org, account) = find(management, &who).await?;
-                Ok(view(&store.member_view(org, account).await?))
+                let annotation = store.annotation(Annotated::Member(org, account)).await?;
+                Ok(with(view(&store.member_view(org, account).await?), &annotation))
+            }
+            Self::Annotate { who, changes } => {
+                let (store, org, account) = find(management, &who).await?;
+                let annotation = store.annotate(Annotated::Member(org, account), changes.update()?).await?;
+                Ok(with(view(&store.member_view(org, account).await?), &annotation))
             }
             Self::Role { who, role } => {
                 let (store, org, account) = find(management, &who).await?;

@@ -3,6 +3,7 @@
 //! What changes or shows something in the store is a `Request`. It is carried out by the server where one runs
 //! on the same data, so that it has taken effect when the command returns, and here where none does.
 
+mod annotation;
 mod config;
 mod demo;
 mod doctor;

@@ -1,12 +1,14 @@
 //! `claviger org`.
 
 use clap::Subcommand;
+use claviger::directory::Annotated;
 use claviger_store::orgs::OrgView;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::management::{Failure, Management, org};
 
+use super::annotation::{Called, Changes, found, with};
 use super::{HowMuch, InOrg, InTenant};
 
 #[derive(Debug, Subcommand, Serialize, Deserialize)]
@@ -22,9 +24,25 @@ pub(crate) enum OrgCommand {
         name: String,
     },
     /// List a tenant's organizations
-    List(InTenant),
+    List {
+        #[command(flatten)]
+        #[serde(flatten)]
+        tenant: InTenant,
+        #[command(flatten)]
+        #[serde(flatten)]
+        called: Called,
+    },
     /// Show an organization
     View(InOrg),
+    /// Say what your own systems call an organization, and what to keep with it
+    Annotate {
+        #[command(flatten)]
+        #[serde(flatten)]
+        org: InOrg,
+        #[command(flatten)]
+        #[serde(flatten)]
+        changes: Changes,
+    },
     /// Give an organization another name
     Rename {
         #[command(flatten)]
@@ -67,17 +85,30 @@ impl OrgCommand {
             Self::Create { tenant, name } => {
                 Ok(view(&management.tenant(&tenant.tenant)?.org_create(&name).await?))
             }
-            Self::List(tenant) => Ok(management
-                .tenant(&tenant.tenant)?
-                .org_list()
-                .await?
-                .iter()
-                .map(view)
-                .collect::<Vec<_>>()
-                .into()),
+            Self::List { tenant, called } => {
+                let store = management.tenant(&tenant.tenant)?;
+                let orgs = match called.external_id {
+                    None => store.org_list().await?,
+                    Some(id) => match found(store.annotated("organization", &id).await)? {
+                        Some(Annotated::Org(org)) => vec![store.org_view(org).await?],
+                        _ => Vec::new(),
+                    },
+                };
+                let entities = orgs.iter().map(|org| Annotated::Org(org.org).entity()).collect();
+                let annotations = store.annotations("organization", entities).await?;
+                let of = |org: &OrgView| annotations.get(&Annotated::Org(org.org).entity()).cloned();
+                let shown = orgs.iter().map(|org| with(view(org), &of(org).unwrap_or_default()));
+                Ok(shown.collect::<Vec<_>>().into())
+            }
             Self::View(of) => {
                 let (store, id) = open(&of)?;
-                Ok(view(&store.org_view(id).await?))
+                let annotation = store.annotation(Annotated::Org(id)).await?;
+                Ok(with(view(&store.org_view(id).await?), &annotation))
+            }
+            Self::Annotate { org: of, changes } => {
+                let (store, id) = open(&of)?;
+                let annotation = store.annotate(Annotated::Org(id), changes.update()?).await?;
+                Ok(with(view(&store.org_view(id).await?), &annotation))
             }
             Self::Rename { org: of, name } => {
                 let (store, id) = open(&of)?;

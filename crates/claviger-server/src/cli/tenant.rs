@@ -3,18 +3,22 @@
 use clap::Subcommand;
 use claviger::id::{PlanName, RealmName};
 use claviger_store::sign_up::NewTenant;
+use claviger_store::tenant_store::TenantStore;
 use claviger_store::tenants::{TenantUpdate, TenantView};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::management::{Failure, Management, parse, shown};
 
+use super::annotation::{Called, Changes, with};
 use super::{HowMuch, InTenant};
 
 pub(super) const EXAMPLES: &str = "Examples:
   claviger tenant create --realm orders --name Acme --owner-email owner@acme.example
   claviger tenant list --realm orders
-  claviger tenant update --tenant ID --plan Pro --require-identity-headers true";
+  claviger tenant update --tenant ID --plan Pro --require-identity-headers true
+  claviger tenant annotate --tenant ID --external-id cus_4711 --metadata tier=gold
+  claviger tenant list --realm orders --external-id cus_4711";
 
 #[derive(Debug, Subcommand, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -42,9 +46,21 @@ pub(crate) enum TenantCommand {
         /// The realm
         #[arg(long)]
         realm: String,
+        #[command(flatten)]
+        #[serde(flatten)]
+        called: Called,
     },
     /// Show a tenant
     View(InTenant),
+    /// Say what your own systems call a tenant, and what to keep with it
+    Annotate {
+        #[command(flatten)]
+        #[serde(flatten)]
+        tenant: InTenant,
+        #[command(flatten)]
+        #[serde(flatten)]
+        changes: Changes,
+    },
     /// Change a tenant's name, plan, or whether it demands the identity headers
     Update {
         #[command(flatten)]
@@ -87,6 +103,13 @@ fn view(tenant: &TenantView) -> Value {
         "requires_identity_headers": tenant.requires_identity_headers,
         "created_at": shown(tenant.created_at),
     })
+}
+
+/// The tenant with what is kept beside it.
+async fn shown_whole(management: &Management, store: &TenantStore) -> Result<Value, Failure> {
+    let tenant = store.tenant_view().await?;
+    let annotations = management.operator().tenant_annotations(vec![tenant.tenant]).await?;
+    Ok(with(view(&tenant), &annotations.into_values().next().unwrap_or_default()))
 }
 
 /// The realm of that name, if the store has it.
@@ -148,19 +171,36 @@ impl TenantCommand {
                     "account_is_new": created.account_is_new,
                 }))
             }
-            Self::List { realm } => {
+            Self::List { realm, called } => {
                 let realm = known_realm(management, &realm).await?;
+                let operator = management.operator();
+                if let Some(id) = called.external_id {
+                    let Some(tenant) = operator.tenant_called(&realm, &id).await? else {
+                        return Ok(json!([]));
+                    };
+                    return Ok(json!([shown_whole(management, &operator.tenant(tenant)).await?]));
+                }
                 let (mut found, mut after): (Vec<Value>, Option<TenantView>) = (Vec::new(), None);
                 loop {
-                    let page = management.operator().tenant_list(&realm, after.as_ref(), 200).await?;
-                    found.extend(page.iter().map(view));
+                    let page = operator.tenant_list(&realm, after.as_ref(), 200).await?;
+                    let ids = page.iter().map(|tenant| tenant.tenant).collect();
+                    let annotations = operator.tenant_annotations(ids).await?;
+                    let of = |tenant: &TenantView| annotations.get(&tenant.tenant.to_string()).cloned();
+                    found.extend(
+                        page.iter().map(|tenant| with(view(tenant), &of(tenant).unwrap_or_default())),
+                    );
                     match page.into_iter().next_back() {
                         Some(last) => after = Some(last),
                         None => return Ok(found.into()),
                     }
                 }
             }
-            Self::View(tenant) => Ok(view(&management.tenant(&tenant.tenant)?.tenant_view().await?)),
+            Self::View(tenant) => shown_whole(management, &management.tenant(&tenant.tenant)?).await,
+            Self::Annotate { tenant, changes } => {
+                let store = management.tenant(&tenant.tenant)?;
+                management.operator().tenant_annotate(store.tenant(), changes.update()?).await?;
+                shown_whole(management, &store).await
+            }
             Self::Update { tenant, name, plan, require_identity_headers } => {
                 let store = management.tenant(&tenant.tenant)?;
                 let plan = match plan {

@@ -20,19 +20,19 @@ use crate::withdrawals::repeat::{self, WITHDRAWALS_SWEEP};
 statements! { "change";
     /// Drops some lines of the feed that were there at the position `$1`. A row for each, or one with their number.
     SWEEP_FEED: System [Text]
-        "DELETE FROM change WHERE seq IN (SELECT seq FROM change WHERE seq <= CAST($1 AS INTEGER) ORDER BY seq LIMIT 1000)
+        "DELETE FROM change WHERE seq IN (SELECT seq FROM change WHERE seq <= CAST($1 AS INTEGER) ORDER BY seq LIMIT 500)
          RETURNING 1"
         postgres "WITH dropped AS (
              DELETE FROM change WHERE ctid IN (SELECT ctid FROM change
                  WHERE xid < pg_snapshot_xmax(CAST($1 AS pg_snapshot)) AND pg_visible_in_snapshot(xid, CAST($1 AS pg_snapshot))
-                 ORDER BY xid LIMIT 1000)
+                 ORDER BY xid LIMIT 500)
              RETURNING 1)
          SELECT count(*) FROM dropped";
     SWEEP_REVOKED: System [Int] "DELETE FROM revoked_token WHERE expires_at < $1 RETURNING token_id";
 }
 
 /// How many lines `SWEEP_FEED` drops at most. Others wait for as long as that takes, a millisecond or two.
-const BATCH: i64 = 1000;
+const BATCH: i64 = 500;
 
 /// How long the feed is kept, in milliseconds: who is further behind empties its memory.
 pub const FEED_KEPT_MILLIS: i64 = 24 * 60 * 60 * 1000;
@@ -99,7 +99,7 @@ impl SystemStore {
         Ok(Some(Accepted { tenants }))
     }
 
-    /// Drops lines of the feed that have been there for `kept_millis`, a thousand at a time. Gives how many; call
+    /// Drops lines of the feed that have been there for `kept_millis`, five hundred at a time. Gives how many; call
     /// again while there are any.
     ///
     /// A position is marked first, and what was there at the mark is dropped once the mark is that old: what counts

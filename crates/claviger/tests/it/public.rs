@@ -60,7 +60,11 @@ fn a04_nobody_is_asked_and_what_is_shown_is_not_read() {
     ] {
         assert!(is_public(&request.admit(&test, &api)), "{request:?}");
     }
-    assert_eq!(Lookup::ALL.map(|lookup| test.directory.looked_up(lookup)), [0; 9], "nothing is looked up");
+    assert_eq!(
+        Lookup::ALL.map(|lookup| test.directory.looked_up(lookup)),
+        [0; Lookup::ALL.len()],
+        "nothing is looked up"
+    );
     assert_eq!(test.directory.catch_ups(), 0);
     assert_eq!(code(&get().in_clear().decide(&test, &api)), "https_required", "but for its transport");
 }

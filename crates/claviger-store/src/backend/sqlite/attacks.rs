@@ -285,7 +285,7 @@ fn every_table_that_a_decision_reads_writes_the_feed() {
     );
     let triggers = list("SELECT name FROM sqlite_schema WHERE type = 'trigger'");
     let told = |noun: &&&Noun| matches!(noun.feed, Feed::Tells { .. });
-    assert_eq!(versioned.len(), NOUNS.iter().filter(|noun| told(&noun)).count());
+    assert_eq!(versioned.len(), NOUNS.iter().filter(|noun| told(noun)).count());
     for table in versioned {
         for what in ["inserted", "updated", "versioned"] {
             assert!(triggers.contains(&format!("{table}_{what}")), "{table} has no trigger `{what}`");
