@@ -1,51 +1,32 @@
 //! All statements there are.
 
-use crate::audit::entry;
 use crate::backend::postgres::{check, ran, withdrawn};
 use crate::backend::tx;
-use crate::credentials::{api_keys, held_keys, revoked_tokens, signing_keys, user_secrets};
+use crate::credentials::held_keys;
 use crate::feed::{loads, make_good, nodes, open_transaction, sweep};
-use crate::people::{accounts, foreign_identities, members, sessions};
 use crate::statement::Statement;
-use crate::tenancy::{orgs, realms, tenants};
 use crate::withdrawals::repeat;
-use crate::{annotations, audit, facts, feed, keyring_check};
+use crate::{audit, facts, feed, keyring_check, nouns};
 
-/// Every statement, once.
+/// Every statement, once: the nouns', and those that hold the store together.
 pub(crate) fn statements() -> impl Iterator<Item = &'static Statement> {
-    [
-        accounts::STATEMENTS,
-        annotations::STATEMENTS,
-        api_keys::STATEMENTS,
+    let others = [
         audit::STATEMENTS,
         check::STATEMENTS,
-        entry::STATEMENTS,
         facts::STATEMENTS,
         feed::STATEMENTS,
-        foreign_identities::STATEMENTS,
         held_keys::STATEMENTS,
         keyring_check::STATEMENTS,
         make_good::STATEMENTS,
-        members::STATEMENTS,
         nodes::STATEMENTS,
         open_transaction::STATEMENTS,
-        orgs::STATEMENTS,
         ran::STATEMENTS,
-        realms::STATEMENTS,
         repeat::STATEMENTS,
-        revoked_tokens::STATEMENTS,
-        sessions::STATEMENTS,
-        signing_keys::STATEMENTS,
         sweep::STATEMENTS,
-        tenants::STATEMENTS,
         tx::STATEMENTS,
-        user_secrets::STATEMENTS,
         withdrawn::STATEMENTS,
-    ]
-    .into_iter()
-    .flatten()
-    .copied()
-    .chain(loads::statements())
+    ];
+    nouns::STATEMENTS.iter().copied().chain(others).flatten().copied().chain(loads::statements())
 }
 
 #[cfg(test)]

@@ -100,3 +100,25 @@ fn links_between_documents_lead_somewhere() {
     }
     assert_eq!(broken, Vec::<String>::new());
 }
+
+#[test]
+fn a_page_that_shows_code_shows_what_is_there() {
+    let root = root();
+    let sources: Vec<String> = files(&root.join("crates"), ".rs")
+        .iter()
+        .map(|path| lines(&std::fs::read_to_string(path).unwrap()))
+        .collect();
+    let page = crate::documents::text("docs/adding-a-noun.md");
+    let blocks: Vec<&str> =
+        page.split("```rust\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(blocks.len() > 4, "the page shows code");
+    for block in blocks {
+        let shown = lines(block);
+        assert!(sources.iter().any(|source| source.contains(&shown)), "nowhere in the sources:\n{block}");
+    }
+}
+
+/// The lines without what stands before and behind them.
+fn lines(text: &str) -> String {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+}

@@ -8,6 +8,8 @@
 #[cfg(test)]
 mod ddl;
 mod digest_hash;
+#[cfg(test)]
+mod planet;
 mod reading;
 
 pub(crate) use reading::{InFeed, Name, Recorded, Rows};

@@ -1,8 +1,12 @@
 //! The same call as two tenants: what one does changes nothing of the other, and finds nothing of it.
 
-use claviger::directory::MemberState;
+use std::path::Path;
+
+use claviger::directory::{Annotated, MemberState};
 use claviger::id::{ApiName, RoleName, SessionId, TokenId};
 use claviger::random::SystemRandom;
+use claviger_store::annotations::AnnotationUpdate;
+use claviger_store::audit::AuditCursor;
 use claviger_store::tenants::TenantUpdate;
 use claviger_store::testing::{self, Engine, START, TestStore, TestTenant, email};
 use claviger_store::{Ends, on_every_backend};
@@ -60,7 +64,14 @@ async fn furnish(tenant: &TestTenant, api: &ApiName) -> Belongings {
     let session = tenant.store.session_create(tenant.org, ann, 3600).await.unwrap().session;
     tenant.store.user_secret_issue(api, tenant.org, ann).await.unwrap();
     tenant.store.foreign_identity_link("https://id.example", "ann", ann).await.unwrap();
+    for about in [Annotated::Org(tenant.org), Annotated::Member(tenant.org, ann), Annotated::Key(key)] {
+        tenant.store.annotate(about, called("the same")).await.unwrap();
+    }
     Belongings { key, session, ann }
+}
+
+fn called(id: &str) -> AnnotationUpdate {
+    AnnotationUpdate { external_id: Some(Some(id.to_owned())), ..AnnotationUpdate::default() }
 }
 
 async fn what_one_tenant_does_changes_nothing_of_another(test: TestStore) {
@@ -88,6 +99,7 @@ async fn what_one_tenant_does_changes_nothing_of_another(test: TestStore) {
         store.org_revoke(acme.org, Ends::Tokens),
         store.member_add(acme.org, &bob, &viewer, MemberState::Active),
         store.member_list(acme.org),
+        store.member_page(acme.org, None),
         store.member_view(acme.org, theirs.ann),
         store.member_update_role(acme.org, theirs.ann, &viewer),
         store.member_suspend(acme.org, theirs.ann),
@@ -98,6 +110,7 @@ async fn what_one_tenant_does_changes_nothing_of_another(test: TestStore) {
         store.session_end(theirs.session),
         store.key_create(claviger_store::api_keys::NewApiKey { org: acme.org, ..new_key(&rival) }),
         store.key_list(acme.org),
+        store.key_page(acme.org, None),
         store.key_view(theirs.key),
         store.key_rotate(theirs.key, 0),
         store.key_revoke_old(theirs.key),
@@ -106,13 +119,38 @@ async fn what_one_tenant_does_changes_nothing_of_another(test: TestStore) {
         store.key_revoke(theirs.key),
         store.user_secret_issue(&api, acme.org, theirs.ann),
         store.user_secret_regenerate(&api, acme.org, theirs.ann),
+        store.annotate(Annotated::Org(acme.org), called("x")),
+        store.annotate(Annotated::Member(acme.org, theirs.ann), called("x")),
+        store.annotate(Annotated::Key(theirs.key), called("x")),
     );
     assert_eq!(rows(&test, &acme).await, before);
+
+    // What lists or shows has its own alone, though the other's is called the same.
+    assert_eq!(store.tenant_view().await.unwrap().tenant, rival.tenant);
+    let orgs = store.org_list().await.unwrap();
+    assert_eq!(orgs, store.org_page(None).await.unwrap());
+    assert!(orgs.iter().all(|org| org.org == rival.org));
+    assert_eq!(store.annotated("organization", "the same").await.unwrap(), Annotated::Org(rival.org));
+    assert_eq!(store.annotated("key", "the same").await.unwrap(), Annotated::Key(own.key));
+    let none = store.annotation(Annotated::Key(theirs.key)).await.unwrap();
+    assert_eq!(none.external_id, None);
+    let entities = vec![Annotated::Key(theirs.key).entity(), Annotated::Key(own.key).entity()];
+    let found = store.annotations("key", entities).await.unwrap();
+    assert_eq!(found.into_keys().collect::<Vec<_>>(), [own.key.to_string()]);
+    let entries = store.audit_list(AuditCursor::NEWEST, 500).await.unwrap();
+    assert!(
+        !entries.is_empty() && entries.iter().all(|entry| !entry.entity_id.contains(&theirs.key.to_string()))
+    );
 
     // With its own ids, which differ from the other's in the tenant alone where that is possible.
     assert_eq!(own.ann, theirs.ann, "one person in both");
     store.tenant_update(TenantUpdate { name: Some("R".into()), ..TenantUpdate::default() }).await.unwrap();
     store.org_rename(rival.org, "x").await.unwrap();
+    store.org_create("North").await.unwrap();
+    store.annotate(Annotated::Key(own.key), called("another")).await.unwrap();
+    store.credential_seen_in_clear("key_1", std::net::Ipv4Addr::LOCALHOST.into()).await.unwrap();
+    store.tenant_suspend().await.unwrap();
+    store.tenant_resume().await.unwrap();
     store.org_revoke(rival.org, Ends::Tokens).await.unwrap();
     store.key_revoke_old(own.key).await.unwrap();
     store.key_revoke(own.key).await.unwrap();
@@ -130,4 +168,35 @@ async fn what_one_tenant_does_changes_nothing_of_another(test: TestStore) {
     store.tenant_delete().await.unwrap();
     assert_eq!(rows(&test, &acme).await, before);
     assert_eq!(acme.store.session_list(theirs.ann).await.unwrap().len(), 1);
+}
+
+/// The names of the functions that a tenant's part of the store has, as the sources have them.
+fn calls_of_a_tenant(folder: &Path, found: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            calls_of_a_tenant(&path, found);
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        for part in text.split("\nimpl TenantStore {\n").skip(1) {
+            let part = part.split("\n}").next().unwrap();
+            let names = part.split("\n    pub async fn ").skip(1);
+            found.extend(names.map(|name| name.split('(').next().unwrap().to_owned()));
+        }
+    }
+}
+
+#[test]
+fn every_call_of_a_tenant_is_made_as_two() {
+    let mut calls = Vec::new();
+    calls_of_a_tenant(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut calls);
+    assert!(calls.len() > 40, "{calls:?}");
+    let here = include_str!("twins.rs");
+    calls.retain(|call| !here.contains(&format!("store.{call}(")));
+    assert_eq!(
+        calls,
+        Vec::<String>::new(),
+        "what one tenant does with it, and finds by another's ids, is tried nowhere"
+    );
 }

@@ -16,7 +16,7 @@ pub(super) struct Held {
 
 impl Binding {
     /// Binds the connection until the guard is dropped.
-    pub(super) fn bind(&self, bound: Bound) -> BoundGuard<'_> {
+    pub(crate) fn bind(&self, bound: Bound) -> BoundGuard<'_> {
         self.set(match bound {
             Bound::Tenant(tenant) => Held { tenant: Some(tenant.to_string()), system: false },
             Bound::System(_) => Held { tenant: None, system: true },
@@ -39,7 +39,7 @@ impl Binding {
 }
 
 /// Unbinds the connection when it goes. Every statement of the unit was read to its end and reset by then.
-pub(super) struct BoundGuard<'a>(&'a Binding);
+pub(crate) struct BoundGuard<'a>(&'a Binding);
 
 impl Drop for BoundGuard<'_> {
     fn drop(&mut self) {
