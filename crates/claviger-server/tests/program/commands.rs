@@ -73,6 +73,47 @@ fn every_command_prints_json_with_a_server_and_without() {
         assert_eq!(json(&unlink)["issuer"], "https://i.example");
         assert_eq!(json(&format!("member remove {ada}"))["state"], "removed");
 
+        // What other systems call them; each time another, as the tenant of before keeps its own.
+        let number = format!("cus_{with_server}");
+        let called = format!("--external-id {number} --metadata tier=gold --metadata note=a=b");
+        let ours = json(&format!("tenant annotate --tenant TENANT {called}"));
+        assert_eq!(
+            (&ours["external_id"], &ours["metadata"]["note"]),
+            (&Value::from(number.as_str()), &Value::from("a=b"))
+        );
+        let found = json(&format!("tenant list --realm orders --external-id {number}"));
+        assert_eq!(
+            (found.as_array().unwrap().len(), &found[0]["tenant_id"]),
+            (1, &Value::from(known.tenant.as_str()))
+        );
+        assert_eq!(json("tenant list --realm orders --external-id nobody"), serde_json::json!([]));
+        assert_eq!(json("tenant view --tenant TENANT")["external_id"], number.as_str());
+        let owner = format!("--email owner@acme.example {in_org}");
+        for (noun, which, of) in [
+            ("org", in_org, "--tenant TENANT"),
+            ("member", owner.as_str(), in_org),
+            ("key", "--tenant TENANT KEY", in_org),
+        ] {
+            assert_eq!(
+                json(&format!("{noun} annotate {which} --external-id its-own"))["external_id"],
+                "its-own"
+            );
+            assert_eq!(json(&format!("{noun} view {which}"))["metadata"], serde_json::json!({}));
+            let found = json(&format!("{noun} list {of} --external-id its-own"));
+            assert_eq!(
+                (found.as_array().unwrap().len(), &found[0]["external_id"]),
+                (1, &Value::from("its-own"))
+            );
+            assert_eq!(json(&format!("{noun} list {of} --external-id other")), serde_json::json!([]));
+            assert_eq!(json(&format!("{noun} list {of}"))[0]["external_id"], "its-own");
+        }
+        let taken_out =
+            json("key annotate --tenant TENANT KEY --no-external-id --metadata a=b --no-metadata c");
+        assert_eq!(
+            (&taken_out["external_id"], &taken_out["metadata"]["a"]),
+            (&Value::Null, &Value::from("b"))
+        );
+
         let listed = json(&format!("key list {in_org}"));
         assert!(listed[0]["key"].is_null(), "a list shows no secrets: {listed}");
         assert_eq!(json("key view --tenant TENANT KEY")["scope"], "admin");

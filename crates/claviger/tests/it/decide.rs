@@ -1,10 +1,13 @@
 //! Who is let in, and which status says why not.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use claviger::api::{Api, ApiSettings, HeaderMode, IdentityHeaders};
 use claviger::credential::CredentialKind;
-use claviger::directory::{DirectoryError, MemberState, State};
+use claviger::directory::{
+    Annotated, AnnotationRecord, DirectoryError, MemberState, OwnedSubject, Record, State,
+};
 use claviger::grants::Access;
 use claviger::id::Environment;
 use claviger::limit_rule::LimitState;
@@ -471,4 +474,31 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn an_explanation_says_what_others_call_whom_and_nobody_is_refused_for_it() {
+    let test = TestDoor::new();
+    let home = test.tenant(&test.synaptiq);
+    let key = test.key(&home, "read");
+    let call = |about: Annotated, id: &str| {
+        let subject = OwnedSubject::Annotation(home.tenant, about.kind().into(), about.entity().into());
+        let external_id = Some(id.to_owned());
+        let record = AnnotationRecord { tenant: home.tenant, external_id, metadata: BTreeMap::new() };
+        test.directory.put(subject, Record::Annotation(Arc::new(record)));
+    };
+    let request = TestRequest::get(LEADS).bearer(&key.text);
+    let told = || {
+        let inbound = request.inbound(Target::of(&request.uri).unwrap());
+        let told = now(test.door.explain(&test.synaptiq, &inbound));
+        assert!(told.refusal().is_none());
+        told.steps().iter().map(|(step, said)| format!("{step}: {said}\n")).collect::<String>()
+    };
+    assert!(!told().contains("to others"));
+    call(Annotated::Tenant(home.tenant), "cus_1");
+    call(Annotated::Key(key.id), "backup");
+    let said = told();
+    assert!(said.contains("the tenant is `cus_1` to others: the key is `backup` to others"), "{said}");
+    test.directory.fail(&[Lookup::Annotation]);
+    assert!(told().contains("what others call them is not known"), "{}", told());
 }
