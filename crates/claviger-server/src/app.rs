@@ -157,6 +157,7 @@ impl App {
             signer,
             oldest_transaction,
             world.clock.clone(),
+            config.store.audit_days,
         ));
         runtime.spawn(walls.watch(management.store.clone()));
         runtime.spawn(key_files.clone().watch());

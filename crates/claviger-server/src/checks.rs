@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use claviger_store::retirement::LEAST_KEPT_DAYS;
+
 use crate::config::{Config, ConfigError, ServedApi, Source, build_api, doubts};
 use crate::core::store_settings;
 use crate::management::{Failure, complaint};
@@ -34,6 +36,10 @@ pub(crate) fn check(config: &Config, source: &Source) -> Result<Vec<ServedApi>, 
         served.push(api);
     }
     store_settings(config).check().map_err(|error| source.error("store.url", error.to_string()))?;
+    if i64::from(config.store.audit_days) < LEAST_KEPT_DAYS {
+        let what = format!("what happened is kept for {LEAST_KEPT_DAYS} days at least");
+        return Err(source.error("store.audit_days", what).into());
+    }
     if !(1..=60).contains(&config.directory.max_staleness_seconds) {
         let what =
             "use a number from 1 to 60: a node that believes its memory for longer admits what was revoked";

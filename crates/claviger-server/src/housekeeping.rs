@@ -20,6 +20,8 @@ const EVERY: Duration = Duration::from_secs(10);
 const SWEEPS_AT_ONCE: usize = 400;
 /// How long others have the store to themselves between two sweeps.
 const SWEEP_PAUSE: Duration = Duration::from_millis(10);
+/// For how long a server has the sweep to itself: longer than one takes.
+const SWEEP_LEASE_SECONDS: i64 = 60;
 /// From how long on a transaction that stays open is named in the log: nothing of the feed that is younger can be
 /// cleared away.
 const OPEN_TOO_LONG_MILLIS: u64 = 60_000;
@@ -96,6 +98,7 @@ pub(crate) async fn keep(
     signer: Arc<PrincipalSigner>,
     oldest: Arc<OldestTransaction>,
     clock: Arc<dyn Clock>,
+    audit_days: u32,
 ) {
     let mut interval = tokio::time::interval(EVERY);
     let mut is_off = false;
@@ -123,16 +126,25 @@ pub(crate) async fn keep(
                     tracing::info!("the clock agrees with the store's again");
                 }
                 is_off = false;
-                sweep(&management.store).await;
+                sweep(&management.store, audit_days).await;
             }
         }
     }
 }
 
-/// Clears away what nobody needs any more, a little at a time.
-#[expect(clippy::disallowed_methods, reason = "old rows of the feed and expired tokens are no tenant's")]
-async fn sweep(store: &Store) {
+/// Clears away what nobody needs any more, a little at a time, and one server at a time.
+#[expect(clippy::disallowed_methods, reason = "what is old is of every tenant")]
+async fn sweep(store: &Store, audit_days: u32) {
     let system = store.system(&SystemPermit::for_job("sweep"));
+    let lease = match system.lease("sweep", SWEEP_LEASE_SECONDS).await {
+        Ok(Some(lease)) => lease,
+        // Another server is about it.
+        Ok(None) => return,
+        Err(error) => {
+            tracing::warn!(%error, "nobody knows which server clears away what is old");
+            return;
+        }
+    };
     for _ in 0..SWEEPS_AT_ONCE {
         match system.feed_sweep(claviger_store::sweep::FEED_KEPT_MILLIS).await {
             Ok(0) => break,
@@ -143,11 +155,25 @@ async fn sweep(store: &Store) {
             }
         }
     }
+    for _ in 0..SWEEPS_AT_ONCE {
+        match system.retire(&lease, audit_days.into()).await {
+            Ok(0) => break,
+            Ok(_) => tokio::time::sleep(SWEEP_PAUSE).await,
+            Err(error) => {
+                tracing::warn!(%error, "old entries of the audit could not be cleared away");
+                break;
+            }
+        }
+    }
     if let Err(error) = system.withdrawal_sweep().await {
         tracing::warn!(%error, "the names of old withdrawals could not be cleared away");
     }
     if let Err(error) = system.revoked_token_sweep().await {
         tracing::warn!(%error, "revoked tokens that have expired could not be cleared away");
+    }
+    // Whoever stops now is not waited for.
+    if let Err(error) = system.lease_end(lease).await {
+        tracing::debug!(%error, "the lease of the sweep ends by itself");
     }
 }
 

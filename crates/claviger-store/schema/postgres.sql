@@ -463,14 +463,18 @@ CREATE TABLE audit (
     FOREIGN KEY (tenant_id) REFERENCES tenant (tenant_id)
 );
 CREATE INDEX audit_by_time ON audit (tenant_id, created_at, audit_id);
+CREATE INDEX audit_by_age ON audit (created_at);
 CREATE TRIGGER audit_fixed BEFORE UPDATE OR DELETE ON audit FOR EACH ROW EXECUTE FUNCTION refuse_audit_change();
 ALTER TABLE audit ENABLE ROW LEVEL SECURITY;
 ALTER TABLE audit FORCE ROW LEVEL SECURITY;
 CREATE POLICY bound_tenant ON audit TO claviger_rt
     USING (tenant_id = (SELECT current_setting('app.tenant')::uuid))
     WITH CHECK (tenant_id = (SELECT current_setting('app.tenant')::uuid));
+CREATE POLICY retired ON audit TO claviger_system USING (created_at < (SELECT claviger_now() - 2592000000));
 GRANT SELECT ON audit TO claviger_rt;
 GRANT INSERT ON audit TO claviger_rt;
+GRANT SELECT (tenant_id, audit_id, created_at) ON audit TO claviger_system;
+GRANT DELETE ON audit TO claviger_system;
 
 -- What happened outside of every tenant.
 CREATE TABLE operator_audit (
@@ -491,6 +495,19 @@ CREATE INDEX operator_audit_by_time ON operator_audit (created_at, audit_id);
 CREATE TRIGGER operator_audit_fixed BEFORE UPDATE OR DELETE ON operator_audit FOR EACH ROW EXECUTE FUNCTION refuse_audit_change();
 GRANT SELECT ON operator_audit TO claviger_system;
 GRANT INSERT ON operator_audit TO claviger_system;
+GRANT DELETE ON operator_audit TO claviger_system;
+
+-- Who does a job that one server does at a time, and until when.
+CREATE TABLE lease (
+    job text NOT NULL,
+    holder uuid NOT NULL,
+    fence bigint NOT NULL,
+    ends_at bigint NOT NULL,
+    PRIMARY KEY (job)
+);
+GRANT SELECT ON lease TO claviger_system;
+GRANT INSERT ON lease TO claviger_system;
+GRANT UPDATE ON lease TO claviger_system;
 
 -- Runs as its owner, so that nobody else needs a right on the feed to change what it tells of.
 CREATE OR REPLACE FUNCTION note_change() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = claviger, pg_temp AS $$

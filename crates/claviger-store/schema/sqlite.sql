@@ -394,7 +394,9 @@ CREATE TABLE audit (
     FOREIGN KEY (tenant_id) REFERENCES tenant (tenant_id)
 ) STRICT;
 CREATE INDEX audit_by_time ON audit (tenant_id, created_at, audit_id);
-CREATE TRIGGER audit_kept BEFORE DELETE ON audit BEGIN
+CREATE INDEX audit_by_age ON audit (created_at);
+CREATE TRIGGER audit_kept BEFORE DELETE ON audit WHEN OLD.created_at >= coalesce(
+        (SELECT CAST(value AS INTEGER) FROM store_meta WHERE name = 'audit_kept_from'), 0) BEGIN
     SELECT RAISE(ABORT, 'audit entries are immutable');
 END;
 CREATE TRIGGER audit_fixed BEFORE UPDATE OF tenant_id, audit_id, actor, action, entity_type, entity_id, details, address, credential_id, created_at ON audit BEGIN
@@ -420,7 +422,8 @@ CREATE TABLE operator_audit (
     PRIMARY KEY (audit_id)
 ) STRICT;
 CREATE INDEX operator_audit_by_time ON operator_audit (created_at, audit_id);
-CREATE TRIGGER operator_audit_kept BEFORE DELETE ON operator_audit BEGIN
+CREATE TRIGGER operator_audit_kept BEFORE DELETE ON operator_audit WHEN OLD.created_at >= coalesce(
+        (SELECT CAST(value AS INTEGER) FROM store_meta WHERE name = 'audit_kept_from'), 0) BEGIN
     SELECT RAISE(ABORT, 'audit entries are immutable');
 END;
 CREATE TRIGGER operator_audit_fixed BEFORE UPDATE OF audit_id, actor, action, entity_type, entity_id, details, address, credential_id, created_at ON operator_audit BEGIN
@@ -429,6 +432,15 @@ END;
 CREATE TRIGGER operator_audit_sealed BEFORE UPDATE OF seq, batch ON operator_audit WHEN OLD.seq IS NOT NULL BEGIN
     SELECT RAISE(ABORT, 'audit entries are immutable');
 END;
+
+-- Who does a job that one server does at a time, and until when.
+CREATE TABLE lease (
+    job TEXT NOT NULL,
+    holder TEXT NOT NULL,
+    fence INTEGER NOT NULL,
+    ends_at INTEGER NOT NULL,
+    PRIMARY KEY (job)
+) STRICT;
 
 -- How decisions' records are read.
 

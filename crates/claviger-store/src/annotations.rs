@@ -48,6 +48,7 @@ pub(crate) static ANNOTATION_ROWS: Noun = Noun {
     jobs: Rights::CHANGE,
     feed: Feed::Tells { kind: "annotation", id: &["tenant_id", "kind", "entity"], only: None, since: 2 },
     fixed_but: None,
+    grows_by: None,
 };
 
 /// The rows of what the operator calls tenants.
@@ -62,6 +63,7 @@ pub(crate) static TENANT_EXTERNAL_ID_ROWS: Noun = Noun {
     jobs: Rights { delete: true, ..Rights::ADD },
     feed: Feed::Silent,
     fixed_but: None,
+    grows_by: None,
 };
 
 impl Recorded for AnnotationRecord {

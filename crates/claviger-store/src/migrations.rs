@@ -20,31 +20,39 @@ pub(crate) struct Migration {
 
 /// What takes its time, while everybody serves. Begun again it does no harm.
 #[derive(Debug)]
-#[cfg_attr(
-    not(feature = "testing"),
-    expect(dead_code, reason = "the first step that needs them is still to come")
-)]
 pub(crate) enum Later {
     /// An index, made `CONCURRENTLY`: nobody is kept from the table.
     Index { name: &'static str, sql: &'static str },
     /// Gives a value to some rows that lack one, in a transaction of its own, until there are none. The feed does not tell of it.
+    #[cfg_attr(
+        not(feature = "testing"),
+        expect(dead_code, reason = "the first step that needs one is still to come")
+    )]
     Backfill(&'static str),
 }
 
 macro_rules! migrations {
-    ($engine:literal: $($name:literal works with $with:literal),* $(,)?) => {
+    ($engine:tt: $($name:literal works with $with:literal $(later $later:ident)?),* $(,)?) => {
         &[$(Migration {
             name: $name,
             sql: include_str!(concat!("../migrations/", $engine, "/", $name, ".sql")),
             works_with: $with,
-            later: &[],
+            later: migrations!(@later $engine $($later)?),
         }),*]
     };
+    (@later "postgres" $later:ident) => { $later };
+    (@later $engine:tt $($later:ident)?) => { &[] };
 }
+
+/// The index by which old entries of the audit are found. (SQLite makes it in the step itself: it has no others to hold up.)
+const AUDIT_BY_AGE: &[Later] = &[Later::Index {
+    name: "audit_by_age",
+    sql: "CREATE INDEX CONCURRENTLY audit_by_age ON audit (created_at)",
+}];
 
 /// Spells the list once for an engine.
 macro_rules! all_for {
-    ($engine:literal) => {
+    ($engine:tt) => {
         migrations!($engine:
             "0001_start" works with "0001_start",
             "0002_foreign_by_account" works with "0002_foreign_by_account",
@@ -57,6 +65,7 @@ macro_rules! all_for {
             "0009_backfill" works with "0007_walls_mark",
             "0010_held_keys" works with "0007_walls_mark",
             "0011_annotation" works with "0007_walls_mark",
+            "0012_retirement" works with "0007_walls_mark" later AUDIT_BY_AGE,
         )
     };
 }

@@ -3,6 +3,7 @@
 use crate::annotations;
 use crate::audit::entry;
 use crate::credentials::{api_keys, revoked_tokens, signing_keys, user_secrets};
+use crate::feed::leases;
 use crate::noun::Nouns;
 use crate::people::{accounts, foreign_identities, members, sessions};
 use crate::statement::Statement;
@@ -32,4 +33,5 @@ nouns! {
     signing_keys: SIGNING_KEY_ROWS;
     revoked_tokens: REVOKED_TOKEN_ROWS;
     entry: AUDIT_ROWS, OPERATOR_AUDIT_ROWS;
+    leases: LEASE_ROWS;
 }

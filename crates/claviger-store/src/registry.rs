@@ -6,7 +6,7 @@ use crate::credentials::held_keys;
 use crate::feed::{loads, make_good, nodes, open_transaction, sweep};
 use crate::statement::Statement;
 use crate::withdrawals::repeat;
-use crate::{audit, facts, feed, keyring_check, nouns};
+use crate::{audit, facts, feed, keyring_check, nouns, retirement};
 
 /// Every statement, once: the nouns', and those that hold the store together.
 pub(crate) fn statements() -> impl Iterator<Item = &'static Statement> {
@@ -26,7 +26,14 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static Statement> {
         tx::STATEMENTS,
         withdrawn::STATEMENTS,
     ];
-    nouns::STATEMENTS.iter().copied().chain(others).flatten().copied().chain(loads::statements())
+    nouns::STATEMENTS
+        .iter()
+        .copied()
+        .chain(others)
+        .flatten()
+        .copied()
+        .chain(loads::statements())
+        .chain(retirement::statements())
 }
 
 #[cfg(test)]

@@ -110,7 +110,10 @@ impl Store {
         if let Some(journal) = &journal {
             let _only_one = keeper.set(Keeper { journal: Arc::clone(journal), store: id.clone() });
         }
+        let mut process = [0; 16];
+        random.fill(&mut process);
         let inner = Inner {
+            process,
             backend,
             keyring,
             clock,

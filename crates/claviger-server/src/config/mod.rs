@@ -103,6 +103,7 @@ pub struct Store {
     pub withdrawals_file: Option<PathBuf>,
     #[serde(deserialize_with = "unset_if_empty")]
     pub ca_file: Option<PathBuf>,
+    pub audit_days: u32,
     pub readers: usize,
 }
 

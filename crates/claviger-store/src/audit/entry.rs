@@ -5,7 +5,7 @@ use claviger::id::TenantId;
 use crate::actor::Actor;
 use crate::backend::Tx;
 use crate::error::StoreError;
-use crate::noun::{Feed, Index, Noun, Rights, int, text, uuid};
+use crate::noun::{Columns, Feed, Index, Noun, Rights, int, text, uuid};
 use crate::parts::inner::Inner;
 use crate::statement::statements;
 use crate::value::Value;
@@ -30,11 +30,20 @@ pub(crate) static AUDIT_ROWS: Noun = Noun {
     ],
     key: &["tenant_id", "audit_id"],
     references: &[(&["tenant_id"], "tenant (tenant_id)")],
-    indices: &[Index::Plain("audit_by_time", "tenant_id, created_at, audit_id")],
+    indices: &[
+        Index::Plain("audit_by_time", "tenant_id, created_at, audit_id"),
+        Index::Plain("audit_by_age", "created_at"),
+    ],
     tenant: Rights::ADD,
-    jobs: Rights::NONE,
+    // What is old is cleared away, unread.
+    jobs: Rights {
+        select: Columns::These(&["tenant_id", "audit_id", "created_at"]),
+        delete: true,
+        ..Rights::NONE
+    },
     feed: Feed::Silent,
     fixed_but: Some(&["seq", "batch"]),
+    grows_by: Some("created_at"),
 };
 
 /// The rows of what happened outside of every tenant.
@@ -58,9 +67,10 @@ pub(crate) static OPERATOR_AUDIT_ROWS: Noun = Noun {
     references: &[],
     indices: &[Index::Plain("operator_audit_by_time", "created_at, audit_id")],
     tenant: Rights::NONE,
-    jobs: Rights::ADD,
+    jobs: Rights { delete: true, ..Rights::ADD },
     feed: Feed::Silent,
     fixed_but: Some(&["seq", "batch"]),
+    grows_by: Some("created_at"),
 };
 
 statements! { "audit entry";

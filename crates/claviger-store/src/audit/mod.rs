@@ -105,7 +105,7 @@ impl TenantStore {
     /// If the store does not answer.
     pub async fn audit_list(&self, cursor: AuditCursor, limit: u16) -> Result<Vec<AuditEntry>, StoreError> {
         let tenant = self.tenant;
-        self.read(async move |tx: &mut Tx<'_>| {
+        self.read_in_growth(async move |tx: &mut Tx<'_>| {
             let limit = i64::from(limit.min(PAGE));
             let rows = tx
                 .run(&AUDIT_PAGE, values![tenant, cursor.created_at, Value::Uuid(cursor.id), limit])
@@ -122,7 +122,7 @@ impl Operator {
     /// # Errors
     /// If the store does not answer.
     pub async fn audit_list(&self, cursor: AuditCursor, limit: u16) -> Result<Vec<AuditEntry>, StoreError> {
-        self.read(async move |tx: &mut Tx<'_>| {
+        self.read_in_growth(async move |tx: &mut Tx<'_>| {
             let limit = i64::from(limit.min(PAGE));
             let rows = tx
                 .run(&OPERATOR_AUDIT_PAGE, values![cursor.created_at, Value::Uuid(cursor.id), limit])

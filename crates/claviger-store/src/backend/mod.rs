@@ -5,6 +5,8 @@
 //! away leaves the unit to end by itself, so that no transaction is ever left half open.
 
 pub(crate) mod bound;
+#[cfg(test)]
+mod lanes;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
 pub(crate) mod tx;
@@ -17,7 +19,7 @@ use std::sync::Arc;
 use claviger::clock::Clock;
 use tokio::sync::oneshot;
 
-pub(crate) use bound::{Bound, DIRECTORY, FEED, FollowerSlot, Mode};
+pub(crate) use bound::{Bound, DIRECTORY, FEED, FollowerSlot, Lane, Mode};
 pub(crate) use tx::Tx;
 use unit::{Job, Typed};
 
@@ -43,8 +45,25 @@ impl Backend {
         F: AsyncFn(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
         T: Send + 'static,
     {
+        self.run_in(Lane::of(bound), bound, mode, clock, work).await
+    }
+
+    /// The same in a lane of its own.
+    pub(crate) async fn run_in<T, F>(
+        &self,
+        lane: Lane,
+        bound: Bound,
+        mode: Mode,
+        clock: Arc<dyn Clock>,
+        work: F,
+    ) -> Result<T, StoreError>
+    where
+        F: AsyncFn(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        T: Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
-        let job = Job { bound, mode, clock, work: Box::new(Typed::new(work, reply)) };
+        let work = Box::new(Typed::new(work, reply));
+        let job = Job { lane, bound, mode, clock, work };
         match self {
             Self::Sqlite(sqlite) => sqlite.submit(job).await?,
             Self::Postgres(postgres) => postgres.submit(job).await?,

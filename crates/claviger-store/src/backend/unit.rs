@@ -7,7 +7,7 @@ use std::sync::Arc;
 use claviger::clock::Clock;
 use tokio::sync::oneshot;
 
-use super::bound::{Bound, Mode};
+use super::bound::{Bound, Lane, Mode};
 use super::tx::Tx;
 use crate::error::StoreError;
 
@@ -60,6 +60,7 @@ where
 
 /// A unit of work on its way to an engine.
 pub(crate) struct Job {
+    pub(crate) lane: Lane,
     pub(crate) bound: Bound,
     pub(crate) mode: Mode,
     /// The clock of an embedded store.

@@ -185,6 +185,7 @@ async fn a_full_disk_fails_the_job_that_filled_it_and_no_other() {
         let org = org();
         let work = async move |tx: &mut Tx<'_>| tx.run(&ORG_ADD, values![id, org, &name, 1]).await.map(drop);
         let job = Job {
+            lane: super::Lane::Changes,
             bound: Bound::Tenant(id),
             mode: Mode::Write,
             clock: test.clock.clone(),
@@ -198,12 +199,13 @@ async fn a_full_disk_fails_the_job_that_filled_it_and_no_other() {
     let huge = submit("x".repeat(1_000_000));
     let after = submit("after".into());
     let mut writer = Writer::new((connection, binding), Arc::new(OnceLock::new())).unwrap();
-    let thread = std::thread::spawn(move || writer.serve(jobs));
+    let (growth, nothing_grows) = mpsc::channel(1);
+    let thread = std::thread::spawn(move || writer.serve(jobs, nothing_grows));
     assert_eq!(huge.await.unwrap(), Err(StoreError::unavailable("the disk is full")));
     assert_eq!((before.await.unwrap(), after.await.unwrap()), (Ok(()), Ok(())));
     let later = submit("later".into());
     assert_eq!(later.await.unwrap(), Ok(()), "it is usable again");
-    drop(queue);
+    drop((queue, growth));
     thread.join().unwrap();
 
     let store = test.open_again().await.unwrap();

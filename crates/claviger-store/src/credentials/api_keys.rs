@@ -55,6 +55,7 @@ pub(crate) static KEY_ROWS: Noun = Noun {
         function: "raise_secret_versions",
     },
     fixed_but: None,
+    grows_by: None,
 };
 
 /// The rows of keys' secrets.
@@ -88,6 +89,7 @@ pub(crate) static KEY_SECRET_ROWS: Noun = Noun {
     jobs: Rights::SEE,
     feed: Feed::Tells { kind: "key", id: &["digest"], only: None, since: 1 },
     fixed_but: None,
+    grows_by: None,
 };
 
 impl Recorded for KeyRecord {

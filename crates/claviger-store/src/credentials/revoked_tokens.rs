@@ -26,6 +26,7 @@ pub(crate) static REVOKED_TOKEN_ROWS: Noun = Noun {
     jobs: Rights { delete: true, ..Rights::SEE },
     feed: Feed::Tells { kind: "revoked_token", id: &["tenant_id", "token_id"], only: None, since: 1 },
     fixed_but: None,
+    grows_by: None,
 };
 
 /// What is read of one, where it is not read with all others.

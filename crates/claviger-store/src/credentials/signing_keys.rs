@@ -53,6 +53,7 @@ pub(crate) static SIGNING_KEY_ROWS: Noun = Noun {
         since: 1,
     },
     fixed_but: None,
+    grows_by: None,
 };
 
 impl Recorded for VerifyingKey {

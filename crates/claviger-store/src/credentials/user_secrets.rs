@@ -51,6 +51,7 @@ pub(crate) static USER_SECRET_ROWS: Noun = Noun {
     jobs: Rights::SEE,
     feed: Feed::Tells { kind: "user_secret", id: &["kid"], only: None, since: 1 },
     fixed_but: None,
+    grows_by: None,
 };
 
 impl Recorded for UserSecretRecord {

@@ -9,6 +9,7 @@
 
 pub(crate) mod failover;
 pub mod follower;
+pub mod leases;
 pub(crate) mod loads;
 pub(crate) mod make_good;
 pub mod nodes;

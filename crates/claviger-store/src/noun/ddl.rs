@@ -16,6 +16,8 @@ pub(crate) enum Engine {
 /// What holds for all but a backfill, which the owner says so of in its transaction.
 const NO_BACKFILL: &str =
     "current_user <> 'claviger_owner' OR current_setting('claviger.backfill', true) IS DISTINCT FROM 'on'";
+/// As [`LEAST_KEPT_DAYS`](crate::retirement::LEAST_KEPT_DAYS).
+const LEAST_KEPT_MILLIS: i64 = crate::retirement::LEAST_KEPT_DAYS * 24 * 60 * 60 * 1000;
 const BOUND: &str = "tenant_id = (SELECT current_setting('app.tenant')::uuid)";
 
 fn list(names: &[&str]) -> String {
@@ -157,9 +159,11 @@ impl Noun {
             self.columns.iter().map(|column| column.name).filter(|name| !later.contains(name)).collect();
         let refused = refuse("audit entries are immutable");
         let once = later.first().copied().unwrap_or_default();
+        let age = self.grows_by.unwrap_or("created_at");
         let _ = writeln!(
             sql,
-            "CREATE TRIGGER {table}_kept BEFORE DELETE ON {table} BEGIN\n    {refused}\nEND;\n\
+            "CREATE TRIGGER {table}_kept BEFORE DELETE ON {table} WHEN OLD.{age} >= coalesce(\n        \
+                 (SELECT CAST(value AS INTEGER) FROM store_meta WHERE name = 'audit_kept_from'), 0) BEGIN\n    {refused}\nEND;\n\
              CREATE TRIGGER {table}_fixed BEFORE UPDATE OF {} ON {table} BEGIN\n    {refused}\nEND;\n\
              CREATE TRIGGER {table}_sealed BEFORE UPDATE OF {} ON {table} WHEN OLD.{once} IS NOT NULL BEGIN\n    {refused}\nEND;",
             list(&fixed),
@@ -205,7 +209,13 @@ impl Noun {
                 "ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;\nALTER TABLE {table} FORCE ROW LEVEL SECURITY;\n\
                  CREATE POLICY bound_tenant ON {table} TO claviger_rt\n    USING ({BOUND})\n    WITH CHECK ({BOUND});"
             );
-            if jobs.select != Columns::None {
+            if let Some(age) = self.grows_by {
+                // What jobs may see, and drop: the old rows alone.
+                let _ = writeln!(
+                    sql,
+                    "CREATE POLICY retired ON {table} TO claviger_system USING ({age} < (SELECT claviger_now() - {LEAST_KEPT_MILLIS}));"
+                );
+            } else if jobs.select != Columns::None {
                 let what = if jobs.delete { "" } else { " FOR SELECT" };
                 let _ = writeln!(
                     sql,

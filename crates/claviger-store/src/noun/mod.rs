@@ -42,6 +42,9 @@ pub(crate) struct Noun {
     pub(crate) feed: Feed,
     /// Which columns may be set, once, of rows that are otherwise never changed: for what happened.
     pub(crate) fixed_but: Option<&'static [&'static str]>,
+    /// Whether it grows for as long as it is used, and which column says since when a row is there: it is read and retired in a lane
+    /// of its own, has no versions, and is not in the feed.
+    pub(crate) grows_by: Option<&'static str>,
 }
 
 /// A column.

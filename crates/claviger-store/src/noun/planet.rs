@@ -27,6 +27,7 @@ static PLANET_ROWS: Noun = Noun {
     jobs: Rights::SEE,
     feed: Feed::Tells { kind: "planet", id: &["tenant_id", "name"], only: None, since: 7 },
     fixed_but: None,
+    grows_by: None,
 };
 
 /// What a decision would read of one.

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use claviger::clock::Clock;
 use claviger::random::Random;
 
-use crate::backend::{Backend, Bound, FollowerSlot, Mode, Tx};
+use crate::backend::{Backend, Bound, FollowerSlot, Lane, Mode, Tx};
 use crate::error::StoreError;
 use crate::feed::failover::Failover;
 use crate::keyring::Keyring;
@@ -21,6 +21,8 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) id: String,
+    /// This process, as the holder of a lease.
+    pub(crate) process: [u8; 16],
     pub(crate) journal: Option<Arc<Journal>>,
     /// Under which id this process serves, once it does.
     pub(crate) node: OnceLock<[u8; 16]>,
@@ -62,5 +64,16 @@ impl Inner {
         #[cfg(any(test, feature = "testing"))]
         self.faults.pass().await?;
         self.backend.run(bound, mode, self.store_clock(), work).await
+    }
+
+    /// The same in the lane of rows that grow or count.
+    pub(crate) async fn run_in_growth<T, F>(&self, bound: Bound, mode: Mode, work: F) -> Result<T, StoreError>
+    where
+        F: AsyncFn(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        T: Send + 'static,
+    {
+        #[cfg(any(test, feature = "testing"))]
+        self.faults.pass().await?;
+        self.backend.run_in(Lane::Growth, bound, mode, self.store_clock(), work).await
     }
 }

@@ -44,6 +44,15 @@ impl SystemStore {
         self.inner.run(Bound::System(self.job), Mode::Write, work).await
     }
 
+    /// As [`write`](Self::write), in the lane of rows that grow or count.
+    pub(crate) async fn write_in_growth<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        F: AsyncFn(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.inner.run_in_growth(Bound::System(self.job), Mode::Write, work).await
+    }
+
     /// Whether the walls stand that the store was opened behind: whoever may change them may do so while a server runs.
     ///
     /// # Errors

@@ -42,6 +42,15 @@ impl TenantStore {
         self.inner.run(Bound::Tenant(self.tenant), Mode::Read, work).await
     }
 
+    /// As [`read`](Self::read), in the lane of rows that grow or count.
+    pub(crate) async fn read_in_growth<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        F: AsyncFn(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.inner.run_in_growth(Bound::Tenant(self.tenant), Mode::Read, work).await
+    }
+
     pub(crate) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         F: AsyncFn(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,

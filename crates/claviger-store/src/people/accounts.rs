@@ -57,6 +57,7 @@ pub(crate) static ACCOUNT_ROWS: Noun = Noun {
     jobs: Rights::CHANGE,
     feed: Feed::Tells { kind: "account", id: &["account_id"], only: None, since: 1 },
     fixed_but: None,
+    grows_by: None,
 };
 
 impl Recorded for AccountRecord {

@@ -41,6 +41,7 @@ pub(crate) static FOREIGN_IDENTITY_ROWS: Noun = Noun {
         since: 1,
     },
     fixed_but: None,
+    grows_by: None,
 };
 
 impl Recorded for ForeignIdentityRecord {

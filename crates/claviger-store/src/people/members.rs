@@ -45,6 +45,7 @@ pub(crate) static MEMBER_ROWS: Noun = Noun {
     jobs: Rights::SEE,
     feed: Feed::Tells { kind: "member", id: &["tenant_id", "org_id", "account_id"], only: None, since: 1 },
     fixed_but: None,
+    grows_by: None,
 };
 
 impl Recorded for MemberRecord {

@@ -40,6 +40,7 @@ pub(crate) static SESSION_ROWS: Noun = Noun {
     jobs: Rights::SEE,
     feed: Feed::Tells { kind: "session", id: &["tenant_id", "session_id"], only: None, since: 1 },
     fixed_but: None,
+    grows_by: None,
 };
 
 impl Recorded for SessionRecord {

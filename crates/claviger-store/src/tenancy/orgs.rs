@@ -38,6 +38,7 @@ pub(crate) static ORG_ROWS: Noun = Noun {
     jobs: Rights::SEE,
     feed: Feed::Tells { kind: "org", id: &["tenant_id", "org_id"], only: None, since: 1 },
     fixed_but: None,
+    grows_by: None,
 };
 
 impl Recorded for OrgRecord {

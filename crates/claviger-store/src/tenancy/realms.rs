@@ -21,6 +21,7 @@ pub(crate) static REALM_ROWS: Noun = Noun {
     jobs: Rights::ADD,
     feed: Feed::Silent,
     fixed_but: None,
+    grows_by: None,
 };
 
 /// The rows of plans.
@@ -35,6 +36,7 @@ pub(crate) static PLAN_ROWS: Noun = Noun {
     jobs: Rights::ADD,
     feed: Feed::Silent,
     fixed_but: None,
+    grows_by: None,
 };
 
 statements! { "realm or plan";

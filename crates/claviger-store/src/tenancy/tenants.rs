@@ -41,6 +41,7 @@ pub(crate) static TENANT_ROWS: Noun = Noun {
     jobs: Rights { update: Columns::These(&["generation", "tokens_from"]), ..Rights::SEE },
     feed: Feed::Tells { kind: "tenant", id: &["tenant_id"], only: None, since: 1 },
     fixed_but: None,
+    grows_by: None,
 };
 
 impl Recorded for TenantRecord {

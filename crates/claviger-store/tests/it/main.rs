@@ -10,6 +10,7 @@
 mod annotations;
 mod api_keys;
 mod feed;
+mod growth;
 mod nodes;
 mod opening;
 mod origin;

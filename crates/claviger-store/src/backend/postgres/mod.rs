@@ -18,7 +18,7 @@ use deadpool_postgres::{Object, Pool};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::{JoinSet, LocalSet};
 
-use super::bound::{Bound, DIRECTORY, FEED, FollowerSlot, Mode};
+use super::bound::{Bound, FollowerSlot, Lane, Mode};
 use super::tx::{Engine, Tx};
 use super::unit::Job;
 use crate::error::StoreError;
@@ -71,7 +71,8 @@ impl Postgres {
         let (url, ca_file) = (&settings.url, settings.ca_file.as_deref());
         let feed_url = settings.feed_url.as_ref().unwrap_or(url);
         let pools = Pools {
-            others: connect::pool(url, ca_file, settings.connections.saturating_sub(1 + LOADS))?,
+            changes: connect::pool(url, ca_file, settings.connections.saturating_sub(2 + LOADS))?,
+            growth: connect::pool(url, ca_file, 1)?,
             loads: connect::pool(url, ca_file, LOADS)?,
             feed: connect::pool(feed_url, ca_file, 1)?,
         };
@@ -88,7 +89,7 @@ impl Postgres {
                 }
             };
             LocalSet::new().block_on(&runtime, async move {
-                let standing = check::walls(&pools.others).await;
+                let standing = check::walls(&pools.changes).await;
                 let go_on = standing.is_ok();
                 if checked.send(standing).is_ok() && go_on {
                     serve(queue, pools, follower, keeper).await;
@@ -116,20 +117,26 @@ impl Postgres {
     }
 }
 
-/// The connections. One is the feed's alone and some are the memory's, whatever lists and commands are under way.
+/// The connections of each lane: whatever lists and commands are under way, they take none of another's.
 struct Pools {
-    others: Pool,
+    changes: Pool,
+    growth: Pool,
     loads: Pool,
     feed: Pool,
 }
 
 impl Pools {
-    fn of(&self, bound: Bound) -> &Pool {
-        match bound {
-            FEED => &self.feed,
-            DIRECTORY => &self.loads,
-            Bound::Tenant(_) | Bound::System(_) => &self.others,
+    fn of(&self, lane: Lane) -> &Pool {
+        match lane {
+            Lane::Feed => &self.feed,
+            Lane::Directory => &self.loads,
+            Lane::Changes => &self.changes,
+            Lane::Growth => &self.growth,
         }
+    }
+
+    fn drop_idle(&self) {
+        [&self.changes, &self.growth, &self.loads, &self.feed].into_iter().for_each(connect::drop_idle);
     }
 }
 
@@ -144,17 +151,17 @@ async fn serve(mut queue: mpsc::Receiver<Job>, pools: Pools, follower: FollowerS
                 None => break,
             },
             _ = tidying.tick() => {
-                [&pools.others, &pools.loads, &pools.feed].into_iter().for_each(connect::drop_idle);
+                pools.drop_idle();
                 continue;
             }
         };
-        let is_feed = job.bound == FEED;
+        let is_feed = job.lane == Lane::Feed;
         if under_way.len() >= UNDER_WAY && !is_feed {
             job.work.answer(Err(StoreError::unavailable("too many wait for postgres")));
             while under_way.try_join_next().is_some() {}
             continue;
         }
-        let pool = pools.of(job.bound).clone();
+        let pool = pools.of(job.lane).clone();
         let (follower, keeper) = (follower.clone(), keeper.clone());
         under_way.spawn_local(async move { serve_one(job, &pool, &follower, &keeper).await });
         while under_way.try_join_next().is_some() {}

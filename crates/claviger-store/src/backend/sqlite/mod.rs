@@ -1,4 +1,5 @@
-//! SQLite: one writer thread with group commit, some reader threads, one process on the file.
+//! SQLite: one writer thread with group commit, some reader threads, one process on the file. Rows that grow or count have queues
+//! of their own, and a reader.
 
 #[cfg(test)]
 mod attacks;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, mpsc, watch};
 
-use super::bound::{FollowerSlot, Mode};
+use super::bound::{FollowerSlot, Lane, Mode};
 use super::unit::Job;
 use crate::error::StoreError;
 use crate::noun::Nouns;
@@ -25,13 +26,36 @@ use crate::noun::Nouns;
 /// Jobs that may wait for a thread before callers wait for a place in the queue.
 const QUEUE: usize = 1024;
 
+/// Where jobs wait for a thread, until it is closed.
+#[derive(Debug)]
+struct Queue {
+    open: Mutex<Option<mpsc::Sender<Job>>>,
+    sender: mpsc::WeakSender<Job>,
+}
+
+impl Queue {
+    fn new() -> (Self, mpsc::Receiver<Job>) {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        (Self { sender: sender.downgrade(), open: Mutex::new(Some(sender)) }, receiver)
+    }
+
+    async fn submit(&self, job: Job) -> Result<(), StoreError> {
+        let closed = || StoreError::unavailable("the store was closed");
+        self.sender.upgrade().ok_or_else(closed)?.send(job).await.map_err(|_| closed())
+    }
+
+    async fn close(&self) {
+        drop(self.open.lock().await.take());
+    }
+}
+
 /// An open database file.
 #[derive(Debug)]
 pub(crate) struct Sqlite {
-    writer: Mutex<Option<mpsc::Sender<Job>>>,
-    write: mpsc::WeakSender<Job>,
-    read: mpsc::WeakSender<Job>,
-    reader: Mutex<Option<mpsc::Sender<Job>>>,
+    write: Queue,
+    write_growth: Queue,
+    read: Queue,
+    read_growth: Queue,
     /// Closed once the last thread has ended.
     threads: watch::Receiver<()>,
 }
@@ -49,23 +73,28 @@ impl Sqlite {
     ) -> Result<Self, StoreError> {
         let lock = connect::lock(path)?;
         let writer = connect::writer(path, nouns)?;
-        let (write, write_queue) = mpsc::channel(QUEUE);
-        let (read, read_queue) = mpsc::channel(QUEUE);
+        let (write, changes) = Queue::new();
+        let (write_growth, growth) = Queue::new();
+        let (read, read_queue) = Queue::new();
+        let (read_growth, read_growth_queue) = Queue::new();
         let (alive, threads) = watch::channel(());
         // In this order: the lock is gone before anybody hears that the threads are.
         let alive = Arc::new((lock, alive));
         let mut writer = writer::Writer::new(writer, follower)?;
         let writer_alive = Arc::clone(&alive);
         spawn("claviger-write", move || {
-            writer.serve(write_queue);
+            writer.serve(changes, growth);
             // The file is given free after the connection is closed.
             drop(writer);
             drop(writer_alive);
         })?;
         let read_queue = Arc::new(std::sync::Mutex::new(read_queue));
-        for _ in 0..readers.max(1) {
+        let read_growth_queue = Arc::new(std::sync::Mutex::new(read_growth_queue));
+        let queues =
+            std::iter::once(&read_growth_queue).chain(std::iter::repeat_n(&read_queue, readers.max(1)));
+        for queue in queues {
             let reader = reader::Reader::open(path, nouns)?;
-            let queue = Arc::clone(&read_queue);
+            let queue = Arc::clone(queue);
             let alive = Arc::clone(&alive);
             spawn("claviger-read", move || {
                 reader.serve(&queue);
@@ -73,27 +102,23 @@ impl Sqlite {
                 drop(alive);
             })?;
         }
-        Ok(Self {
-            write: write.downgrade(),
-            writer: Mutex::new(Some(write)),
-            read: read.downgrade(),
-            reader: Mutex::new(Some(read)),
-            threads,
-        })
+        Ok(Self { write, write_growth, read, read_growth, threads })
     }
 
     pub(crate) async fn submit(&self, job: Job) -> Result<(), StoreError> {
-        let queue = match job.mode {
-            Mode::Read => &self.read,
-            Mode::Write => &self.write,
+        let queue = match (job.mode, job.lane) {
+            (Mode::Read, Lane::Growth) => &self.read_growth,
+            (Mode::Read, Lane::Feed | Lane::Directory | Lane::Changes) => &self.read,
+            (Mode::Write, Lane::Growth) => &self.write_growth,
+            (Mode::Write, Lane::Feed | Lane::Directory | Lane::Changes) => &self.write,
         };
-        let closed = || StoreError::unavailable("the store was closed");
-        queue.upgrade().ok_or_else(closed)?.send(job).await.map_err(|_| closed())
+        queue.submit(job).await
     }
 
     pub(crate) async fn close(&self) {
-        drop(self.writer.lock().await.take());
-        drop(self.reader.lock().await.take());
+        for queue in [&self.write, &self.write_growth, &self.read, &self.read_growth] {
+            queue.close().await;
+        }
         let mut threads = self.threads.clone();
         // Nothing is ever sent: this ends when the last thread has dropped its end.
         while threads.changed().await.is_ok() {}

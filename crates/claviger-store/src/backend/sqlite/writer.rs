@@ -6,11 +6,12 @@
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use super::attempt::attempt;
 use super::binding::Binding;
-use crate::backend::bound::{Bound, FollowerSlot};
+use crate::backend::bound::{Bound, FollowerSlot, Lane};
 use crate::backend::tx::{Engine, Tx};
 use crate::backend::unit::Job;
 use crate::error::StoreError;
@@ -18,6 +19,8 @@ use crate::subject::{self, Change};
 
 /// How many jobs share a COMMIT at most.
 const GROUP: usize = 256;
+/// How many groups of changes come before a job of the rows that grow, if there are always more.
+const GROUPS_IN_A_ROW: u32 = 64;
 
 /// How often it is tried to settle a commit that failed.
 const SETTLE_EVERY: Duration = Duration::from_millis(200);
@@ -31,6 +34,8 @@ pub(crate) struct Writer {
     /// Whether the log may hold a commit that failed, and that whoever reads the log after a crash would take for one that
     /// did not. The next commit writes over it.
     is_unsettled: bool,
+    /// Waits for two queues at once, and for nothing else.
+    waiting: Runtime,
 }
 
 /// Why a whole group came to nothing.
@@ -51,22 +56,30 @@ impl Writer {
         let told = connection
             .query_row("SELECT coalesce(max(seq), 0) FROM change", [], |row| row.get(0))
             .map_err(|error| super::errors::of(&error, "change"))?;
-        Ok(Self { connection, binding, follower, told, is_unsettled: false })
+        let waiting = tokio::runtime::Builder::new_current_thread().build();
+        let waiting = waiting
+            .map_err(|error| StoreError::Setup(format!("cannot start a runtime: {}", error.kind())))?;
+        Ok(Self { connection, binding, follower, told, is_unsettled: false, waiting })
     }
 
-    /// Serves jobs until nobody can send one any more.
-    pub(crate) fn serve(&mut self, mut queue: mpsc::Receiver<Job>) {
-        while let Some(first) = self.next(&mut queue) {
+    /// Serves jobs until nobody can send one any more: all changes that wait, and then one job of the rows that grow, so that a
+    /// change waits for one of these at most.
+    pub(crate) fn serve(&mut self, mut changes: mpsc::Receiver<Job>, mut growth: mpsc::Receiver<Job>) {
+        // Growth gets its turn after so many groups, however fast changes come.
+        let mut groups = 0;
+        while let Some(first) = self.next(&mut changes, &mut growth, groups >= GROUPS_IN_A_ROW) {
+            let is_growth = first.lane == Lane::Growth;
+            groups = if is_growth { 0 } else { groups + 1 };
             let mut group = vec![first];
-            while group.len() < GROUP {
-                match queue.try_recv() {
+            while !is_growth && group.len() < GROUP {
+                match changes.try_recv() {
                     Ok(job) => group.push(job),
                     Err(_) => break,
                 }
             }
             if let Err(error) = self.serve_group(group) {
                 // Whoever came meanwhile has waited as long.
-                while let Ok(mut job) = queue.try_recv() {
+                while let Ok(mut job) = changes.try_recv() {
                     job.work.answer(Err(error.clone()));
                 }
             }
@@ -74,11 +87,19 @@ impl Writer {
     }
 
     /// Waits for a job, and settles what is left of a failed commit meanwhile.
-    fn next(&mut self, queue: &mut mpsc::Receiver<Job>) -> Option<Job> {
+    fn next(
+        &mut self,
+        changes: &mut mpsc::Receiver<Job>,
+        growth: &mut mpsc::Receiver<Job>,
+        is_growths_turn: bool,
+    ) -> Option<Job> {
+        if is_growths_turn && let Ok(job) = growth.try_recv() {
+            return Some(job);
+        }
         while self.is_unsettled {
-            match queue.try_recv() {
+            match changes.try_recv() {
                 Ok(job) => return Some(job),
-                Err(mpsc::error::TryRecvError::Disconnected) => return None,
+                Err(mpsc::error::TryRecvError::Disconnected) => break,
                 Err(mpsc::error::TryRecvError::Empty) => {}
             }
             if self.settle() {
@@ -89,7 +110,14 @@ impl Writer {
                 std::thread::sleep(SETTLE_EVERY);
             }
         }
-        queue.blocking_recv()
+        self.waiting.block_on(async {
+            tokio::select! {
+                biased;
+                Some(job) = changes.recv() => Some(job),
+                Some(job) = growth.recv() => Some(job),
+                else => None,
+            }
+        })
     }
 
     /// Writes something of no meaning over what a failed commit may have left in the log. Gives whether that worked.
