@@ -22,6 +22,12 @@ const SWEEPS_AT_ONCE: usize = 400;
 const SWEEP_PAUSE: Duration = Duration::from_millis(10);
 /// For how long a server has the sweep to itself: longer than one takes.
 const SWEEP_LEASE_SECONDS: i64 = 60;
+/// For how long a server has the sealing to itself: longer than one round takes.
+const RESEAL_LEASE_SECONDS: i64 = 60;
+/// How often in one round some are sealed anew, a hundred tenants each time: each is a change that every server hears of.
+const RESEALS_AT_ONCE: usize = 20;
+/// How long others have the store to themselves in between.
+const RESEAL_PAUSE: Duration = Duration::from_millis(100);
 /// From how long on a transaction that stays open is named in the log: nothing of the feed that is younger can be
 /// cleared away.
 const OPEN_TOO_LONG_MILLIS: u64 = 60_000;
@@ -127,8 +133,37 @@ pub(crate) async fn keep(
                 }
                 is_off = false;
                 sweep(&management.store, audit_days).await;
+                reseal(&management.store).await;
             }
         }
+    }
+}
+
+/// Seals anew what hangs on an older encryption key, once every live server holds a newer one; one server at a time.
+#[expect(clippy::disallowed_methods, reason = "what is sealed is of every tenant")]
+async fn reseal(store: &Store) {
+    if store.keyring().encryption_key_ids().len() < 2 {
+        return;
+    }
+    let system = store.system(&SystemPermit::for_job("reseal"));
+    let work = async {
+        let Some(lease) = system.lease("reseal", RESEAL_LEASE_SECONDS).await? else { return Ok(()) };
+        let mut sealed = 0;
+        for _ in 0..RESEALS_AT_ONCE {
+            match system.reseal(&lease).await? {
+                0 => break,
+                some => sealed += some,
+            }
+            tokio::time::sleep(RESEAL_PAUSE).await;
+        }
+        if sealed > 0 {
+            tracing::info!(sealed, "sealed anew under the encryption key that every server holds");
+        }
+        system.lease_end(lease).await
+    };
+    let outcome: Result<(), claviger_store::StoreError> = work.await;
+    if let Err(error) = outcome {
+        tracing::warn!(%error, "what hangs on an older encryption key could not be sealed anew");
     }
 }
 

@@ -8,6 +8,7 @@ use claviger::clock::{Clock, UnixMillis};
 use claviger::id::{ApiName, OrgId, RealmName, TenantId};
 use claviger::random::Random;
 use claviger::{Api, Door};
+use claviger_store::key_uses::KeyUse;
 use claviger_store::operator::Operator;
 use claviger_store::tenant_store::TenantStore;
 use claviger_store::{Store, StoreError};
@@ -117,6 +118,16 @@ impl Management {
     )]
     pub fn operator(&self) -> Operator {
         self.store.operator(&claviger::danger::OperatorPermit::for_command("operator"))
+    }
+
+    /// What hangs on each key of the keyring.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    #[expect(clippy::disallowed_methods, reason = "the keyring is no tenant's")]
+    pub async fn keyring_status(&self) -> Result<Vec<KeyUse>, Failure> {
+        let system = self.store.system(&claviger::danger::SystemPermit::for_job("keyring"));
+        Ok(system.keyring_status().await?)
     }
 
     /// The part of one tenant.

@@ -181,10 +181,11 @@ impl Keyring {
         (complete && named_once).then_some(found)
     }
 
-    /// Whether every key of `other` is in this one under the same name.
-    fn holds(&self, other: &Self) -> bool {
-        other.peppers.iter().all(|key| self.peppers.contains(key))
-            && other.encryption.iter().all(|key| self.encryption.contains(key))
+    /// Whether every key of `other`, but for the one called `dropped`, is in this one under the same name.
+    fn holds(&self, other: &Self, dropped: Option<&str>) -> bool {
+        let is_dropped = |name: &str| dropped == Some(name);
+        other.peppers.iter().all(|key| self.peppers.contains(key) || is_dropped(key.0.as_str()))
+            && other.encryption.iter().all(|key| self.encryption.contains(key) || is_dropped(&key.0))
             && other.derivation == self.derivation
     }
 
@@ -195,6 +196,35 @@ impl Keyring {
     /// If it cannot be written, somebody else is writing in its folder, or the file there holds a key that this
     /// keyring does not.
     pub fn save(&self, path: &Path) -> Result<(), StoreError> {
+        self.write(path, None)
+    }
+
+    /// Takes a pepper or an encryption key out of the file at `path`, and gives what is left. Whether anything hangs on it is for
+    /// the store to say, and to be asked before.
+    ///
+    /// # Errors
+    /// If there is none of this name, it is the newest of its kind, or the file cannot be written.
+    pub fn drop_key(path: &Path, name: &str) -> Result<Self, StoreError> {
+        let mut keyring = Self::load(path)?;
+        let peppers = keyring.pepper_ids();
+        let newest = [peppers.last().cloned(), keyring.encryption_key_ids().last().cloned()];
+        if newest.iter().flatten().any(|newest| newest == name) {
+            return Err(StoreError::Invalid(format!(
+                "`{name}` is the newest of its kind, which new ones hang on; add another one first"
+            )));
+        }
+        let before = peppers.len() + keyring.encryption.len();
+        keyring.peppers.retain(|(id, _)| id.as_str() != name);
+        keyring.encryption.retain(|(id, _)| id != name);
+        if keyring.peppers.len() + keyring.encryption.len() == before {
+            return Err(StoreError::Invalid(format!("the keyring has no key `{name}`")));
+        }
+        keyring.write(path, Some(name))?;
+        Ok(keyring)
+    }
+
+    /// Writes the file, which may hold the key called `dropped` and no other that this keyring does not.
+    fn write(&self, path: &Path, dropped: Option<&str>) -> Result<(), StoreError> {
         let document = Document {
             version: 1,
             derivation: text(&self.derivation),
@@ -220,7 +250,7 @@ impl Keyring {
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        if path.try_exists().map_err(failed)? && !self.holds(&Self::load(path)?) {
+        if path.try_exists().map_err(failed)? && !self.holds(&Self::load(path)?, dropped) {
             return Err(StoreError::Setup(format!(
                 "the keyring `{shown}` has changed since it was read; read it again, and then add the key"
             )));

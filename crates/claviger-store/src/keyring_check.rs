@@ -6,6 +6,7 @@ use claviger::clock::Clock;
 use claviger::random::Random;
 
 use crate::backend::{Backend, Bound, FEED, Mode, Tx};
+use crate::credentials::key_uses::{CHECKS, PEPPERS_IN_USE, uses};
 use crate::error::StoreError;
 use crate::facts::{META, META_ADD};
 use crate::feed::FEED_EPOCH;
@@ -14,15 +15,12 @@ use crate::statement::statements;
 use crate::value::values;
 
 statements! { "keyring check";
-    CHECKS: System [] "SELECT kind, key_id, check_hash FROM keyring_check";
     CHECK_ADD: System [Text, Text, Blob]
         "INSERT INTO keyring_check (kind, key_id, check_hash) VALUES ($1, $2, $3) ON CONFLICT (kind, key_id) DO NOTHING";
-    PEPPERS_IN_USE: System []
-        "SELECT pepper, CAST(count(*) AS bigint) FROM key_secret WHERE revoked = 0 GROUP BY pepper";
 }
 
 /// Compares the keyring with the store's check values. A store without any is new and takes the keyring for its
-/// own. An old pepper may be missing once no live secret uses it.
+/// own. An old pepper or encryption key may be missing once nothing hangs on it any more.
 pub(crate) async fn accept_keyring(
     backend: &Backend,
     keyring: &Keyring,
@@ -44,14 +42,19 @@ pub(crate) async fn accept_keyring(
             let is_known = |(kind, id, _): &(String, String, Vec<u8>)| {
                 known.iter().any(|(known_kind, known_id)| known_kind == kind && known_id == id)
             };
-            let mut peppers = Vec::new();
+            let mut in_use = Vec::new();
             // Which are in use is counted over all keys, millions maybe: only where one is lacking does it matter.
             if !checks.iter().all(is_known) {
                 for row in tx.run(&PEPPERS_IN_USE, &[]).await? {
-                    peppers.push(row.read().text()?);
+                    in_use.push(("pepper", row.read().text()?));
                 }
             }
-            Ok((id, checks, peppers, tx.origin().is_some()))
+            for (kind, name, _) in checks.iter().filter(|check| !is_known(check)) {
+                if kind == "encryption" && uses(tx, name).await? > 0 {
+                    in_use.push(("encryption", name.clone()));
+                }
+            }
+            Ok((id, checks, in_use, tx.origin().is_some()))
         })
         .await?;
     if !has_epoch {
@@ -76,7 +79,8 @@ pub(crate) async fn accept_keyring(
                     "the keyring is not this store's: its {kind} key `{key_id}` is another one"
                 )));
             }
-            None if kind == "pepper" && !in_use.contains(key_id) => {}
+            None if kind != "derivation" && !in_use.iter().any(|(of, name)| of == kind && name == key_id) => {
+            }
             None => {
                 return Err(StoreError::Setup(format!(
                     "the keyring lacks the {kind} key `{key_id}`, which this store needs"

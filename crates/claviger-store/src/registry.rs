@@ -2,7 +2,7 @@
 
 use crate::backend::postgres::{check, ran, withdrawn};
 use crate::backend::tx;
-use crate::credentials::held_keys;
+use crate::credentials::{held_keys, key_uses, sealed_keys};
 use crate::feed::{loads, make_good, nodes, open_transaction, sweep};
 use crate::statement::Statement;
 use crate::withdrawals::repeat;
@@ -16,12 +16,14 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static Statement> {
         facts::STATEMENTS,
         feed::STATEMENTS,
         held_keys::STATEMENTS,
+        key_uses::STATEMENTS,
         keyring_check::STATEMENTS,
         make_good::STATEMENTS,
         nodes::STATEMENTS,
         open_transaction::STATEMENTS,
         ran::STATEMENTS,
         repeat::STATEMENTS,
+        sealed_keys::STATEMENTS,
         sweep::STATEMENTS,
         tx::STATEMENTS,
         withdrawn::STATEMENTS,

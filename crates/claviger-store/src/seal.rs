@@ -48,13 +48,19 @@ pub(crate) fn seal(
 ) -> Option<Vec<u8>> {
     let mut nonce = [0; NONCE];
     random.fill(&mut nonce);
-    let mut out = vec![VERSION, u8::try_from(key_id.len()).ok()?];
-    out.extend_from_slice(key_id.as_bytes());
+    let mut out = beginning(key_id)?;
     out.extend_from_slice(&nonce);
     let mut body = plain.expose().to_vec();
     let aad = Aad::from(place.spelling(key_id));
     key(secret)?.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut body).ok()?;
     out.append(&mut body);
+    Some(out)
+}
+
+/// What everything begins with that is sealed under the key called `key_id`. `None` if the name is too long.
+pub(crate) fn beginning(key_id: &str) -> Option<Vec<u8>> {
+    let mut out = vec![VERSION, u8::try_from(key_id.len()).ok()?];
+    out.extend_from_slice(key_id.as_bytes());
     Some(out)
 }
 

@@ -1,5 +1,5 @@
-//! `claviger keyring`. The keyring is a file: these commands need no server, and a running one takes up a change
-//! at its next start.
+//! `claviger keyring`. The keyring is a file: most of these commands need no server, and a running one takes up a change
+//! at its next start. What hangs on a key is for the store to say.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -9,14 +9,17 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Subcommand;
 use claviger::random::SystemRandom;
 use claviger_store::Keyring;
-use serde_json::json;
+use claviger_store::key_uses::{KeyKind, KeyUse};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::app;
 use crate::checks;
 use crate::config::Config;
-use crate::management::Failure;
+use crate::control::{self, Done};
+use crate::management::{Failure, Management};
 
-use super::print;
+use super::{Request, print};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyringCommand {
@@ -28,6 +31,14 @@ pub(crate) enum KeyringCommand {
     AddPepper,
     /// Add an encryption key, which new secrets are sealed under
     AddEncryptionKey,
+    /// Say what hangs on each pepper and encryption key: how many live API keys' secrets, or tenants and signing keys
+    Status,
+    /// Take a key that nothing hangs on any more out of the keyring
+    DropKey {
+        /// Its name, such as k1 or e1
+        #[arg(value_name = "KEY")]
+        name: String,
+    },
     /// Write the key with which an API's upstream checks X-Claviger-Binding to a file only you can read
     UpstreamKey {
         /// The API
@@ -43,6 +54,22 @@ impl KeyringCommand {
     pub(super) fn run(self, file: &Path, json: bool) -> Result<ExitCode, Failure> {
         let (config, source) = Config::load(file)?;
         let path = &config.keyring.file;
+        match &self {
+            Self::Status => {
+                print::value(&status(file)?.into(), json);
+                return Ok(ExitCode::SUCCESS);
+            }
+            Self::DropKey { name } => {
+                let keyring = drop_key(file, path, name)?;
+                print::value(&shown(path, &keyring), json);
+                return Ok(ExitCode::SUCCESS);
+            }
+            Self::Create
+            | Self::Show
+            | Self::AddPepper
+            | Self::AddEncryptionKey
+            | Self::UpstreamKey { .. } => {}
+        }
         if matches!(self, Self::Create) && path.exists() {
             return Err(Failure::new(format!("the keyring `{}` is there already", path.display()))
                 .hint("a store has one; `claviger keyring add-pepper` adds to it"));
@@ -52,7 +79,7 @@ impl KeyringCommand {
             _ => Keyring::load(path)?,
         };
         match self {
-            Self::Create | Self::Show => {}
+            Self::Create | Self::Show | Self::Status | Self::DropKey { .. } => {}
             Self::AddPepper => {
                 keyring.add_pepper(&SystemRandom)?;
                 keyring.save(path)?;
@@ -71,14 +98,53 @@ impl KeyringCommand {
                 return Ok(ExitCode::SUCCESS);
             }
         }
-        print::value(
-            &json!({
-                "file": path.display().to_string(),
-                "peppers": keyring.pepper_ids(),
-                "encryption_keys": keyring.encryption_key_ids(),
-            }),
-            json,
-        );
+        print::value(&shown(path, &keyring), json);
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn shown(path: &Path, keyring: &Keyring) -> Value {
+    json!({
+        "file": path.display().to_string(),
+        "peppers": keyring.pepper_ids(),
+        "encryption_keys": keyring.encryption_key_ids(),
+    })
+}
+
+/// What the store says of each key.
+fn status(file: &Path) -> Result<Vec<Value>, Failure> {
+    let Done { value, .. } = control::ask(file, Request::Keyring(Question::Status), false)?;
+    Ok(value.as_array().cloned().unwrap_or_default())
+}
+
+fn drop_key(file: &Path, path: &Path, name: &str) -> Result<Keyring, Failure> {
+    let uses = status(file)?.iter().find(|key| key["key"] == name).and_then(|key| key["uses"].as_i64());
+    match uses {
+        Some(0) | None => Ok(Keyring::drop_key(path, name)?),
+        Some(uses) => Err(Failure::new(format!("`{name}` is needed: {uses} hang on it"))
+            .hint("rotate or revoke the API keys of an old pepper; what an old encryption key sealed is sealed anew by the servers themselves")),
+    }
+}
+
+/// What is asked of whoever has the store.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Question {
+    Status,
+}
+
+impl Question {
+    pub(super) async fn run(self, management: &Management) -> Result<Value, Failure> {
+        let Self::Status = self;
+        let keys = management.keyring_status().await?;
+        let key = |key: &KeyUse| {
+            let kind = match key.kind {
+                KeyKind::Pepper => "pepper",
+                KeyKind::Encryption => "encryption",
+            };
+            let (name, is_held, is_current) = (&key.name, key.is_held, key.is_current);
+            json!({ "key": name, "kind": kind, "uses": key.uses, "held": is_held, "current": is_current })
+        };
+        Ok(keys.iter().map(key).collect::<Vec<_>>().into())
     }
 }

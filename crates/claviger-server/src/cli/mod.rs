@@ -135,6 +135,7 @@ pub(crate) enum Request {
     Token(token::TokenCommand),
     UserToken(user_token::UserTokenCommand),
     Explain(explain::Question),
+    Keyring(keyring::Question),
 }
 
 impl Request {
@@ -151,6 +152,7 @@ impl Request {
             Self::Token(command) => command.run(management).await,
             Self::UserToken(command) => command.run(management).await,
             Self::Explain(question) => question.run(management).await,
+            Self::Keyring(question) => question.run(management).await,
         }
     }
 }

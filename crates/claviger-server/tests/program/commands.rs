@@ -141,6 +141,9 @@ fn every_command_prints_json_with_a_server_and_without() {
         assert_eq!(json("config")["api"][0]["name"], "orders");
         assert_eq!(json("check-config")["apis"][0], "orders");
         assert!(json("keyring show")["peppers"].is_array());
+        let uses = json("keyring status");
+        assert_eq!((&uses[0]["key"], &uses[0]["current"]), (&Value::from("k1"), &Value::from(true)));
+        assert!(uses[1]["kind"] == "encryption" && uses[1]["uses"].as_i64() > Some(1), "{uses}");
         let findings = json("doctor");
         let clean = |check: &Value| check["finding"].is_null();
         assert!(findings.as_array().unwrap().iter().all(clean), "{findings}");
@@ -157,6 +160,22 @@ fn every_command_prints_json_with_a_server_and_without() {
     let written =
         run(&folder, &["--json", "keyring", "upstream-key", "--api", "orders", "--to", "up.key"]).json();
     assert_eq!(written["file"], "up.key");
+    // A key that is needed stays; with the next server's first round nothing hangs on the old one any more.
+    let (said, _) = run(&folder, &["keyring", "drop-key", "e1"]).error();
+    assert!(said.starts_with("`e1` is needed: ") && said.ends_with(" hang on it"), "{said}");
+    let server = serve(&folder, "claviger.toml");
+    until("everything is sealed anew", || {
+        run(&folder, &["--json", "keyring", "status"])
+            .json()
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|key| key["key"] == "e1" && key["uses"] == 0 && key["current"] == false)
+            .then_some(())
+    });
+    assert_eq!(run(&folder, &["--json", "keyring", "drop-key", "e1"]).json()["encryption_keys"][0], "e2");
+    drop(server);
+    drop(serve(&folder, "claviger.toml"));
     // One keyring is made on purpose, and never a second over it.
     let (said, hint) = run(&folder, &["keyring", "create"]).error();
     assert_eq!(said, "the keyring `data/keyring.toml` is there already");

@@ -37,9 +37,17 @@ async fn common(tx: &mut Tx<'_>, names: &[String]) -> Result<Option<String>, Sto
 /// # Errors
 /// If the store does not answer.
 pub(crate) async fn peppers(tx: &mut Tx<'_>, keyring: &Keyring) -> Result<Peppers, StoreError> {
-    let name = common(tx, &keyring.pepper_ids()).await?.unwrap_or_default();
-    let id: PepperId = name.parse().map_err(StoreError::Setup)?;
+    let id: PepperId = pepper(tx, keyring).await?.parse().map_err(StoreError::Setup)?;
     keyring.peppers_with(&id)
+}
+
+/// The name of the pepper to be used now.
+///
+/// # Errors
+/// If the store does not answer.
+pub(crate) async fn pepper(tx: &mut Tx<'_>, keyring: &Keyring) -> Result<String, StoreError> {
+    let name = common(tx, &keyring.pepper_ids()).await?;
+    name.ok_or_else(|| StoreError::Setup("the keyring has no pepper".into()))
 }
 
 /// The name of the encryption key to be used now.

@@ -2,7 +2,9 @@
 
 pub mod api_keys;
 pub(crate) mod held_keys;
+pub mod key_uses;
 pub(crate) mod kid;
 pub mod revoked_tokens;
+pub mod sealed_keys;
 pub mod signing_keys;
 pub mod user_secrets;

@@ -204,7 +204,7 @@ fn row_id(line: &Line, kid: &str) -> String {
     format!("{realm}/{purpose}/{kid}")
 }
 
-fn place(id: &str) -> Place<'_> {
+pub(super) fn place(id: &str) -> Place<'_> {
     Place { tenant: None, table: "signing_key", column: "sealed_key", id }
 }
 

@@ -1,6 +1,5 @@
 //! Named jobs that clear away what nobody needs any more, and count what somebody does.
 
-use claviger::api_key::PepperId;
 use claviger::clock::LEEWAY_SECONDS;
 use claviger::id::TenantId;
 
@@ -9,7 +8,6 @@ use crate::ends::floor_after;
 use crate::error::StoreError;
 use crate::facts::{META, META_SET};
 use crate::feed;
-use crate::keyring_check::PEPPERS_IN_USE;
 use crate::parts::system_store::SystemStore;
 use crate::statement::statements;
 use crate::tenancy::tenants::TENANTS_END;
@@ -162,22 +160,5 @@ impl SystemStore {
             .await?;
         repeat::rotate(&self.inner, now);
         Ok(count)
-    }
-
-    /// How many live secrets were made under each pepper. One that has none may leave the keyring.
-    ///
-    /// # Errors
-    /// If the store does not answer.
-    pub async fn pepper_usage(&self) -> Result<Vec<(PepperId, i64)>, StoreError> {
-        self.read(async |tx: &mut Tx<'_>| {
-            let rows = tx.run(&PEPPERS_IN_USE, &[]).await?;
-            rows.into_iter()
-                .map(|row| {
-                    let mut columns = row.read();
-                    Ok((columns.parse()?, columns.int()?))
-                })
-                .collect()
-        })
-        .await
     }
 }

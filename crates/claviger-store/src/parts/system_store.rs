@@ -44,6 +44,15 @@ impl SystemStore {
         self.inner.run(Bound::System(self.job), Mode::Write, work).await
     }
 
+    /// As [`read`](Self::read), in the lane of rows that grow or count.
+    pub(crate) async fn read_in_growth<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        F: AsyncFn(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.inner.run_in_growth(Bound::System(self.job), Mode::Read, work).await
+    }
+
     /// As [`write`](Self::write), in the lane of rows that grow or count.
     pub(crate) async fn write_in_growth<T, F>(&self, work: F) -> Result<T, StoreError>
     where

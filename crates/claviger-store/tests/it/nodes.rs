@@ -57,6 +57,10 @@ async fn store_18_what_is_made_hangs_on_keys_that_every_live_server_holds() {
         ("_k1_", "_k1_"),
         "one of them lacks the new one"
     );
+    // Nor is anything sealed anew under what one of them could not open.
+    let system = new.system(&SystemPermit::for_job("test"));
+    let lease = system.lease("reseal", 60).await.unwrap().unwrap();
+    assert_eq!(system.reseal(&lease).await, Ok(0));
     let listed = new.system(&SystemPermit::for_job("test")).node_list().await.unwrap();
     let keys: Vec<String> = listed.iter().map(|node| node.keys.join(" ")).collect();
     assert_eq!(keys, ["k1 e1", "k1 k2 e1 e2"]);
@@ -76,6 +80,7 @@ async fn store_18_what_is_made_hangs_on_keys_that_every_live_server_holds() {
     old.close().await;
     let old = open(1, 1).await;
     assert_eq!((pepper_of(&old).await, pepper_of(&new).await), ("_k2_", "_k2_"));
+    assert_eq!(system.reseal(&lease).await, Ok(1));
     // One that is gone is not waited for: it asks for its keyring when it comes back.
     let third = open(2, 3).await;
     assert_eq!(pepper_of(&third).await, "_k2_");

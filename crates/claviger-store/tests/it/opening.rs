@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
+use claviger::key_set::Algorithm;
 use claviger::random::SystemRandom;
+use claviger_store::key_uses::KeyKind;
+use claviger_store::signing_keys::Line;
 use claviger_store::testing::{Engine, Folder, TestStore};
-use claviger_store::{Keyring, Settings, Store, StoreError, on_every_backend};
+use claviger_store::{Keyring, Settings, Store, StoreError, SystemStore, on_every_backend};
 
 use crate::api_keys::new_key;
 
 on_every_backend!(
     another_keyring_is_refused_and_nothing_is_written,
     an_old_pepper_may_leave_once_nothing_uses_it,
+    what_is_sealed_is_sealed_anew_and_the_old_key_may_leave,
     what_was_stored_is_there_after_reopening,
 );
 
@@ -38,10 +42,10 @@ async fn an_old_pepper_may_leave_once_nothing_uses_it(test: TestStore) {
     test.store.clone().close().await;
     let store = open(&test, keyring).await.unwrap();
     let system = store.system(&claviger_store::SystemPermit::for_job("test"));
-    let usage = |list: Vec<(claviger::api_key::PepperId, i64)>| {
-        list.into_iter().map(|(id, count)| (id.to_string(), count)).collect::<Vec<_>>()
-    };
-    assert_eq!(usage(system.pepper_usage().await.unwrap()), [("k1".to_owned(), 1)]);
+    assert_eq!(
+        uses(&system, KeyKind::Pepper).await,
+        [("k1".to_owned(), false, 1), ("k2".to_owned(), true, 0)]
+    );
     // Without the first pepper, whose keys live on.
     let without = |file: &str| {
         let with_both = std::fs::read_to_string(test.keyring_path()).unwrap();
@@ -61,6 +65,74 @@ async fn an_old_pepper_may_leave_once_nothing_uses_it(test: TestStore) {
     );
     store.close().await;
     open(&test, lacking).await.unwrap().close().await;
+}
+
+/// The names of the keys of this kind, whether each is the current one, and how many hang on it.
+async fn uses(system: &SystemStore, kind: KeyKind) -> Vec<(String, bool, i64)> {
+    let keys = system.keyring_status().await.unwrap().into_iter().filter(|key| key.kind == kind);
+    keys.map(|key| (key.name, key.is_current, key.uses)).collect()
+}
+
+async fn what_is_sealed_is_sealed_anew_and_the_old_key_may_leave(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    test.tenant("Rival").await;
+    let api = "syncello".parse().unwrap();
+    let secret = acme.store.user_secret_issue(&api, acme.org, acme.owner).await.unwrap();
+    let line = Line::Identity(acme.realm.clone());
+    test.system().signing_key_ensure(&line, Algorithm::EdDsa).await.unwrap();
+    let signer = test.system().signing_key_signer(&line).await.unwrap().kid().to_owned();
+    let encryption = KeyKind::Encryption;
+    assert_eq!(uses(&test.system(), encryption).await, [("e1".to_owned(), true, 3)]);
+    let path = test.keyring_path();
+    let mut keyring = Keyring::load(&path).unwrap();
+    keyring.add_encryption_key(&SystemRandom);
+    keyring.save(&path).unwrap();
+    test.store.clone().close().await;
+    let store = open(&test, keyring).await.unwrap();
+    let system = store.system(&claviger_store::SystemPermit::for_job("test"));
+    assert_eq!(uses(&system, encryption).await, [("e1".to_owned(), false, 3), ("e2".to_owned(), true, 0)]);
+    store.clone().close().await;
+    // Nothing may leave that is needed.
+    let alone = test.folder().join("alone.toml");
+    std::fs::copy(&path, &alone).unwrap();
+    let without = Keyring::drop_key(&alone, "e1").unwrap();
+    let refused = open(&test, without.clone()).await.map(drop).unwrap_err().to_string();
+    assert!(refused.contains("lacks the encryption key `e1`"), "{refused}");
+
+    let store = open(&test, Keyring::load(&path).unwrap()).await.unwrap();
+    let system = store.system(&claviger_store::SystemPermit::for_job("test"));
+    let lease = system.lease("reseal", 60).await.unwrap().unwrap();
+    assert_eq!(system.reseal(&lease).await, Ok(3));
+    assert_eq!(system.reseal(&lease).await, Ok(0));
+    assert_eq!(uses(&system, encryption).await, [("e1".to_owned(), false, 0), ("e2".to_owned(), true, 3)]);
+    system.lease_end(lease.clone()).await.unwrap();
+    assert!(system.reseal(&lease).await.is_err(), "by one server at a time");
+    store.close().await;
+    // And what was sealed opens without the old one.
+    let store = open(&test, without).await.unwrap();
+    let again = store.operator(&claviger_store::OperatorPermit::for_command("test")).tenant(acme.tenant);
+    let found = again.user_secret_issue(&api, acme.org, acme.owner).await.unwrap();
+    assert_eq!(found.secret.expose(), secret.secret.expose());
+    let system = store.system(&claviger_store::SystemPermit::for_job("test"));
+    assert_eq!(system.signing_key_signer(&line).await.unwrap().kid(), signer);
+    store.close().await;
+}
+
+#[test]
+fn a_key_that_is_needed_stays_in_the_keyring() {
+    let folder = Folder::make();
+    let path = folder.path().join("keyring.toml");
+    let mut keyring = Keyring::generate(&SystemRandom).unwrap();
+    keyring.save(&path).unwrap();
+    for name in ["k1", "e1"] {
+        let newest = Keyring::drop_key(&path, name).unwrap_err().to_string();
+        assert!(newest.contains("newest of its kind"), "{newest}");
+    }
+    keyring.add_pepper(&SystemRandom).unwrap();
+    keyring.save(&path).unwrap();
+    assert!(Keyring::drop_key(&path, "k7").unwrap_err().to_string().contains("has no key `k7`"));
+    assert_eq!(Keyring::drop_key(&path, "k1").unwrap().pepper_ids(), ["k2"]);
+    assert_eq!(Keyring::load(&path).unwrap().pepper_ids(), ["k2"]);
 }
 
 async fn what_was_stored_is_there_after_reopening(test: TestStore) {
