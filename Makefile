@@ -77,7 +77,7 @@ bench-store: ## Measure a store of a million keys on PostgreSQL, and write docs/
 
 update: ## Write the files that tests compare anew: docs/reference/, the schema, the manifest of walls
 	@scripts/need.sh run
-	@UPDATE=1 cargo test -p claviger-store --lib noun::ddl
+	@UPDATE=1 cargo test -p claviger-store --lib noun::compared
 	@UPDATE=1 cargo test -p claviger-store --test it store_04_the_walls
 	@UPDATE=1 cargo test -p claviger-server --test reference
 	@git --no-pager diff --stat -- docs/reference crates/claviger-store/migrations crates/claviger-store/schema

@@ -79,7 +79,8 @@ fn text(secret: &Secret) -> String {
     STANDARD.encode(secret.expose())
 }
 
-fn fresh(random: &dyn Random) -> Secret {
+/// 32 bytes that nobody can foresee.
+pub(crate) fn fresh(random: &dyn Random) -> Secret {
     let mut bytes = vec![0; BYTES];
     random.fill(&mut bytes);
     Secret::new(bytes)
@@ -370,57 +371,6 @@ pub(crate) struct Check {
     pub(crate) kind: &'static str,
     pub(crate) id: String,
     pub(crate) value: Vec<u8>,
-}
-
-/// A tenant's own key, sealed under the keyring: destroying it destroys what it sealed.
-pub(crate) struct DataKey(Secret);
-
-impl DataKey {
-    const ID: &'static str = "tenant";
-
-    /// A fresh one.
-    pub(crate) fn generate(random: &dyn Random) -> Self {
-        Self(fresh(random))
-    }
-
-    fn place(tenant: claviger::id::TenantId, id: &str) -> Place<'_> {
-        Place { tenant: Some(tenant), table: "tenant", column: "data_key", id }
-    }
-
-    /// As the tenant's row holds it.
-    pub(crate) fn sealed(
-        &self,
-        tenant: claviger::id::TenantId,
-        (keyring, under): (&Keyring, &str),
-        random: &dyn Random,
-    ) -> Result<Vec<u8>, StoreError> {
-        keyring.seal_under(under, &Self::place(tenant, &tenant.to_string()), &self.0, random)
-    }
-
-    /// From the tenant's row.
-    pub(crate) fn open(
-        tenant: claviger::id::TenantId,
-        keyring: &Keyring,
-        sealed: &[u8],
-    ) -> Result<Self, StoreError> {
-        let opened = keyring.open(&Self::place(tenant, &tenant.to_string()), sealed);
-        opened.map(Self).ok_or(StoreError::Corrupt { what: "tenant's data key" })
-    }
-
-    pub(crate) fn seal(
-        &self,
-        place: &Place<'_>,
-        plain: &Secret,
-        random: &dyn Random,
-    ) -> Result<Vec<u8>, StoreError> {
-        seal::seal(Self::ID, &self.0, place, plain, random)
-            .ok_or(StoreError::Corrupt { what: "tenant's data key" })
-    }
-
-    pub(crate) fn unseal(&self, place: &Place<'_>, sealed: &[u8]) -> Option<Secret> {
-        let (id, rest) = seal::key_of(sealed)?;
-        (id == Self::ID).then(|| seal::open(id, &self.0, place, rest))?
-    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub mod annotations;
 pub mod audit;
 mod backend;
 mod credentials;
+mod data_key;
 pub mod email;
 pub mod ends;
 pub mod error;

@@ -2,7 +2,7 @@
 
 use crate::annotations;
 use crate::audit::entry;
-use crate::credentials::{api_keys, revoked_tokens, signing_keys, user_secrets};
+use crate::credentials::{api_keys, key_secrets, revoked_tokens, signing_keys, user_secrets};
 use crate::feed::leases;
 use crate::noun::Nouns;
 use crate::people::{accounts, foreign_identities, members, sessions};
@@ -26,7 +26,8 @@ nouns! {
     orgs: ORG_ROWS;
     members: MEMBER_ROWS;
     sessions: SESSION_ROWS;
-    api_keys: KEY_ROWS, KEY_SECRET_ROWS;
+    api_keys: KEY_ROWS;
+    key_secrets: KEY_SECRET_ROWS;
     user_secrets: USER_SECRET_ROWS;
     foreign_identities: FOREIGN_IDENTITY_ROWS;
     annotations: ANNOTATION_ROWS, TENANT_EXTERNAL_ID_ROWS;

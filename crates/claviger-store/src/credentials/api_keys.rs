@@ -3,26 +3,30 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use claviger::api_key::{KeyDigest, KeyPrefix, NewKey};
+use claviger::api_key::{KeyPrefix, NewKey};
 use claviger::clock::UnixMillis;
-use claviger::directory::{KeyRecord, State};
+use claviger::directory::State;
 use claviger::grants::Grants;
 use claviger::id::{Environment, KeyId, OrgId, TenantId};
-use claviger::network::{Network, Networks};
+use claviger::network::Networks;
 use serde_json::json;
 
+pub use super::key_secrets::SecretView;
+use super::key_secrets::{
+    Held, KEY_OLD_REVOKE, KEY_SECRET_PUT_ASIDE, KEY_SECRET_REVOKE, KEY_SECRETS_OF, KEY_SECRETS_REVOKE,
+    add_secret, networks, secrets,
+};
 use crate::backend::Tx;
 use crate::credentials::held_keys;
 use crate::error::StoreError;
-use crate::keyring::Keyring;
-use crate::noun::{Feed, Index, Noun, Recorded, Rights, Rows, STATE, blob, int, text, truth, uuid};
+use crate::noun::{Feed, Index, Noun, Rights, STATE, int, text, uuid};
 use crate::page::{FIRST, PAGE};
 use crate::parts::inner::Inner;
 use crate::parts::tenant_store::TenantStore;
 use crate::state;
 use crate::statement::statements;
 use crate::tenancy::orgs;
-use crate::value::{Columns, Row, values};
+use crate::value::{Row, values};
 
 /// The rows of keys.
 pub(crate) static KEY_ROWS: Noun = Noun {
@@ -58,88 +62,6 @@ pub(crate) static KEY_ROWS: Noun = Noun {
     grows_by: None,
 };
 
-/// The rows of keys' secrets.
-pub(crate) static KEY_SECRET_ROWS: Noun = Noun {
-    table: "key_secret",
-    about: "A key's secrets. `slot` says which one a rotation made and which one it put aside.",
-    columns: &[
-        uuid("tenant_id"),
-        blob("digest"),
-        uuid("key_id"),
-        text("slot").is("IN ('current', 'old')"),
-        text("pepper"),
-        text("prefix"),
-        text("last_four"),
-        int("expires_at").optional(),
-        truth("revoked"),
-        int("created_at"),
-    ],
-    key: &["tenant_id", "digest"],
-    references: &[(&["tenant_id", "key_id"], "api_key (tenant_id, key_id)")],
-    indices: &[
-        Index::Plain("key_secret_by_digest", "digest"),
-        Index::Plain("key_secret_by_key", "tenant_id, key_id"),
-        Index::UniqueNamed(
-            "key_secret_current",
-            "tenant_id, key_id",
-            Some("slot = 'current' AND revoked = 0"),
-        ),
-    ],
-    tenant: Rights::CHANGE,
-    jobs: Rights::SEE,
-    feed: Feed::Tells { kind: "key", id: &["digest"], only: None, since: 1 },
-    fixed_but: None,
-    grows_by: None,
-};
-
-impl Recorded for KeyRecord {
-    type Name = (KeyDigest,);
-
-    const ROWS: Rows = Rows {
-        noun: &KEY_SECRET_ROWS,
-        columns: "k.key_id, k.tenant_id, k.org_id, k.environment, k.grants, k.state, k.expires_at, r.expires_at, r.revoked,
-             k.networks, k.tenant_credentials, k.org_credentials",
-        with: "JOIN api_key AS k ON k.tenant_id = r.tenant_id AND k.key_id = r.key_id",
-        only: "",
-    };
-
-    fn read(_: &Self::Name, columns: &mut Columns, _: &Keyring) -> Result<Self, StoreError> {
-        Ok(Self {
-            key: columns.key_id()?,
-            tenant: columns.parse()?,
-            org: columns.parse()?,
-            environment: columns.parse()?,
-            grants: columns.parse()?,
-            state: columns.state("API key")?,
-            expires_at: earlier(columns.maybe_time()?, columns.maybe_time()?),
-            secret_revoked: columns.truth()?,
-            networks: networks(columns)?,
-            made_under: sum(columns.int()?, columns.int()?)?,
-        })
-    }
-
-    fn tenant(&self) -> Option<TenantId> {
-        Some(self.tenant)
-    }
-
-    /// A key's record does not say by which digest it is found.
-    fn is_of(&self, _: &Self::Name) -> bool {
-        true
-    }
-
-    fn agrees_with(&self, other: &Self) -> bool {
-        self == other
-    }
-}
-
-fn earlier(one: Option<UnixMillis>, other: Option<UnixMillis>) -> Option<UnixMillis> {
-    [one, other].into_iter().flatten().min()
-}
-
-fn sum(tenant: i64, org: i64) -> Result<u32, StoreError> {
-    u32::try_from(tenant.saturating_add(org)).map_err(|_| StoreError::Corrupt { what: "API key" })
-}
-
 statements! { "API key";
     KEY_ADD: Tenant [Uuid, Uuid, Uuid, Text, Text, Text, Text, Text, Int, Int] grants
         "INSERT INTO api_key (tenant_id, key_id, org_id, name, prefix, environment, grants, networks, expires_at, created_at,
@@ -147,9 +69,6 @@ statements! { "API key";
          SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, t.credentials, o.credentials
          FROM organization AS o JOIN tenant AS t ON t.tenant_id = o.tenant_id WHERE o.tenant_id = $1 AND o.org_id = $3
          RETURNING key_id";
-    KEY_SECRET_ADD: Tenant [Uuid, Blob, Uuid, Text, Text, Text, Int] grants
-        "INSERT INTO key_secret (tenant_id, digest, key_id, slot, pepper, prefix, last_four, created_at)
-         VALUES ($1, $2, $3, 'current', $4, $5, $6, $7)";
     KEY: Tenant [Uuid, Uuid]
         "SELECT key_id, org_id, name, environment, grants, networks, state, expires_at, created_at, prefix
          FROM api_key WHERE tenant_id = $1 AND key_id = $2";
@@ -163,25 +82,6 @@ statements! { "API key";
         "SELECT key_id, org_id, name, environment, grants, networks, state, expires_at, created_at, prefix
          FROM api_key WHERE tenant_id = $1 AND org_id = $2 AND state <> 'deleted' AND (created_at, key_id) > ($3, $4)
          ORDER BY created_at, key_id LIMIT $5";
-    KEY_SECRETS: Tenant [Uuid, Uuid]
-        "SELECT key_id, digest, slot, prefix, last_four, created_at, expires_at FROM key_secret
-         WHERE tenant_id = $1 AND key_id = $2 AND revoked = 0 ORDER BY created_at, digest";
-    /// Of the keys behind one and up to another, in the order of their pages.
-    KEY_SECRETS_OF: Tenant [Uuid, Uuid, Int, Uuid, Int, Uuid]
-        "SELECT s.key_id, s.digest, s.slot, s.prefix, s.last_four, s.created_at, s.expires_at
-         FROM key_secret AS s JOIN api_key AS k ON k.tenant_id = s.tenant_id AND k.key_id = s.key_id
-         WHERE s.tenant_id = $1 AND k.org_id = $2 AND k.state <> 'deleted' AND s.revoked = 0
-             AND (k.created_at, k.key_id) > ($3, $4) AND (k.created_at, k.key_id) <= ($5, $6)
-         ORDER BY s.created_at, s.digest";
-    KEY_SECRET_REVOKE: Tenant [Uuid, Blob] withdraws
-        "UPDATE key_secret SET revoked = 1 WHERE tenant_id = $1 AND digest = $2";
-    KEY_SECRET_PUT_ASIDE: Tenant [Uuid, Blob, Int]
-        "UPDATE key_secret SET slot = 'old', expires_at = $3 WHERE tenant_id = $1 AND digest = $2";
-    KEY_SECRETS_REVOKE: Tenant [Uuid, Uuid] withdraws
-        "UPDATE key_secret SET revoked = 1 WHERE tenant_id = $1 AND key_id = $2 AND revoked = 0";
-    KEY_OLD_REVOKE: Tenant [Uuid, Uuid, Int] withdraws
-        "UPDATE key_secret SET revoked = 1
-         WHERE tenant_id = $1 AND key_id = $2 AND slot = 'old' AND revoked = 0 AND expires_at > $3 RETURNING last_four";
     KEY_STATE: Tenant [Uuid, Uuid, Text] withdraws
         "UPDATE api_key SET state = $3 WHERE tenant_id = $1 AND key_id = $2 AND state <> 'deleted' RETURNING key_id";
 }
@@ -207,21 +107,6 @@ pub struct NewApiKey {
     /// From where it may be used; `None` is from anywhere, an empty list from nowhere.
     pub networks: Option<Networks>,
     /// When it ends, if it does.
-    pub expires_at: Option<UnixMillis>,
-}
-
-/// One of a key's secrets, as far as it may be shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SecretView {
-    /// Its beginning: `sk_live_`.
-    pub prefix: String,
-    /// Its last four characters.
-    pub last_four: String,
-    /// Whether a rotation has put it aside, so that it ends at the end of the grace.
-    pub is_old: bool,
-    /// Since when it is there.
-    pub created_at: UnixMillis,
-    /// When it ends, if it does before the key.
     pub expires_at: Option<UnixMillis>,
 }
 
@@ -266,13 +151,6 @@ fn networks_text(networks: &Networks) -> String {
     networks.iter().collect::<Vec<_>>().join(" ")
 }
 
-/// Reads the `networks` column.
-fn networks(columns: &mut Columns) -> Result<Option<Networks>, StoreError> {
-    let Some(text) = columns.maybe_text()? else { return Ok(None) };
-    let list: Result<Vec<Network>, String> = text.split_ascii_whitespace().map(str::parse).collect();
-    Ok(Some(Networks::new(list.map_err(|_| StoreError::Corrupt { what: "API key" })?)))
-}
-
 fn read(row: Row) -> Result<KeyView, StoreError> {
     let mut columns = row.read();
     Ok(KeyView {
@@ -290,45 +168,6 @@ fn read(row: Row) -> Result<KeyView, StoreError> {
     })
 }
 
-/// A secret with what it is found by.
-struct Held {
-    key: KeyId,
-    digest: KeyDigest,
-    view: SecretView,
-}
-
-impl Held {
-    fn read(row: Row) -> Result<Self, StoreError> {
-        let mut columns = row.read();
-        let (key, digest) = (columns.key_id()?, columns.blob()?);
-        let is_old = columns.text()? == "old";
-        let view = SecretView {
-            prefix: columns.text()?,
-            last_four: columns.text()?,
-            is_old,
-            created_at: columns.time()?,
-            expires_at: columns.maybe_time()?,
-        };
-        let digest = KeyDigest::from_bytes(&digest).ok_or(StoreError::Corrupt { what: "API key" })?;
-        Ok(Self { key, digest, view })
-    }
-
-    fn is_live(&self, now: UnixMillis) -> bool {
-        self.view.expires_at.is_none_or(|end| end > now)
-    }
-}
-
-async fn secrets(
-    tx: &mut Tx<'_>,
-    tenant: TenantId,
-    key: KeyId,
-    now: UnixMillis,
-) -> Result<Vec<Held>, StoreError> {
-    let rows = tx.run(&KEY_SECRETS, values![tenant, key]).await?;
-    let held: Result<Vec<Held>, StoreError> = rows.into_iter().map(Held::read).collect();
-    Ok(held?.into_iter().filter(|secret| secret.is_live(now)).collect())
-}
-
 async fn view(tx: &mut Tx<'_>, tenant: TenantId, key: KeyId, now: UnixMillis) -> Result<KeyView, StoreError> {
     let row = tx.run_one(&KEY, values![tenant, key]).await?;
     let found = read(row.ok_or(StoreError::NotFound { what: "API key" })?)?;
@@ -343,18 +182,6 @@ async fn view(tx: &mut Tx<'_>, tenant: TenantId, key: KeyId, now: UnixMillis) ->
 pub(crate) async fn state_of(tx: &mut Tx<'_>, tenant: TenantId, key: KeyId) -> Result<State, StoreError> {
     let row = tx.run_one(&KEY, values![tenant, key]).await?;
     Ok(read(row.ok_or(StoreError::NotFound { what: "API key" })?)?.state)
-}
-
-async fn add_secret(
-    tx: &mut Tx<'_>,
-    tenant: TenantId,
-    key: KeyId,
-    new: &NewKey,
-    now: UnixMillis,
-) -> Result<(), StoreError> {
-    let digest = new.digest.as_bytes().as_slice();
-    let params = values![tenant, digest, key, new.pepper.as_str(), &new.prefix, &new.last_four, now];
-    tx.run(&KEY_SECRET_ADD, params).await.map(drop)
 }
 
 async fn generate(

@@ -10,8 +10,9 @@ use serde_json::json;
 
 use crate::backend::Tx;
 use crate::credentials::kid::base62;
+use crate::data_key::DataKey;
 use crate::error::StoreError;
-use crate::keyring::{DataKey, Keyring};
+use crate::keyring::Keyring;
 use crate::noun::{Feed, Index, Noun, Recorded, Rights, Rows, blob, int, text, truth, uuid};
 use crate::parts::tenant_store::TenantStore;
 use crate::people::members::{self, MEMBER_HOLD};

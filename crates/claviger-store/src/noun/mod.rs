@@ -6,6 +6,8 @@
 //! that reads a decision's records. `docs/adding-a-noun.md` walks through one.
 
 #[cfg(test)]
+mod compared;
+#[cfg(test)]
 mod ddl;
 mod digest_hash;
 #[cfg(test)]
