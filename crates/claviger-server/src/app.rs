@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use claviger::Api;
@@ -59,6 +60,9 @@ pub struct App {
     gateway: Arc<Gateway>,
     key_files: Arc<KeyFiles>,
     drain: Duration,
+    close_delay: Duration,
+    /// Whether it says that it is not ready, as it is about to stop.
+    leaving: Arc<AtomicBool>,
     socket: Option<crate::control::Listening>,
     lease: Option<Arc<Lease>>,
     runtime: Option<Runtime>,
@@ -72,7 +76,7 @@ impl App {
     pub fn start(config: &Config, source: &Source, world: &World) -> Result<Self, Failure> {
         let served = check(config, source)?;
         check_serving(config, source, &served, world.is_demo)?;
-        for warning in warnings(config, source, &served) {
+        for warning in warnings(config, source, &served, world.clock.time_of_day()) {
             let what = ConfigError { hint: None, ..warning.clone() }.to_string();
             tracing::warn!(hint = warning.hint, "{what}");
         }
@@ -128,6 +132,7 @@ impl App {
             world,
             &runtime,
         )?);
+        let leaving = Arc::new(AtomicBool::new(false));
         let limits = limits(&config.server);
         let server = Server::start(ports, gateway.clone(), limits.clone(), counters.clone()).map_err(io)?;
         let ops_handler = Arc::new(Ops::new(
@@ -138,6 +143,7 @@ impl App {
             gateway.clone(),
             walls.clone(),
             oldest_transaction.clone(),
+            leaving.clone(),
         ));
         let ops = Server::start(ops_ports, ops_handler, limits, counters).map_err(io)?;
         let lease = match config.store.url.sqlite_path() {
@@ -162,6 +168,7 @@ impl App {
         runtime.spawn(walls.watch(management.store.clone()));
         runtime.spawn(key_files.clone().watch());
         let drain = Duration::from_secs(config.server.drain_seconds);
+        let close_delay = Duration::from_secs(config.server.close_delay_seconds);
         tracing::info!(?addresses, ops = %ops_address, "ready");
         Ok(Self {
             management,
@@ -173,6 +180,8 @@ impl App {
             gateway,
             key_files,
             drain,
+            close_delay,
+            leaving,
             socket,
             lease,
             runtime: Some(runtime),
@@ -219,14 +228,38 @@ impl App {
         self.runtime.as_ref().expect("an app that was not stopped has its runtime").block_on(future)
     }
 
-    /// Stops: accepts nothing more, lets requests under way finish, writes the journal out and closes the store.
-    pub fn stop(mut self) {
+    /// Says from now on that it is not ready: whoever asks before sending requests here sends them elsewhere.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::SeqCst);
+    }
+
+    /// Stops: says that it leaves and goes on for `server.close_delay_seconds`; then accepts nothing more, lets requests under
+    /// way finish, writes the journal out and closes the store.
+    pub fn stop(self) {
+        self.stop_unless(std::future::pending());
+    }
+
+    /// The same, and at once when `hurry` ends: what is still under way is cut.
+    pub fn stop_unless(mut self, hurry: impl Future<Output = ()>) {
         let Some(runtime) = self.runtime.take() else { return };
-        drop(self.socket.take());
+        self.leave();
         let (server, ops) = (self.server.take(), self.ops.take());
+        let socket = self.socket.take();
         runtime.block_on(async {
+            let mut hurry = std::pin::pin!(hurry);
+            let mut is_hurried = false;
+            tokio::select! {
+                biased;
+                () = &mut hurry => is_hurried = true,
+                () = tokio::time::sleep(self.close_delay) => {}
+            }
+            // Commands go to whoever takes over the data.
+            drop(socket);
             if let Some(server) = server {
-                let drained = server.drain(self.drain).await;
+                let drained = match is_hurried {
+                    true => server.drain(Duration::ZERO).await,
+                    false => server.drain_unless(self.drain, hurry).await,
+                };
                 if drained.cut > 0 {
                     tracing::warn!(
                         connections = drained.cut,

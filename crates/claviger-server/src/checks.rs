@@ -4,8 +4,10 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use claviger::clock::UnixMillis;
 use claviger_store::retirement::LEAST_KEPT_DAYS;
 
+use crate::certificates::Certificate;
 use crate::config::{Config, ConfigError, ServedApi, Source, build_api, doubts};
 use crate::core::store_settings;
 use crate::management::{Failure, complaint};
@@ -105,7 +107,12 @@ pub(crate) fn check_serving(
 }
 
 /// What can be served and is perhaps not meant so.
-pub(crate) fn warnings(config: &Config, source: &Source, served: &[ServedApi]) -> Vec<ConfigError> {
+pub(crate) fn warnings(
+    config: &Config,
+    source: &Source,
+    served: &[ServedApi],
+    now: UnixMillis,
+) -> Vec<ConfigError> {
     let of_apis = served.iter().enumerate().flat_map(|(at, served)| doubts(&served.api, at, source));
     let mut warnings: Vec<ConfigError> = of_apis.collect();
     let ops = config.ops.address.ip();
@@ -117,6 +124,57 @@ pub(crate) fn warnings(config: &Config, source: &Source, served: &[ServedApi]) -
         let hint =
             Some("name an address that only your own network reaches, such as `127.0.0.1:8099`".into());
         warnings.push(ConfigError { hint, ..source.error("ops.address", what) });
+    }
+    warnings.extend(certificate_warnings(config, source, served, now));
+    warnings
+}
+
+/// Certificates that are for none of the hosts, hosts that none is for, and those whose time is over, or soon.
+fn certificate_warnings(
+    config: &Config,
+    source: &Source,
+    served: &[ServedApi],
+    now: UnixMillis,
+) -> Vec<ConfigError> {
+    let mut warnings = Vec::new();
+    if !config.listener.iter().any(|listener| listener.tls) {
+        return warnings;
+    }
+    let hosts: Vec<&String> = served.iter().flat_map(|served| &served.hosts).collect();
+    let mut readable = Vec::new();
+    for (index, certificate) in config.tls.certificate.iter().enumerate() {
+        // What cannot be read is an error, and said elsewhere.
+        let Some(found) =
+            std::fs::read(&certificate.certificate_file).ok().and_then(|pem| Certificate::read(&pem))
+        else {
+            continue;
+        };
+        let place = format!("tls.certificate[{index}].certificate_file");
+        let mut warn = |what: String, hint: &str| {
+            let what = format!("the certificate `{}`: {what}", certificate.certificate_file.display());
+            warnings.push(ConfigError { hint: Some(hint.to_owned()), ..source.error(&place, what) });
+        };
+        if let Some(what) = found.complaint(now) {
+            warn(what, "renew it, and restart the server");
+        }
+        if !hosts.is_empty() && !hosts.iter().any(|host| found.is_for(host)) {
+            let what = format!("it is for `{}`, and for no host of an API", found.names.join("`, `"));
+            warn(what, "name the hosts it is for under `[[api]]`, or get one that is for them");
+        }
+        readable.push(found);
+    }
+    let uncovered =
+        |host: &&&String| !readable.is_empty() && !readable.iter().any(|found| found.is_for(host));
+    let without: Vec<&str> = hosts.iter().filter(uncovered).map(|host| host.as_str()).collect();
+    if !without.is_empty() {
+        let what = format!(
+            "no certificate is for `{}`: clients that ask for it over TLS will refuse",
+            without.join("`, `")
+        );
+        warnings.push(ConfigError {
+            hint: Some("get a certificate that is for it too, or leave out the host".into()),
+            ..source.error("tls.certificate", what)
+        });
     }
     warnings
 }

@@ -193,7 +193,12 @@ impl Demo {
 
     /// Stops the server, then the upstream behind it.
     pub fn stop(self) {
-        self.app.stop();
+        self.stop_unless(std::future::pending());
+    }
+
+    /// The same, and at once when `hurry` ends.
+    pub fn stop_unless(self, hurry: impl Future<Output = ()>) {
+        self.app.stop_unless(hurry);
         self.upstream.stop();
     }
 }

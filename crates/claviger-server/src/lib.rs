@@ -5,6 +5,7 @@
 //! a refused client gets, [`journal`] has the last word. [`app`] builds all of it from the settings in [`config`].
 
 pub mod app;
+mod certificates;
 mod checks;
 pub mod cli;
 pub mod clock;

@@ -155,6 +155,26 @@ impl Management {
         })
     }
 
+    /// The API called `name`, for somebody of this realm: what is made for another realm's API would let nobody in there, and
+    /// whoever else believes the signature somebody who does not belong.
+    ///
+    /// # Errors
+    /// If the settings have none of that name, or it is of another realm.
+    pub fn api_in(&self, realm: &RealmName, name: &str) -> Result<&ManagedApi, Failure> {
+        let api = self.api(name)?;
+        if api.api.realm == *realm {
+            return Ok(api);
+        }
+        let ours = self.apis.values().filter(|api| api.api.realm == *realm);
+        let mut names: Vec<String> = ours.map(|api| format!("`{}`", api.api.name)).collect();
+        names.sort();
+        Err(Failure::new(format!(
+            "the API `{name}` is of realm `{}`, and the tenant of realm `{realm}`",
+            api.api.realm
+        ))
+        .hint(format!("the APIs of the tenant's realm are {}", names.join(", "))))
+    }
+
     /// An API of the realm, for what all of them share.
     pub fn api_of_realm(&self, realm: &RealmName) -> Option<&ManagedApi> {
         self.apis.values().filter(|api| api.api.realm == *realm).min_by_key(|api| api.api.name.clone())

@@ -1,6 +1,7 @@
 //! Health, readiness, metrics, and the public keys of the principal tokens.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use claviger_store::Store;
 use claviger_store::memory::Memory;
@@ -24,6 +25,7 @@ pub struct Ops {
     gateway: Arc<Gateway>,
     walls: Arc<Walls>,
     oldest_transaction: Arc<OldestTransaction>,
+    leaving: Arc<AtomicBool>,
 }
 
 impl Ops {
@@ -36,11 +38,15 @@ impl Ops {
         gateway: Arc<Gateway>,
         walls: Arc<Walls>,
         oldest_transaction: Arc<OldestTransaction>,
+        leaving: Arc<AtomicBool>,
     ) -> Self {
-        Self { store, memory, metrics, counters, gateway, walls, oldest_transaction }
+        Self { store, memory, metrics, counters, gateway, walls, oldest_transaction, leaving }
     }
 
     fn ready(&self) -> Result<(), String> {
+        if self.leaving.load(Ordering::SeqCst) {
+            return Err("this server is about to stop".to_owned());
+        }
         self.memory.readiness().map_err(|why| why.to_string())?;
         self.walls.stand()
     }

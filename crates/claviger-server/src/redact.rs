@@ -25,6 +25,16 @@ pub(crate) fn redact(text: &str) -> Cow<'_, str> {
     parts.collect::<Vec<_>>().join("/").into()
 }
 
+/// The text without the words that hold a key or a token: for what people are told, which may quote what they typed.
+pub(crate) fn redact_words(text: &str) -> String {
+    let is_end = |c: char| c.is_whitespace() || matches!(c, '`' | '\'' | '"');
+    let word = |word: &str| {
+        let (word, end) = word.split_at(word.trim_end_matches(is_end).len());
+        format!("{}{end}", redact(word))
+    };
+    text.split_inclusive(is_end).map(word).collect()
+}
+
 fn holds_a_credential(part: &str) -> bool {
     if part.len() < SHORTEST {
         return false;
@@ -122,5 +132,12 @@ mod tests {
         ] {
             assert_eq!(redact(text), text);
         }
+    }
+
+    #[test]
+    fn a_word_that_is_a_key_is_not_said_again_and_the_others_are() {
+        let key = "sk_live_k1_0123456789abcdefghijABCDEFGHIJ012345";
+        let said = redact_words(&format!("`KEY {key}`: a key id must be `key_` and\n  32 digits: '{key}'"));
+        assert_eq!(said, "`KEY ***`: a key id must be `key_` and\n  32 digits: '***'");
     }
 }

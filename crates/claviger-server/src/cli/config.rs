@@ -3,9 +3,11 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use claviger::clock::Clock;
 use serde_json::json;
 
 use crate::checks;
+use crate::clock::MachineClock;
 use crate::config::{Config, ConfigError, in_force};
 use crate::management::Failure;
 
@@ -29,7 +31,7 @@ pub(super) fn check(file: &Path, json: bool) -> Result<ExitCode, Failure> {
     let served = checks::check(&config, &source)?;
     checks::check_serving(&config, &source, &served, false)?;
     let names: Vec<String> = served.iter().map(|served| served.api.name.to_string()).collect();
-    let warnings = checks::warnings(&config, &source, &served);
+    let warnings = checks::warnings(&config, &source, &served, MachineClock::new().time_of_day());
     if json {
         let warnings: Vec<_> = warnings
             .iter()

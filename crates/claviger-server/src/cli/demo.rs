@@ -58,8 +58,8 @@ impl Demo {
             print::line(&line);
         }
         print::line("\nCtrl-C ends it.");
-        signals.serve(demo.app());
-        demo.stop();
+        let again = signals.serve(demo.app());
+        demo.stop_unless(again);
         Ok(ExitCode::SUCCESS)
     }
 }

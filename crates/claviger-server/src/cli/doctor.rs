@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use claviger::clock::Clock;
 use claviger_store::Keyring;
 use rustix::fs::{Access, access};
 use serde_json::{Value, json};
 
 use crate::checks;
+use crate::clock::MachineClock;
 use crate::config::{Config, Source};
 use crate::management::{Failure, complaint};
 
@@ -74,10 +76,9 @@ fn settings_checks(config: &Config, source: &Source, file: &Path, what: String) 
     let finding = checks::check_serving(config, source, &served, is_demo).err();
     let mut found = vec![Check::new(what.clone(), finding.map(|failure| said(&failure)))];
     found.extend(
-        checks::warnings(config, source, &served).into_iter().map(|warning| Check {
-            is_warning: true,
-            ..Check::new(what.clone(), Some(said(&warning.into())))
-        }),
+        checks::warnings(config, source, &served, MachineClock::new().time_of_day()).into_iter().map(
+            |warning| Check { is_warning: true, ..Check::new(what.clone(), Some(said(&warning.into()))) },
+        ),
     );
     found
 }

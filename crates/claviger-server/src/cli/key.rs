@@ -146,7 +146,7 @@ impl KeyCommand {
                 let realm = store.tenant_view().await?.realm;
                 let grants = management.known_scope(&realm, &scope)?;
                 let prefix = match api {
-                    Some(api) => management.api(&api)?.api.key_prefix.clone(),
+                    Some(api) => management.api_in(&realm, &api)?.api.key_prefix.clone(),
                     None => {
                         let api = management.api_of_realm(&realm);
                         let api = api.ok_or_else(|| {

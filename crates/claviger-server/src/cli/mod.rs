@@ -196,9 +196,12 @@ pub fn main() -> ExitCode {
         Ok(program) => program,
         Err(error) => {
             // Help and version are no errors; clap knows where each goes.
-            let failed = error.use_stderr();
+            if error.use_stderr() {
+                print::usage(&error.render().to_string());
+                return ExitCode::from(2);
+            }
             let _ = error.print();
-            return if failed { ExitCode::from(2) } else { ExitCode::SUCCESS };
+            return ExitCode::SUCCESS;
         }
     };
     match run(program) {

@@ -6,6 +6,7 @@ use std::io::Write;
 use serde_json::Value;
 
 use crate::management::Failure;
+use crate::redact::redact_words;
 
 /// Prints an answer. A reader that has gone away is no error of ours.
 pub(super) fn value(value: &Value, json: bool) {
@@ -25,12 +26,17 @@ pub(super) fn note(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
+/// Prints what is wrong with a command line, without a key or a token that stands on it.
+pub(super) fn usage(said: &str) {
+    let _ = write!(std::io::stderr().lock(), "{}", redact_words(said));
+}
+
 /// Prints what went wrong and what to do about it.
 pub(super) fn failure(failure: &Failure) {
     let mut out = std::io::stderr().lock();
-    let _ = writeln!(out, "error: {}", failure.what);
+    let _ = writeln!(out, "error: {}", redact_words(&failure.what));
     if let Some(hint) = &failure.hint {
-        let _ = writeln!(out, "hint: {hint}");
+        let _ = writeln!(out, "hint: {}", redact_words(hint));
     }
 }
 

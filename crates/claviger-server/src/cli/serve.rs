@@ -19,8 +19,8 @@ pub(super) fn serve(file: &Path) -> Result<ExitCode, Failure> {
     let signals = Signals::listen()?;
     let world = World { clock: MachineClock::new(), random: Arc::new(SystemRandom), is_demo: false };
     let app = App::start(&config, &source, &world)?;
-    signals.serve(&app);
-    app.stop();
+    let again = signals.serve(&app);
+    app.stop_unless(again);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -45,9 +45,9 @@ impl Signals {
         Ok(Self { runtime, terminate, interrupt, hang_up })
     }
 
-    /// Serves until SIGTERM or SIGINT. SIGHUP, which a rotation of logs sends, has the access log opened anew and the
+    /// Serves until SIGTERM or SIGINT, and gives what ends with the next one: whoever sends a second does not want to wait. SIGHUP, which a rotation of logs sends, has the access log opened anew and the
     /// keys of other issuers read again, and changes nothing else.
-    pub(super) fn serve(mut self, app: &App) {
+    pub(super) fn serve(mut self, app: &App) -> impl Future<Output = ()> + use<> {
         self.runtime.block_on(async {
             loop {
                 tokio::select! {
@@ -60,7 +60,24 @@ impl Signals {
                 }
             }
         });
-        tracing::info!("stopping: finishing what is under way");
+        app.leave();
+        tracing::info!("stopping: finishing what is under way; a second signal ends it at once");
+        let (sender, again) = tokio::sync::oneshot::channel();
+        // Signals are heard by the runtime that was told to listen, and only while it runs.
+        std::thread::spawn(move || {
+            self.runtime.block_on(async {
+                tokio::select! {
+                    _ = self.terminate.recv() => {}
+                    _ = self.interrupt.recv() => {}
+                }
+            });
+            let _gone = sender.send(());
+        });
+        async move {
+            if again.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
     }
 }
 

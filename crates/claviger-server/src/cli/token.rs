@@ -77,8 +77,9 @@ impl TokenCommand {
     pub(super) async fn run(self, management: &Management) -> Result<Value, Failure> {
         match self {
             Self::Issue { api, who, session_seconds } => {
-                let api = management.api(&api)?;
+                management.api(&api)?;
                 let (store, org, account) = find(management, &who).await?;
+                let api = management.api_in(&store.tenant_view().await?.realm, &api)?;
                 let member = store.member_view(org, account).await?;
                 let session = store.session_create(org, account, session_seconds).await?;
                 let signer = identity_tokens::signer(&management.store, &api.api.realm).await?;

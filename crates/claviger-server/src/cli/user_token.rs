@@ -62,18 +62,21 @@ impl UserTokenCommand {
     pub(super) async fn run(self, management: &Management) -> Result<Value, Failure> {
         match self {
             Self::Issue(Whose { api, who }) => {
-                let api = management.api(&api)?;
+                management.api(&api)?;
                 let (store, org, account) = find(management, &who).await?;
+                let api = management.api_in(&store.tenant_view().await?.realm, &api)?;
                 token(api, &store.user_secret_issue(&api.api.name, org, account).await?)
             }
             Self::Regenerate(Whose { api, who }) => {
-                let api = management.api(&api)?;
+                management.api(&api)?;
                 let (store, org, account) = find(management, &who).await?;
+                let api = management.api_in(&store.tenant_view().await?.realm, &api)?;
                 token(api, &store.user_secret_regenerate(&api.api.name, org, account).await?)
             }
             Self::Revoke(Whose { api, who }) => {
-                let api = management.api(&api)?;
+                management.api(&api)?;
                 let (store, _, account) = find(management, &who).await?;
+                let api = management.api_in(&store.tenant_view().await?.realm, &api)?;
                 store.user_secret_revoke(&api.api.name, account).await?;
                 Ok(json!({ "account_id": account.to_string(), "state": "revoked" }))
             }

@@ -45,6 +45,7 @@ pub struct Server {
     #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Networks,
     pub drain_seconds: u64,
+    pub close_delay_seconds: u64,
     pub head_seconds: u64,
     pub keep_alive_seconds: u64,
     pub max_head_bytes: usize,

@@ -113,6 +113,11 @@ impl Server {
     /// Stops: accepts nothing more, closes idle connections at once, lets
     /// requests under way finish, and cuts what is left after `grace`.
     pub async fn drain(self, grace: Duration) -> Drained {
+        self.drain_unless(grace, std::future::pending()).await
+    }
+
+    /// The same, and cuts what is left as soon as `hurry` ends, if that is before.
+    pub async fn drain_unless(self, grace: Duration, hurry: impl Future<Output = ()>) -> Drained {
         let cut_before = self.counters.cut.get();
         self.orders.send_replace(Order::Drain);
         let orders = self.orders.clone();
@@ -124,7 +129,11 @@ impl Server {
             }
         });
         let mut threads = threads;
-        if timeout(grace, &mut threads).await.is_err() {
+        let is_over = tokio::select! {
+            ended = timeout(grace, &mut threads) => ended.is_err(),
+            () = hurry => true,
+        };
+        if is_over {
             orders.send_replace(Order::Stop);
             let _ = threads.await;
         }

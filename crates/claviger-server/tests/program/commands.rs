@@ -311,3 +311,59 @@ fn a_credential_stands_on_no_command_line() {
     assert_eq!(told["allowed"], true);
     assert!(!told.to_string().contains(&known.key[12..]), "{told}");
 }
+
+#[test]
+fn operating_04_no_error_repeats_a_key_or_a_token_whatever_it_was_given_for() {
+    let folder = Folder::new();
+    folder.write("claviger.toml", &orders("127.0.0.1:1", ""));
+    let known = customer(&folder, "claviger.toml");
+    let key = known.key.as_str();
+    let token = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJlLXRoYXQtaXMtbm9uZQ";
+    for secret in [key, token] {
+        for words in [
+            vec!["key", "view", "--tenant", &known.tenant, secret],
+            vec!["key", "view", "--tenant", secret, &known.key_id],
+            vec!["key", "list", "--tenant", &known.tenant, "--org", secret],
+            vec!["key", secret],
+            vec!["tenant", "list", "--realm", secret],
+            vec!["tenant", "update", "--tenant", &known.tenant, "--plan", secret],
+            vec!["token", "revoke", "--tenant", &known.tenant, "--session", secret],
+            vec!["member", "view", "--tenant", &known.tenant, "--org", &known.org, "--email", secret],
+            vec!["explain", "--host", secret, "--path", "/a", "--no-credential"],
+            vec!["--config", secret, "config"],
+        ] {
+            let outcome = run(&folder, &words);
+            assert_ne!(outcome.code, Some(0), "{words:?}");
+            assert!(!outcome.err.is_empty());
+            assert!(!format!("{}{}", outcome.out, outcome.err).contains(secret), "{words:?}: {outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn operating_06_nothing_is_made_for_an_api_of_another_realm() {
+    let folder = Folder::new();
+    let tokens = "credentials = [\"api-key\", \"identity-token\", \"user-token\"]";
+    let ours = orders("127.0.0.1:1", "").replace("credentials = [\"api-key\"]", tokens);
+    let other = "[[api]]\nname = \"other\"\nrealm = \"elsewhere\"\nhosts = [\"other.localhost\"]\n\
+                 credentials = [\"api-key\", \"identity-token\", \"user-token\"]\nupstream = \"http://127.0.0.1:1\"\n\
+                 [api.roles]\nADMIN = \"admin\"\n";
+    folder.write("claviger.toml", &format!("{ours}{other}"));
+    let known = customer(&folder, "claviger.toml");
+    let member = ["--tenant", &known.tenant, "--org", &known.org, "--email", "owner@acme.example"];
+    for verb in
+        [["token", "issue"], ["user-token", "issue"], ["user-token", "regenerate"], ["user-token", "revoke"]]
+    {
+        let mut words = vec![verb[0], verb[1], "--api", "other"];
+        words.extend(member);
+        let (said, hint) = run(&folder, &words).error();
+        assert!(
+            said.contains("is of realm `elsewhere`, and the tenant of realm `orders`"),
+            "{words:?}: {said}"
+        );
+        assert_eq!(hint.as_deref(), Some("the APIs of the tenant's realm are `orders`"));
+    }
+    let words =
+        ["key", "create", "--tenant", &known.tenant, "--org", &known.org, "--name", "k", "--api", "other"];
+    assert!(run(&folder, &words).error().0.contains("is of realm `elsewhere`"));
+}

@@ -172,3 +172,42 @@ fn requests_under_way_are_finished_and_those_that_hang_are_cut() {
         std::fs::remove_dir_all(folder.path("data")).unwrap();
     }
 }
+
+#[test]
+fn o01_o02_a_server_that_leaves_says_so_first_and_takes_what_comes_meanwhile() {
+    let folder = Folder::new();
+    let upstream = Upstream::start();
+    let server_settings = "[server]\ndrain_seconds = 20\nclose_delay_seconds = 3\n";
+    folder.write("claviger.toml", &orders(upstream.address, server_settings));
+    let mut server = serve(&folder, "claviger.toml");
+    let known = customer(&folder, "claviger.toml");
+    assert_eq!(get(server.ops, "/readyz", None).status, 200);
+    server.process.signal(Signal::TERM);
+    let left = until("it says that it leaves", || {
+        let answer = get(server.ops, "/readyz", None);
+        (answer.status == 503).then_some(answer.body)
+    });
+    assert_eq!(left, "not ready: this server is about to stop\n");
+    assert_eq!(get(server.address(), "/a", Some(&known.key)).status, 200, "who has not heard of it yet");
+    assert_eq!(server.process.wait().code(), Some(0));
+}
+
+#[test]
+fn o04_a_second_signal_ends_what_is_under_way_at_once() {
+    for settings in ["drain_seconds = 600\n", "drain_seconds = 600\nclose_delay_seconds = 600\n"] {
+        let folder = Folder::new();
+        let upstream = Upstream::start();
+        folder.write("claviger.toml", &orders(upstream.address, &format!("[server]\n{settings}")));
+        let mut server = serve(&folder, "claviger.toml");
+        let known = customer(&folder, "claviger.toml");
+        let mut stream = connect(server.address());
+        let key = &known.key;
+        write!(stream, "GET /slow HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n\r\n")
+            .unwrap();
+        until("the upstream has the request", || (upstream.waiting() == 1).then_some(()));
+        server.process.signal(Signal::INT);
+        until("it says that it leaves", || (get(server.ops, "/readyz", None).status == 503).then_some(()));
+        server.process.signal(Signal::INT);
+        assert_eq!(server.process.wait().code(), Some(0));
+    }
+}
