@@ -135,16 +135,16 @@ impl App {
         let leaving = Arc::new(AtomicBool::new(false));
         let limits = limits(&config.server);
         let server = Server::start(ports, gateway.clone(), limits.clone(), counters.clone()).map_err(io)?;
-        let ops_handler = Arc::new(Ops::new(
-            management.store.clone(),
-            memory.clone(),
+        let ops_handler = Arc::new(Ops {
+            store: management.store.clone(),
+            memory: memory.clone(),
             metrics,
-            counters.clone(),
-            gateway.clone(),
-            walls.clone(),
-            oldest_transaction.clone(),
-            leaving.clone(),
-        ));
+            counters: counters.clone(),
+            gateway: gateway.clone(),
+            walls: walls.clone(),
+            oldest_transaction: oldest_transaction.clone(),
+            leaving: leaving.clone(),
+        });
         let ops = Server::start(ops_ports, ops_handler, limits, counters).map_err(io)?;
         let lease = match config.store.url.sqlite_path() {
             // The one server of an embedded store has nobody to tell.

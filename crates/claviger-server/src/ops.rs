@@ -18,31 +18,17 @@ use crate::wire::{Body, Counters, Exchange, Handler};
 /// Answers on the operations address.
 #[derive(Debug)]
 pub struct Ops {
-    store: Store,
-    memory: Arc<Memory>,
-    metrics: Arc<Metrics>,
-    counters: Arc<Counters>,
-    gateway: Arc<Gateway>,
-    walls: Arc<Walls>,
-    oldest_transaction: Arc<OldestTransaction>,
-    leaving: Arc<AtomicBool>,
+    pub(crate) store: Store,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) walls: Arc<Walls>,
+    pub(crate) oldest_transaction: Arc<OldestTransaction>,
+    pub(crate) leaving: Arc<AtomicBool>,
 }
 
 impl Ops {
-    /// Over the parts it tells of.
-    pub(crate) fn new(
-        store: Store,
-        memory: Arc<Memory>,
-        metrics: Arc<Metrics>,
-        counters: Arc<Counters>,
-        gateway: Arc<Gateway>,
-        walls: Arc<Walls>,
-        oldest_transaction: Arc<OldestTransaction>,
-        leaving: Arc<AtomicBool>,
-    ) -> Self {
-        Self { store, memory, metrics, counters, gateway, walls, oldest_transaction, leaving }
-    }
-
     fn ready(&self) -> Result<(), String> {
         if self.leaving.load(Ordering::SeqCst) {
             return Err("this server is about to stop".to_owned());
