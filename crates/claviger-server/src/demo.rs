@@ -484,7 +484,7 @@ async fn home(
     let realm = crate::management::parse(realm, "realm")?;
     let mut after: Option<TenantView> = None;
     loop {
-        let page = operator.tenant_list(&realm, after.as_ref(), 200).await?;
+        let page = operator.tenant_list(&realm, after.as_ref().map(Into::into), 200).await?;
         if let Some(found) = page.iter().find(|tenant| tenant.name == name) {
             let store = operator.tenant(found.tenant);
             let org = store.org_list().await?.first().map(|org| org.org);

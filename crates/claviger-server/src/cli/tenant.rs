@@ -182,7 +182,7 @@ impl TenantCommand {
                 }
                 let (mut found, mut after): (Vec<Value>, Option<TenantView>) = (Vec::new(), None);
                 loop {
-                    let page = operator.tenant_list(&realm, after.as_ref(), 200).await?;
+                    let page = operator.tenant_list(&realm, after.as_ref().map(Into::into), 200).await?;
                     let ids = page.iter().map(|tenant| tenant.tenant).collect();
                     let annotations = operator.tenant_annotations(ids).await?;
                     let of = |tenant: &TenantView| annotations.get(&tenant.tenant.to_string()).cloned();

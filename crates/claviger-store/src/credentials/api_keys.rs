@@ -20,7 +20,7 @@ use crate::backend::Tx;
 use crate::credentials::held_keys;
 use crate::error::StoreError;
 use crate::noun::{Feed, Index, Noun, Rights, STATE, int, text, uuid};
-use crate::page::{FIRST, PAGE};
+use crate::page::{After, PAGE, limited};
 use crate::parts::inner::Inner;
 use crate::parts::tenant_store::TenantStore;
 use crate::state;
@@ -151,6 +151,12 @@ fn networks_text(networks: &Networks) -> String {
     networks.iter().collect::<Vec<_>>().join(" ")
 }
 
+impl From<&KeyView> for After {
+    fn from(last: &KeyView) -> Self {
+        Self { created_at: last.created_at, id: *last.key.as_bytes() }
+    }
+}
+
 fn read(row: Row) -> Result<KeyView, StoreError> {
     let mut columns = row.read();
     Ok(KeyView {
@@ -237,17 +243,22 @@ impl TenantStore {
         .await
     }
 
-    /// At most [`PAGE`] of the organization's keys that are not revoked, the oldest first, after `after`.
+    /// At most `limit` ([`PAGE`]) of the organization's keys that are not revoked, the oldest first, after `after`.
     ///
     /// # Errors
     /// If there is no such organization.
-    pub async fn key_page(&self, org: OrgId, after: Option<&KeyView>) -> Result<Vec<KeyView>, StoreError> {
+    pub async fn key_page(
+        &self,
+        org: OrgId,
+        after: Option<After>,
+        limit: u16,
+    ) -> Result<Vec<KeyView>, StoreError> {
         let tenant = self.tenant;
-        let (at, id) = after.map_or(FIRST, |last| (last.created_at, last.key.into()));
+        let (at, id) = After::parameters(after);
         self.read(async move |tx: &mut Tx<'_>| {
             orgs::view(tx, tenant, org).await?;
             let now = tx.now().await?;
-            let rows = tx.run(&KEY_PAGE, values![tenant, org, at, id.clone(), i64::from(PAGE)]).await?;
+            let rows = tx.run(&KEY_PAGE, values![tenant, org, at, id.clone(), limited(limit)]).await?;
             let keys: Vec<KeyView> = rows.into_iter().map(read).collect::<Result<_, _>>()?;
             let Some(last) = keys.last() else { return Ok(keys) };
             let range = values![tenant, org, at, id.clone(), last.created_at, last.key];
@@ -272,7 +283,7 @@ impl TenantStore {
     pub async fn key_list(&self, org: OrgId) -> Result<Vec<KeyView>, StoreError> {
         let mut all: Vec<KeyView> = Vec::new();
         loop {
-            let page = self.key_page(org, all.last()).await?;
+            let page = self.key_page(org, all.last().map(After::from), PAGE).await?;
             let is_last = page.len() < usize::from(PAGE);
             all.extend(page);
             if is_last {

@@ -11,7 +11,7 @@ use crate::ends::{self, Ends, FLOOR, floor_after};
 use crate::error::StoreError;
 use crate::keyring::Keyring;
 use crate::noun::{Feed, Index, Noun, Recorded, Rights, Rows, int, text, uuid};
-use crate::page::{FIRST, PAGE};
+use crate::page::{After, PAGE, limited};
 use crate::parts::tenant_store::TenantStore;
 use crate::people::accounts::{self, Wanted};
 use crate::state;
@@ -148,6 +148,12 @@ pub struct MemberView {
     pub created_at: UnixMillis,
 }
 
+impl From<&MemberView> for After {
+    fn from(last: &MemberView) -> Self {
+        Self { created_at: last.created_at, id: *last.account.as_bytes() }
+    }
+}
+
 fn read(row: Row) -> Result<MemberView, StoreError> {
     let mut columns = row.read();
     Ok(MemberView {
@@ -232,20 +238,21 @@ impl TenantStore {
         .await
     }
 
-    /// At most [`PAGE`] members of the organization, the oldest first, after `after`. Whoever was removed is left out.
+    /// At most `limit` ([`PAGE`]) members of the organization, the oldest first, after `after`. Whoever was removed is left out.
     ///
     /// # Errors
     /// If there is no such organization.
     pub async fn member_page(
         &self,
         org: OrgId,
-        after: Option<&MemberView>,
+        after: Option<After>,
+        limit: u16,
     ) -> Result<Vec<MemberView>, StoreError> {
         let tenant = self.tenant;
-        let (at, id) = after.map_or(FIRST, |last| (last.created_at, last.account.into()));
+        let (at, id) = After::parameters(after);
         self.read(async move |tx: &mut Tx<'_>| {
             orgs::view(tx, tenant, org).await?;
-            let rows = tx.run(&MEMBER_PAGE, values![tenant, org, at, id.clone(), i64::from(PAGE)]).await?;
+            let rows = tx.run(&MEMBER_PAGE, values![tenant, org, at, id.clone(), limited(limit)]).await?;
             rows.into_iter().map(read).collect()
         })
         .await
@@ -259,7 +266,7 @@ impl TenantStore {
     pub async fn member_list(&self, org: OrgId) -> Result<Vec<MemberView>, StoreError> {
         let mut all: Vec<MemberView> = Vec::new();
         loop {
-            let page = self.member_page(org, all.last()).await?;
+            let page = self.member_page(org, all.last().map(After::from), PAGE).await?;
             let is_last = page.len() < usize::from(PAGE);
             all.extend(page);
             if is_last {

@@ -10,7 +10,7 @@ use crate::ends::{self, Ends, FLOOR, floor_after};
 use crate::error::StoreError;
 use crate::keyring::Keyring;
 use crate::noun::{Feed, Noun, Recorded, Rights, Rows, STATE, int, text, uuid};
-use crate::page::{FIRST, PAGE};
+use crate::page::{After, PAGE, limited};
 use crate::parts::tenant_store::TenantStore;
 use crate::state;
 use crate::statement::{Statement, statements};
@@ -110,6 +110,12 @@ pub struct OrgView {
     pub created_at: UnixMillis,
 }
 
+impl From<&OrgView> for After {
+    fn from(last: &OrgView) -> Self {
+        Self { created_at: last.created_at, id: *last.org.as_bytes() }
+    }
+}
+
 fn read(row: Row) -> Result<OrgView, StoreError> {
     let mut columns = row.read();
     Ok(OrgView {
@@ -170,15 +176,15 @@ impl TenantStore {
         .await
     }
 
-    /// At most [`PAGE`] organizations that are not deleted, the oldest first, after `after`.
+    /// At most `limit` ([`PAGE`]) organizations that are not deleted, the oldest first, after `after`.
     ///
     /// # Errors
     /// If the store does not answer.
-    pub async fn org_page(&self, after: Option<&OrgView>) -> Result<Vec<OrgView>, StoreError> {
+    pub async fn org_page(&self, after: Option<After>, limit: u16) -> Result<Vec<OrgView>, StoreError> {
         let tenant = self.tenant;
-        let (at, id) = after.map_or(FIRST, |last| (last.created_at, last.org.into()));
+        let (at, id) = After::parameters(after);
         self.read(async move |tx: &mut Tx<'_>| {
-            let rows = tx.run(&ORG_PAGE, values![tenant, at, id.clone(), i64::from(PAGE)]).await?;
+            let rows = tx.run(&ORG_PAGE, values![tenant, at, id.clone(), limited(limit)]).await?;
             rows.into_iter().map(read).collect()
         })
         .await
@@ -191,7 +197,7 @@ impl TenantStore {
     pub async fn org_list(&self) -> Result<Vec<OrgView>, StoreError> {
         let mut all: Vec<OrgView> = Vec::new();
         loop {
-            let page = self.org_page(all.last()).await?;
+            let page = self.org_page(all.last().map(After::from), PAGE).await?;
             let is_last = page.len() < usize::from(PAGE);
             all.extend(page);
             if is_last {

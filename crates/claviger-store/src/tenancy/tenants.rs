@@ -10,11 +10,12 @@ use crate::ends::{self, Ends, FLOOR, floor_after};
 use crate::error::StoreError;
 use crate::keyring::Keyring;
 use crate::noun::{Columns, Feed, Index, Noun, Recorded, Rights, Rows, STATE, blob, int, text, truth, uuid};
+use crate::page::{After, limited};
 use crate::parts::operator::Operator;
 use crate::parts::tenant_store::TenantStore;
 use crate::state;
 use crate::statement::statements;
-use crate::value::{self, Row, Value, values};
+use crate::value::{self, Row, values};
 
 /// The rows of tenants.
 pub(crate) static TENANT_ROWS: Noun = Noun {
@@ -109,9 +110,6 @@ statements! { "tenant";
     TENANT_DATA_KEY: Tenant [Uuid] "SELECT data_key FROM tenant WHERE tenant_id = $1";
 }
 
-/// The longest page.
-const PAGE: u16 = 500;
-
 /// A tenant, as the operator and its members see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantView {
@@ -142,6 +140,12 @@ pub struct TenantUpdate {
     pub plan: Option<PlanName>,
     /// Whether it demands the identity headers everywhere.
     pub requires_identity_headers: Option<bool>,
+}
+
+impl From<&TenantView> for After {
+    fn from(last: &TenantView) -> Self {
+        Self { created_at: last.created_at, id: *last.tenant.as_bytes() }
+    }
 }
 
 fn read(row: Row) -> Result<TenantView, StoreError> {
@@ -177,16 +181,14 @@ impl Operator {
     pub async fn tenant_list(
         &self,
         realm: &RealmName,
-        after: Option<&TenantView>,
+        after: Option<After>,
         limit: u16,
     ) -> Result<Vec<TenantView>, StoreError> {
         let realm = realm.clone();
-        let after = after.map_or((UnixMillis(i64::MIN), Value::Uuid([0; 16])), |last| {
-            (last.created_at, last.tenant.into())
-        });
+        let (at, id) = After::parameters(after);
         self.read(async move |tx: &mut Tx<'_>| {
-            let limit = i64::from(limit.min(PAGE));
-            let rows = tx.run(&TENANT_PAGE, values![realm.as_str(), after.0, after.1.clone(), limit]).await?;
+            let page = values![realm.as_str(), at, id.clone(), limited(limit)];
+            let rows = tx.run(&TENANT_PAGE, page).await?;
             rows.into_iter().map(read).collect()
         })
         .await

@@ -108,7 +108,7 @@ async fn tenants_are_listed_page_by_page(test: TestStore) {
     assert_eq!(whole.len(), 5);
     let mut paged = operator.tenant_list(&realm, None, 2).await.unwrap();
     loop {
-        let page = operator.tenant_list(&realm, paged.last(), 2).await.unwrap();
+        let page = operator.tenant_list(&realm, paged.last().map(Into::into), 2).await.unwrap();
         if page.is_empty() {
             break;
         }

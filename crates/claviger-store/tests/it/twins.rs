@@ -99,7 +99,7 @@ async fn what_one_tenant_does_changes_nothing_of_another(test: TestStore) {
         store.org_revoke(acme.org, Ends::Tokens),
         store.member_add(acme.org, &bob, &viewer, MemberState::Active),
         store.member_list(acme.org),
-        store.member_page(acme.org, None),
+        store.member_page(acme.org, None, 500),
         store.member_view(acme.org, theirs.ann),
         store.member_update_role(acme.org, theirs.ann, &viewer),
         store.member_suspend(acme.org, theirs.ann),
@@ -110,7 +110,7 @@ async fn what_one_tenant_does_changes_nothing_of_another(test: TestStore) {
         store.session_end(theirs.session),
         store.key_create(claviger_store::api_keys::NewApiKey { org: acme.org, ..new_key(&rival) }),
         store.key_list(acme.org),
-        store.key_page(acme.org, None),
+        store.key_page(acme.org, None, 500),
         store.key_view(theirs.key),
         store.key_rotate(theirs.key, 0),
         store.key_revoke_old(theirs.key),
@@ -128,7 +128,7 @@ async fn what_one_tenant_does_changes_nothing_of_another(test: TestStore) {
     // What lists or shows has its own alone, though the other's is called the same.
     assert_eq!(store.tenant_view().await.unwrap().tenant, rival.tenant);
     let orgs = store.org_list().await.unwrap();
-    assert_eq!(orgs, store.org_page(None).await.unwrap());
+    assert_eq!(orgs, store.org_page(None, 500).await.unwrap());
     assert!(orgs.iter().all(|org| org.org == rival.org));
     assert_eq!(store.annotated("organization", "the same").await.unwrap(), Annotated::Org(rival.org));
     assert_eq!(store.annotated("key", "the same").await.unwrap(), Annotated::Key(own.key));
