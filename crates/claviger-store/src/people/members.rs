@@ -97,6 +97,11 @@ statements! { "membership";
         "SELECT m.org_id, m.account_id, a.email, m.role, m.state, m.generation, m.created_at
          FROM member AS m JOIN account AS a ON a.account_id = m.account_id
          WHERE m.tenant_id = $1 AND m.org_id = $2 AND m.account_id = $3";
+    MEMBER_BY_EMAIL: Tenant [Uuid, Uuid, Text]
+        "SELECT m.org_id, m.account_id, a.email, m.role, m.state, m.generation, m.created_at
+         FROM account AS a JOIN tenant AS t ON t.realm = a.realm
+         JOIN member AS m ON m.tenant_id = t.tenant_id AND m.account_id = a.account_id
+         WHERE t.tenant_id = $1 AND m.tenant_id = $1 AND m.org_id = $2 AND a.email_key = $3 AND m.state <> 'removed'";
     /// Keeps the membership as it is until the transaction ends; the one writer of the other engine does so by itself.
     MEMBER_HOLD: Tenant [Uuid, Uuid, Uuid]
         "SELECT generation FROM member WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3"
@@ -282,6 +287,19 @@ impl TenantStore {
     pub async fn member_view(&self, org: OrgId, account: AccountId) -> Result<MemberView, StoreError> {
         let tenant = self.tenant;
         self.read(async move |tx: &mut Tx<'_>| view(tx, tenant, org, account).await).await
+    }
+
+    /// The member of that address, removed ones apart.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn member_find(&self, org: OrgId, email: &Email) -> Result<MemberView, StoreError> {
+        let (tenant, email) = (self.tenant, email.clone());
+        self.read(async move |tx: &mut Tx<'_>| {
+            let row = tx.run_one(&MEMBER_BY_EMAIL, values![tenant, org, email.key()]).await?;
+            read(row.ok_or(StoreError::NotFound { what: "membership" })?)
+        })
+        .await
     }
 
     /// Gives a member another role.

@@ -101,6 +101,7 @@ async fn what_one_tenant_does_changes_nothing_of_another(test: TestStore) {
         store.member_list(acme.org),
         store.member_page(acme.org, None, 500),
         store.member_view(acme.org, theirs.ann),
+        store.member_find(acme.org, &email("ann@shared.example")),
         store.member_update_role(acme.org, theirs.ann, &viewer),
         store.member_suspend(acme.org, theirs.ann),
         store.member_resume(acme.org, theirs.ann),
