@@ -11,17 +11,18 @@ use claviger::clock::Clock;
 use claviger::id::RealmName;
 use claviger::network::Client;
 use claviger::protected::Protected;
-use claviger::random::Random;
 use claviger::refusal::Who;
+use claviger_store::Store;
 use claviger_store::memory::Memory;
 use claviger_store::signing_keys::Line;
-use claviger_store::{Keyring, Store};
 use futures_util::future::BoxFuture;
 use tokio::runtime::Runtime;
 
+use crate::binding_keys::binding_key;
 use crate::checks::{bind, check, check_serving, is_in_clear, server_tls, upstream, warnings};
 use crate::config::{Config, ConfigError, ServedApi, Source};
 use crate::core::{Core, Holds, data_directory, operator};
+use crate::failure::{Failure, complaint};
 use crate::gateway::{
     Binding, Gateway, KeySets, ListenerRules, PrincipalSigner, PrincipalTokens, Records, RequestIds,
     SeenInClear, Surface,
@@ -31,22 +32,12 @@ use crate::identity_tokens;
 use crate::journal::Journal;
 use crate::key_files::KeyFiles;
 use crate::lease::Lease;
-use crate::management::{Failure, Management, complaint};
+use crate::management::Management;
 use crate::metrics::Metrics;
 use crate::ops::Ops;
 use crate::walls::Walls;
 use crate::wire::{Counters, Limits, Server};
-
-/// What a process is started with besides its settings.
-#[derive(Debug, Clone)]
-pub struct World {
-    /// The machine's clock, or a test's.
-    pub clock: Arc<dyn Clock>,
-    /// Unpredictable bytes, or a test's.
-    pub random: Arc<dyn Random>,
-    /// Whether this is the demonstration, whose data no real server takes.
-    pub is_demo: bool,
-}
+use crate::world::World;
 
 /// A server that runs.
 #[derive(Debug)]
@@ -383,21 +374,6 @@ fn journal(config: &Config, cores: usize, metrics: &Metrics) -> Result<Journal, 
     })
 }
 
-/// The key that binds principals to requests, for the upstreams of an audience.
-pub(crate) fn binding_key(store: &Store, api: &Api) -> claviger::secret::Secret {
-    binding_key_of(store.keyring(), api)
-}
-
-/// The same, from the keyring alone.
-pub(crate) fn binding_key_of(keyring: &Keyring, api: &Api) -> claviger::secret::Secret {
-    keyring.derive(&binding_label(&api.identity_tokens.audience))
-}
-
-/// What the key that binds principals to requests is derived under.
-fn binding_label(audience: &str) -> String {
-    format!("upstream binding: {audience}")
-}
-
 /// The public keys in the store, read at most once a second for each realm, whoever asks.
 #[derive(Debug)]
 struct StoredKeySets {
@@ -430,19 +406,12 @@ impl KeySets for StoredKeySets {
                 return fresh.set.clone();
             }
             let line = Line::Identity(realm.clone());
-            let read = runtime.spawn(async move { jwk_set(&store, &line).await });
+            let read = runtime.spawn(async move { identity_tokens::jwk_set(&store, &line).await });
             let set: Option<Arc<str>> = read.await.ok().flatten().map(Into::into);
             kept.insert(realm, KeptSet { read_at: now, set: set.clone() });
             set
         })
     }
-}
-
-/// The public keys of a line, as the text of a JWK set.
-pub(crate) async fn jwk_set(store: &Store, line: &Line) -> Option<String> {
-    let keys = identity_tokens::keys(store, line).await.ok()?;
-    let keys: Vec<serde_json::Value> = keys.iter().map(|key| key.public.to_jwk()).collect();
-    Some(serde_json::json!({ "keys": keys }).to_string())
 }
 
 /// Writes into the tenant's audit that a key was seen in clear: once an hour for each, or a client that has the

@@ -1,5 +1,7 @@
 //! What can be said of certificates before anybody shakes hands: whom they are for, and until when.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use claviger::clock::UnixMillis;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -8,6 +10,19 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// From how long before its end on a certificate is spoken of, in days.
 const SOON_DAYS: i64 = 14;
+
+/// Stands in the subject of certificates made for the demonstration.
+pub(crate) const DEVELOPMENT: &str = "Claviger development certificate";
+
+/// Whether a PEM file has a certificate that was made for the demonstration.
+pub(crate) fn is_development_certificate(pem: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(pem);
+    text.split("-----BEGIN CERTIFICATE-----").skip(1).any(|rest| {
+        let body: String = rest.split("-----END").next().unwrap_or_default().split_whitespace().collect();
+        let der = STANDARD.decode(body).unwrap_or_default();
+        der.windows(DEVELOPMENT.len()).any(|window| window == DEVELOPMENT.as_bytes())
+    })
+}
 
 /// The server's own certificate of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +66,7 @@ impl Certificate {
 
     /// What is wrong with its time, if anything.
     pub(crate) fn complaint(&self, now: UnixMillis) -> Option<String> {
-        let day = crate::management::shown(self.ends_at);
+        let day = crate::clock::shown(self.ends_at);
         let left = self.ends_at.0.saturating_sub(now.0);
         if left <= 0 {
             return Some(format!("it has expired: it was good until {day}"));

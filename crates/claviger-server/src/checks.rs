@@ -10,7 +10,7 @@ use claviger_store::retirement::LEAST_KEPT_DAYS;
 use crate::certificates::Certificate;
 use crate::config::{Config, ConfigError, ServedApi, Source, build_api, doubts};
 use crate::core::store_settings;
-use crate::management::{Failure, complaint};
+use crate::failure::{Failure, complaint};
 use crate::wire::{BindError, Listen, PemPair, Ports, ServerTls, Upstream, UpstreamSettings};
 
 /// Checks everything about the settings that can be checked without a store.
@@ -204,7 +204,7 @@ pub(crate) fn server_tls(config: &Config, is_demo: bool) -> Result<Option<Server
     for certificate in &config.tls.certificate {
         files.push((read(&certificate.certificate_file)?, read(&certificate.key_file)?));
     }
-    if !is_demo && files.iter().any(|(chain, _)| crate::demo::is_development_certificate(chain)) {
+    if !is_demo && files.iter().any(|(chain, _)| crate::certificates::is_development_certificate(chain)) {
         return Err(Failure::new("a certificate of `[[tls.certificate]]` is a development certificate")
             .hint("its key is no secret; get one from a certificate authority"));
     }

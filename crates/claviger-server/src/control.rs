@@ -21,15 +21,16 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
-use crate::app::World;
+use crate::asked::Asked;
 use crate::checks;
-use crate::cli::Request;
 use crate::clock::MachineClock;
 use crate::config::Config;
+use crate::control_socket::{SOCKET, is_served, socket_of};
 use crate::core::{Core, Holds};
-use crate::management::{Failure, Management, complaint};
+use crate::failure::{Failure, complaint};
+use crate::management::{self, Caller, Management};
+use crate::world::World;
 
-const SOCKET: &str = "control.sock";
 /// The longest question or answer, in bytes.
 const MAX_LINE: u64 = 64 << 20;
 
@@ -39,6 +40,12 @@ const MAX_LINE: u64 = 64 << 20;
 enum Answer {
     Done(Value),
     Failed(Failure),
+}
+
+impl From<Result<Value, Failure>> for Answer {
+    fn from(answer: Result<Value, Failure>) -> Self {
+        answer.map_or_else(Self::Failed, Self::Done)
+    }
 }
 
 /// A server's end of the socket. Dropped, the socket is gone.
@@ -112,29 +119,13 @@ fn bind(directory: &Path, path: &Path) -> std::io::Result<UnixListener> {
     bound
 }
 
-/// Where the server on an embedded store listens for commands.
-fn socket_of(database: &Path) -> PathBuf {
-    match database.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.join(SOCKET),
-        _ => Path::new(".").join(SOCKET),
-    }
-}
-
-/// Whether a server has the embedded store in this file.
-pub(crate) fn is_served(database: &Path) -> bool {
-    BlockingStream::connect(socket_of(database)).is_ok()
-}
-
 async fn answer(stream: UnixStream, management: &Management) -> std::io::Result<()> {
     use tokio::io::AsyncReadExt;
     let (read, mut write) = stream.into_split();
     let mut line = Zeroizing::new(String::new());
     AsyncBufReader::new(read.take(MAX_LINE)).read_line(&mut line).await?;
-    let answer = match serde_json::from_str::<Request>(&line) {
-        Ok(request) => match request.run(management).await {
-            Ok(value) => Answer::Done(value),
-            Err(failure) => Answer::Failed(failure),
-        },
+    let answer = match serde_json::from_str::<Asked>(&line) {
+        Ok(asked) => management::call(management, &Caller::at_home(), &asked.id, asked.input).await.into(),
         Err(_) => Answer::Failed(
             Failure::new("the server does not know this command")
                 .hint("the server and this program are of different versions; restart the server"),
@@ -152,19 +143,26 @@ pub(crate) struct Done {
     pub(crate) applied: Result<(), Failure>,
 }
 
-/// Has a command carried out: by the server on the same store if there is one, else here; and waits until every server has
-/// applied it, if `waits`.
+/// Has an operation carried out: by the server on the same store if there is one, else here; and waits until every server has
+/// applied it, if `waits`. Of what is answered in pages, all are asked for, as long as there are.
 ///
 /// # Errors
 /// If it fails, or the store can be reached in neither way.
 #[expect(clippy::disallowed_methods, reason = "which servers there are is no tenant's")]
-pub(crate) fn ask(file: &Path, request: Request, waits: bool) -> Result<Done, Failure> {
+pub(crate) fn ask(file: &Path, asked: &Asked, waits: bool) -> Result<Done, Failure> {
     let (config, source) = Config::load(file)?;
     if let Some(database) = config.store.url.sqlite_path()
-        && let Ok(stream) = BlockingStream::connect(socket_of(database))
+        && is_served(database)
     {
+        let whole = Whole::default();
+        let value = loop {
+            let stream = BlockingStream::connect(socket_of(database)).map_err(|_| lost())?;
+            if let Some(value) = whole.add(ask_server(stream, &whole.next_of(asked))?) {
+                break value;
+            }
+        };
         // The one server that there is has applied it when it answers.
-        return Ok(Done { value: ask_server(stream, &request)?, applied: Ok(()) });
+        return Ok(Done { value, applied: Ok(()) });
     }
     let served = checks::check(&config, &source)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -176,7 +174,14 @@ pub(crate) fn ask(file: &Path, request: Request, waits: bool) -> Result<Done, Fa
     let outcome = runtime.block_on(async {
         let core = Core::open(&config, served, &world, Holds::Either).await?;
         let answer = async {
-            let value = request.run(&core.management).await?;
+            let (whole, caller) = (Whole::default(), Caller::at_home());
+            let value = loop {
+                let Asked { id, input } = whole.next_of(asked);
+                let answer = management::call(&core.management, &caller, &id, input).await?;
+                if let Some(value) = whole.add(answer) {
+                    break value;
+                }
+            };
             let system = core.management.store.system(&SystemPermit::for_job("wait"));
             let applied = if waits { applied(system.wait_for_all().await) } else { Ok(()) };
             Ok(Done { value, applied })
@@ -187,6 +192,31 @@ pub(crate) fn ask(file: &Path, request: Request, waits: bool) -> Result<Done, Fa
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
     outcome
+}
+
+/// The pages of a list, put together.
+#[derive(Debug, Default)]
+struct Whole {
+    read: std::cell::RefCell<(Vec<Value>, Option<String>)>,
+}
+
+impl Whole {
+    /// What to ask next.
+    fn next_of(&self, asked: &Asked) -> Asked {
+        asked.reading_on(self.read.borrow().1.as_deref())
+    }
+
+    /// Takes an answer, and gives what there is if it was the last.
+    fn add(&self, answer: Value) -> Option<Value> {
+        let Value::Object(mut members) = answer else { return Some(answer) };
+        let Some(Value::Array(items)) = members.get_mut("items").map(Value::take) else {
+            return Some(members.into());
+        };
+        let (all, next) = &mut *self.read.borrow_mut();
+        all.extend(items);
+        *next = members.get("next").and_then(Value::as_str).map(str::to_owned);
+        next.is_none().then(|| std::mem::take(all).into())
+    }
 }
 
 /// What is said after a command that is done: by then what it gave is shown, and must not be lost to a failed wait.
@@ -205,11 +235,13 @@ fn applied(waited: Result<Vec<String>, StoreError>) -> Result<(), Failure> {
     }
 }
 
-fn ask_server(mut stream: BlockingStream, request: &Request) -> Result<Value, Failure> {
-    let lost =
-        || Failure::new("the server went away before it answered").hint("look at its log, then try again");
+fn lost() -> Failure {
+    Failure::new("the server went away before it answered").hint("look at its log, then try again")
+}
+
+fn ask_server(mut stream: BlockingStream, asked: &Asked) -> Result<Value, Failure> {
     // It may carry a credential to be explained.
-    let line = serde_json::to_vec(request).map_err(|error| Failure::new(error.to_string()))?;
+    let line = serde_json::to_vec(asked).map_err(|error| Failure::new(error.to_string()))?;
     let mut line = Zeroizing::new(line);
     line.push(b'\n');
     stream.write_all(&line).map_err(|_| lost())?;

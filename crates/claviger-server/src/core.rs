@@ -15,10 +15,11 @@ use claviger_store::memory::{Memory, MemorySettings};
 use claviger_store::signing_keys::Line;
 use claviger_store::{Keyring, Store};
 
-use crate::app::World;
 use crate::config::{Config, ServedApi};
+use crate::failure::{Failure, complaint};
 use crate::identity_tokens;
-use crate::management::{Failure, ManagedApi, Management, complaint};
+use crate::management::{ManagedApi, Management};
+use crate::world::World;
 
 /// The store, its memory and the door, without any listener: what commands need.
 #[derive(Debug)]
@@ -204,7 +205,7 @@ pub(crate) fn cannot_open(config: &Config, error: claviger_store::StoreError) ->
         None => format!(
             "`store.url` is `{url}`, `keyring.file` is `{keyring}`; is the server up, and has `claviger store prepare` been run?"
         ),
-        Some(file) if crate::control::is_served(file) => {
+        Some(file) if crate::control_socket::is_served(file) => {
             "a server runs on this data: stop it first, or choose another place for this one's".into()
         }
         Some(_) => format!("`store.url` is `{url}`, `keyring.file` is `{keyring}`: do they belong together?"),

@@ -5,14 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use claviger::directory::MemberState;
 use claviger::grants::{Access, Grants};
 use claviger::id::{AccountId, Environment, OrgId, TenantId};
@@ -21,20 +17,23 @@ use claviger_store::api_keys::NewApiKey;
 use claviger_store::sign_up::NewTenant;
 use claviger_store::tenants::{TenantUpdate, TenantView};
 
-use crate::app::{App, World, binding_key};
+use crate::app::App;
+use crate::binding_keys::binding_key;
+use crate::certificates::DEVELOPMENT;
 use crate::checks;
 use crate::config::{Certificate, Config};
 use crate::core::make_directory;
+use crate::failure::{Failure, complaint};
 use crate::identity_tokens;
-use crate::management::{Failure, Management, complaint};
+use crate::management::{Management, user_token_text};
+use crate::private_files::{cannot, write_private};
+use crate::world::World;
 
 /// The settings file the demonstration leaves in its directory, for `claviger --config`.
 pub const SETTINGS: &str = "demo.toml";
 const ENV_FILE: &str = "demo.env";
 const CERTIFICATE: &str = "dev-cert.pem";
 const CERTIFICATE_KEY: &str = "dev-key.pem";
-/// Stands in the subject of certificates made here.
-const DEVELOPMENT: &str = "Claviger development certificate";
 /// The examples, as anybody can use them.
 pub(crate) const EXAMPLES: [(&str, &str); 3] = [
     ("examples/synq.toml", include_str!("../../../examples/synq.toml")),
@@ -77,24 +76,6 @@ pub struct Demo {
 pub(crate) struct Upstream {
     stop: tokio::sync::oneshot::Sender<()>,
     thread: std::thread::JoinHandle<()>,
-}
-
-/// Whether a PEM file has a certificate that was made here.
-pub(crate) fn is_development_certificate(pem: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(pem);
-    text.split("-----BEGIN CERTIFICATE-----").skip(1).any(|rest| {
-        let body: String = rest.split("-----END").next().unwrap_or_default().split_whitespace().collect();
-        let der = STANDARD.decode(body).unwrap_or_default();
-        der.windows(DEVELOPMENT.len()).any(|window| window == DEVELOPMENT.as_bytes())
-    })
-}
-
-fn cannot(what: &str, path: &Path) -> impl FnOnce(std::io::Error) -> Failure {
-    let text = format!("cannot {what} `{}`", path.display());
-    move |error| {
-        Failure::new(format!("{text} ({})", complaint(&error)))
-            .hint("name another place, or let this user write there")
-    }
 }
 
 impl Place {
@@ -329,26 +310,6 @@ pub(crate) fn certificate(data: &Path, common_name: &str) -> Result<Certificate,
     Ok(files)
 }
 
-/// Writes a file that its owner alone can read, whole or not at all.
-pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
-    // A name nobody can have taken before, and a file that must not be there: nothing planted gets the secret.
-    let mut part = path.as_os_str().to_owned();
-    part.push(format!(".{}", claviger::id::TokenId::generate(&claviger::random::SystemRandom)));
-    let part = PathBuf::from(part);
-    let write = || {
-        let mut file = std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(&part)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&part, path)
-    };
-    write()
-        .inspect_err(|_| {
-            // What is left of it is of no use, and may not be there at all.
-            let _ = std::fs::remove_file(&part);
-        })
-        .map_err(cannot("write", path))
-}
-
 fn write_env(path: &Path, variables: &BTreeMap<String, String>) -> Result<(), Failure> {
     let mut text = String::new();
     for (name, value) in variables {
@@ -467,7 +428,7 @@ async fn provision(
         let api = management.api("syncello")?;
         let secret = store.user_secret_issue(&api.api.name, home.org, account).await?;
         set(&format!("{prefix}_EMAIL"), email.into());
-        set(&format!("{prefix}_TOKEN"), crate::cli::user_token_text(api, &secret)?);
+        set(&format!("{prefix}_TOKEN"), user_token_text(api, &secret)?);
     }
     Ok(env)
 }

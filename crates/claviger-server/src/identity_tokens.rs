@@ -12,7 +12,7 @@ use claviger_store::signing_keys::{Line, SigningKeyView};
 use claviger_store::system_store::SystemStore;
 use claviger_store::{Store, StoreError};
 
-use crate::management::Failure;
+use crate::failure::Failure;
 
 /// A token as it was made.
 #[derive(Debug)]
@@ -91,8 +91,15 @@ pub async fn keys(store: &Store, line: &Line) -> Result<Vec<SigningKeyView>, Sto
     system(store).signing_key_list(line).await
 }
 
+/// The public keys of a line, as the text of a JWK set.
+pub(crate) async fn jwk_set(store: &Store, line: &Line) -> Option<String> {
+    let keys = keys(store, line).await.ok()?;
+    let keys: Vec<serde_json::Value> = keys.iter().map(|key| key.public.to_jwk()).collect();
+    Some(serde_json::json!({ "keys": keys }).to_string())
+}
+
 impl From<KeyError> for Failure {
     fn from(error: KeyError) -> Self {
-        Self::new(error.to_string())
+        Self::of(crate::failure::FailureKind::Broken, error.to_string())
     }
 }

@@ -10,8 +10,8 @@ use claviger_store::Store;
 use claviger_store::memory::Memory;
 use claviger_store::nodes::Node;
 
-use crate::app::World;
 use crate::config::Config;
+use crate::world::World;
 
 /// How often a lease is renewed.
 const EVERY: Duration = Duration::from_secs(5);

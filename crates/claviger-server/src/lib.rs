@@ -5,27 +5,32 @@
 //! a refused client gets, [`journal`] has the last word. [`app`] builds all of it from the settings in [`config`].
 
 pub mod app;
+mod asked;
+mod binding_keys;
 mod certificates;
 mod checks;
 pub mod cli;
 pub mod clock;
 pub mod config;
 mod control;
+mod control_socket;
 mod core;
 pub mod demo;
+pub mod failure;
 pub mod gateway;
 mod housekeeping;
 pub mod identity_tokens;
 pub mod journal;
 mod key_files;
-mod known;
 mod lease;
 pub mod management;
 pub mod metrics;
 pub mod ops;
+mod private_files;
 mod redact;
 pub mod respond;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod walls;
 pub mod wire;
+pub mod world;

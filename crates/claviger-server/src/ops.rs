@@ -8,9 +8,9 @@ use claviger_store::memory::Memory;
 use claviger_store::signing_keys::Line;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 
-use crate::app::jwk_set;
 use crate::gateway::Gateway;
 use crate::housekeeping::OldestTransaction;
+use crate::identity_tokens::jwk_set;
 use crate::metrics::Metrics;
 use crate::walls::Walls;
 use crate::wire::{Body, Counters, Exchange, Handler};

@@ -33,6 +33,11 @@ impl Actor {
         Self::named(format!("account:{account}"))
     }
 
+    /// An operator of this server.
+    pub fn operator(name: &str) -> Self {
+        Self::named(format!("operator:{name}"))
+    }
+
     /// An API key.
     pub fn key(key: KeyId) -> Self {
         Self { credential: Some(key.to_string()), ..Self::named(format!("key:{key}")) }

@@ -160,7 +160,7 @@ impl Store {
 
     /// The operator's part.
     pub fn operator(&self, permit: &OperatorPermit) -> Operator {
-        Operator::new(Arc::clone(&self.inner), Actor::named(format!("operator:{}", permit.actor())))
+        Operator::new(Arc::clone(&self.inner), Actor::operator(permit.actor()))
     }
 
     /// The part for sign-up, sign-in and refresh, before it is known which tenant somebody is in.

@@ -3,16 +3,11 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use claviger::directory::Annotated;
-use claviger_store::StoreError;
-use claviger_store::annotations::{AnnotationUpdate, AnnotationView};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-
-use crate::management::Failure;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 
 /// What to change of what others call something, and keep beside it.
-#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+#[derive(Debug, Clone, Args)]
 #[group(required = true, multiple = true)]
 pub(crate) struct Changes {
     /// What your own systems call it; no two of a kind are called the same
@@ -20,64 +15,44 @@ pub(crate) struct Changes {
     external_id: Option<String>,
     /// Take its external id away
     #[arg(long, conflicts_with = "external_id")]
-    #[serde(default)]
     no_external_id: bool,
     /// Something to keep with it, such as tier=gold; again for more
-    #[arg(long, value_name = "NAME=VALUE")]
-    #[serde(default)]
-    metadata: Vec<String>,
+    #[arg(long, value_name = "NAME=VALUE", value_parser = entry)]
+    metadata: Vec<(String, String)>,
     /// The name of something that is to be kept no more; again for more
     #[arg(long, value_name = "NAME")]
-    #[serde(default)]
     no_metadata: Vec<String>,
 }
 
-impl Changes {
-    /// The same, as the store takes it.
-    pub(super) fn update(self) -> Result<AnnotationUpdate, Failure> {
-        let mut metadata = BTreeMap::new();
-        for entry in &self.metadata {
-            let (name, value) = entry.split_once('=').ok_or_else(|| {
-                Failure::new(format!("`--metadata {entry}` has no value")).hint("write it as NAME=VALUE")
-            })?;
-            metadata.insert(name.to_owned(), Some(value.to_owned()));
+fn entry(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("it has no value; write it as NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+impl Serialize for Changes {
+    /// As a merge patch (RFC 7396): what is taken away is `null`.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let is_kept = |name: &&String| self.metadata.iter().any(|(kept, _)| kept == *name);
+        if let Some(name) = self.no_metadata.iter().find(is_kept) {
+            let what = format!("`{name}` is both to be kept and to be taken out");
+            return Err(serde::ser::Error::custom(what));
         }
-        for name in self.no_metadata {
-            if metadata.insert(name.clone(), None).is_some() {
-                return Err(Failure::new(format!("`{name}` is both to be kept and to be taken out")));
-            }
+        let kept = self.metadata.iter().map(|(name, value)| (name, Some(value)));
+        let metadata: BTreeMap<&String, Option<&String>> =
+            kept.chain(self.no_metadata.iter().map(|name| (name, None))).collect();
+        let mut map = serializer.serialize_map(None)?;
+        if self.no_external_id || self.external_id.is_some() {
+            map.serialize_entry("external_id", &self.external_id)?;
         }
-        let external_id = match (self.external_id, self.no_external_id) {
-            (Some(id), _) => Some(Some(id)),
-            (None, true) => Some(None),
-            (None, false) => None,
-        };
-        Ok(AnnotationUpdate { external_id, metadata })
+        map.serialize_entry("metadata", &metadata)?;
+        map.end()
     }
 }
 
 /// What is listed of those that your own systems call so.
-#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+#[derive(Debug, Clone, Args, Serialize)]
 pub(crate) struct Called {
     /// Only the one that your own systems call so
     #[arg(long, value_name = "ID")]
-    pub(super) external_id: Option<String>,
-}
-
-/// What is called so, or nothing.
-pub(super) fn found(answer: Result<Annotated, StoreError>) -> Result<Option<Annotated>, Failure> {
-    match answer {
-        Ok(about) => Ok(Some(about)),
-        Err(StoreError::NotFound { .. }) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Adds what others call it, and keep beside it, to what is shown.
-pub(super) fn with(mut shown: Value, annotation: &AnnotationView) -> Value {
-    if let Some(object) = shown.as_object_mut() {
-        object.insert("external_id".into(), json!(annotation.external_id));
-        object.insert("metadata".into(), json!(annotation.metadata));
-    }
-    shown
+    external_id: Option<String>,
 }

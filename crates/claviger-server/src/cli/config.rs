@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::checks;
 use crate::clock::MachineClock;
 use crate::config::{Config, ConfigError, in_force};
-use crate::management::Failure;
+use crate::failure::Failure;
 
 use super::print;
 

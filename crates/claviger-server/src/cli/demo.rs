@@ -7,10 +7,10 @@ use std::sync::Arc;
 use clap::Args;
 use claviger::random::SystemRandom;
 
-use crate::app::World;
 use crate::clock::MachineClock;
 use crate::demo::{Demo as Running, Place};
-use crate::management::Failure;
+use crate::failure::Failure;
+use crate::world::World;
 
 use super::{print, serve};
 

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::checks;
 use crate::clock::MachineClock;
 use crate::config::{Config, Source};
-use crate::management::{Failure, complaint};
+use crate::failure::{Failure, complaint};
 
 use super::{print, store};
 
@@ -88,7 +88,7 @@ fn look(config: &Config) -> Vec<Check> {
     let mut checks = Vec::new();
     let mut check = |what: String, finding: Option<String>| checks.push(Check::new(what, finding));
     let database = config.store.url.sqlite_path();
-    let is_served = database.is_some_and(crate::control::is_served);
+    let is_served = database.is_some_and(crate::control_socket::is_served);
     check(format!("keyring `{}`", config.keyring.file.display()), keyring_finding(config));
     if let Some(database) = database {
         check(format!("data directory of `{}`", database.display()), directory_finding(database));

@@ -5,18 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use claviger::Inbound;
-use claviger::explain::Explanation;
-use claviger::network::Client;
-use claviger::target::Target;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::management::{Failure, Management, complaint, parse};
-
 use super::print;
+use crate::asked::Asked;
+use crate::failure::{Failure, complaint};
 
 /// The credential is read from standard input or a file: what stands on a command line stands in its history
 /// and in the list of processes.
@@ -58,43 +52,20 @@ pub(crate) struct Explain {
     from: String,
 }
 
-/// The same with its credential, on its way to a server.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Question {
-    credential: Option<String>,
-    method: String,
-    host: String,
-    path: String,
-    headers: Vec<String>,
-    plain: bool,
-    from: String,
-}
-
-impl Drop for Question {
-    fn drop(&mut self) {
-        zeroize::Zeroize::zeroize(&mut self.credential);
-    }
-}
-
-impl std::fmt::Debug for Question {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Question({} {} {})", self.method, self.host, self.path)
-    }
-}
-
 impl Explain {
     pub(super) fn run(self, config: &Path, json: bool) -> Result<ExitCode, Failure> {
         let credential = if self.no_credential { None } else { Some(self.read_credential()?.to_string()) };
-        let question = Question {
-            credential,
-            method: self.method,
-            host: self.host,
-            path: self.path,
-            headers: self.headers,
-            plain: self.plain,
-            from: self.from,
-        };
-        let answer = crate::control::ask(config, super::Request::Explain(question), false)?.value;
+        let input = json!({
+            "credential": credential,
+            "method": self.method,
+            "host": self.host,
+            "path": self.path,
+            "headers": self.headers,
+            "plain": self.plain,
+            "from": self.from,
+        });
+        let asked = Asked { id: "explain.request".to_owned(), input };
+        let answer = crate::control::ask(config, &asked, false)?.value;
         if json {
             print::value(&answer, true);
         } else {
@@ -140,64 +111,4 @@ impl Explain {
         }
         Ok(Zeroizing::new(text.trim().to_owned()))
     }
-}
-
-impl Question {
-    pub(super) async fn run(self, management: &Management) -> Result<Value, Failure> {
-        let host = claviger::authority::without_port(&self.host)
-            .ok_or_else(|| Failure::new(format!("`--host {}` is not a host", self.host)))?
-            .to_ascii_lowercase();
-        let named = management.apis.values().find(|api| api.hosts.contains(&host));
-        let api = named.ok_or_else(|| {
-            let mut known: Vec<String> = management.apis.values().flat_map(|api| api.hosts.clone()).collect();
-            known.sort();
-            Failure::new(format!("no API answers to `{host}`: a request would be refused with 421"))
-                .hint(format!("the hosts are {}", known.join(", ")))
-        })?;
-        let method: Method = parse(&self.method, "--method")?;
-        if !self.path.starts_with('/') {
-            return Err(Failure::new(format!("`--path {}` does not begin with `/`", self.path)));
-        }
-        let uri: Uri = parse(&self.path, "--path")?;
-        let headers = self.headers()?;
-        let target = match Target::of(&uri) {
-            Ok(target) => target,
-            Err(reason) => return Ok(answer(&Explanation::of_target(reason))),
-        };
-        let client = Client::At(parse(&self.from, "--from")?);
-        let inbound = Inbound { method: &method, target, headers: &headers, client, secure: !self.plain };
-        Ok(answer(&management.door.explain(&api.api, &inbound).await))
-    }
-
-    fn headers(&self) -> Result<HeaderMap, Failure> {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::HOST, parse::<HeaderValue>(&self.host, "--host")?);
-        for line in &self.headers {
-            let (name, value) = line
-                .split_once(':')
-                .ok_or_else(|| Failure::new(format!("`--header {line}`: write it as `Name: value`")))?;
-            headers.append(parse::<HeaderName>(name.trim(), "--header")?, parse(value.trim(), "--header")?);
-        }
-        if let Some(credential) = &self.credential {
-            let value = Zeroizing::new(format!("Bearer {}", credential));
-            let value = HeaderValue::from_str(&value);
-            let mut value =
-                value.map_err(|_| Failure::new("the credential has characters that no header can carry"))?;
-            value.set_sensitive(true);
-            headers.append(header::AUTHORIZATION, value);
-        }
-        Ok(headers)
-    }
-}
-
-fn answer(told: &Explanation) -> Value {
-    let steps: Vec<Value> =
-        told.steps().iter().map(|(step, said)| json!({ "step": step.as_str(), "outcome": said })).collect();
-    let refusal = told.refusal();
-    json!({
-        "steps": steps,
-        "allowed": refusal.is_none(),
-        "status": refusal.map(|refusal| refusal.status().as_u16()),
-        "code": refusal.map(|refusal| refusal.code().as_str()),
-    })
 }

@@ -9,17 +9,16 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Subcommand;
 use claviger::random::SystemRandom;
 use claviger_store::Keyring;
-use claviger_store::key_uses::{KeyKind, KeyUse};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::app;
+use crate::asked::Asked;
+use crate::binding_keys::binding_key_of;
 use crate::checks;
 use crate::config::Config;
 use crate::control::{self, Done};
-use crate::management::{Failure, Management};
+use crate::failure::Failure;
 
-use super::{Request, print};
+use super::print;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyringCommand {
@@ -92,8 +91,8 @@ impl KeyringCommand {
                 let served = checks::check(&config, &source)?;
                 let served = served.iter().find(|served| served.api.name.as_str() == api);
                 let served = served.ok_or_else(|| Failure::new(format!("there is no API called `{api}`")))?;
-                let key = app::binding_key_of(&keyring, &served.api);
-                crate::demo::write_private(&to, &URL_SAFE_NO_PAD.encode(key.expose()))?;
+                let key = binding_key_of(&keyring, &served.api);
+                crate::private_files::write_private(&to, &URL_SAFE_NO_PAD.encode(key.expose()))?;
                 print::value(&json!({ "api": api, "file": to.display().to_string() }), json);
                 return Ok(ExitCode::SUCCESS);
             }
@@ -113,7 +112,8 @@ fn shown(path: &Path, keyring: &Keyring) -> Value {
 
 /// What the store says of each key.
 fn status(file: &Path) -> Result<Vec<Value>, Failure> {
-    let Done { value, .. } = control::ask(file, Request::Keyring(Question::Status), false)?;
+    let asked = Asked { id: "keyring.status".to_owned(), input: json!({}) };
+    let Done { value, .. } = control::ask(file, &asked, false)?;
     Ok(value.as_array().cloned().unwrap_or_default())
 }
 
@@ -123,28 +123,5 @@ fn drop_key(file: &Path, path: &Path, name: &str) -> Result<Keyring, Failure> {
         Some(0) | None => Ok(Keyring::drop_key(path, name)?),
         Some(uses) => Err(Failure::new(format!("`{name}` is needed: {uses} hang on it"))
             .hint("rotate or revoke the API keys of an old pepper; what an old encryption key sealed is sealed anew by the servers themselves")),
-    }
-}
-
-/// What is asked of whoever has the store.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Question {
-    Status,
-}
-
-impl Question {
-    pub(super) async fn run(self, management: &Management) -> Result<Value, Failure> {
-        let Self::Status = self;
-        let keys = management.keyring_status().await?;
-        let key = |key: &KeyUse| {
-            let kind = match key.kind {
-                KeyKind::Pepper => "pepper",
-                KeyKind::Encryption => "encryption",
-            };
-            let (name, is_held, is_current) = (&key.name, key.is_held, key.is_current);
-            json!({ "key": name, "kind": kind, "uses": key.uses, "held": is_held, "current": is_current })
-        };
-        Ok(keys.iter().map(key).collect::<Vec<_>>().into())
     }
 }

@@ -1,9 +1,12 @@
 //! The `claviger` program: a noun, then a verb.
 //!
-//! What changes or shows something in the store is a `Request`. It is carried out by the server where one runs
-//! on the same data, so that it has taken effect when the command returns, and here where none does.
+//! What changes or shows something in the store is an operation of the management API. It is carried out by the server where
+//! one runs on the same data, so that it has taken effect when the command returns, and here where none does: a command is
+//! parsed, asked for and printed.
 
+mod account;
 mod annotation;
+mod audit;
 mod config;
 mod demo;
 mod doctor;
@@ -14,7 +17,9 @@ mod member;
 mod node;
 mod org;
 mod print;
+mod realm;
 mod serve;
+mod session;
 mod store;
 mod tenant;
 mod token;
@@ -24,14 +29,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use claviger_store::Ends;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
 
+use crate::asked::Asked;
 use crate::control::Done;
-use crate::management::{Failure, Management};
-
-pub(crate) use user_token::user_token_text;
+use crate::failure::Failure;
 
 /// The heading of the options that every command has.
 const EVERYWHERE: &str = "Options of every command";
@@ -91,6 +93,12 @@ enum Command {
     /// Prepare and check the store
     #[command(subcommand)]
     Store(store::StoreCommand),
+    /// Populations of tenants and accounts
+    #[command(subcommand)]
+    Realm(realm::RealmCommand),
+    /// A realm's tariffs
+    #[command(subcommand)]
+    Plan(realm::PlanCommand),
     /// Customers: isolated workspaces
     #[command(subcommand, after_help = tenant::EXAMPLES)]
     Tenant(tenant::TenantCommand),
@@ -100,6 +108,12 @@ enum Command {
     /// People in organizations, and their roles
     #[command(subcommand, after_help = member::EXAMPLES)]
     Member(member::MemberCommand),
+    /// People, whatever tenants they are members of
+    #[command(subcommand)]
+    Account(account::AccountCommand),
+    /// Sessions of members
+    #[command(subcommand)]
+    Session(session::SessionCommand),
     /// API keys
     #[command(subcommand, after_help = key::EXAMPLES)]
     Key(key::KeyCommand),
@@ -112,6 +126,9 @@ enum Command {
     /// Peppers and encryption keys
     #[command(subcommand)]
     Keyring(keyring::KeyringCommand),
+    /// What happened, and who did it
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// The servers on a PostgreSQL store
     #[command(subcommand)]
     Node(node::NodeCommand),
@@ -124,41 +141,8 @@ enum Command {
     Doctor,
 }
 
-/// What can be asked of a server, or carried out without one.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Request {
-    Tenant(tenant::TenantCommand),
-    Org(org::OrgCommand),
-    Member(member::MemberCommand),
-    Key(key::KeyCommand),
-    Token(token::TokenCommand),
-    UserToken(user_token::UserTokenCommand),
-    Explain(explain::Question),
-    Keyring(keyring::Question),
-}
-
-impl Request {
-    /// Carries it out.
-    ///
-    /// # Errors
-    /// If it cannot be, with what to do about it.
-    pub(crate) async fn run(self, management: &Management) -> Result<Value, Failure> {
-        match self {
-            Self::Tenant(command) => command.run(management).await,
-            Self::Org(command) => command.run(management).await,
-            Self::Member(command) => command.run(management).await,
-            Self::Key(command) => command.run(management).await,
-            Self::Token(command) => command.run(management).await,
-            Self::UserToken(command) => command.run(management).await,
-            Self::Explain(question) => question.run(management).await,
-            Self::Keyring(question) => question.run(management).await,
-        }
-    }
-}
-
 /// Which tenant.
-#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+#[derive(Debug, Clone, Args, Serialize)]
 pub(crate) struct InTenant {
     /// The tenant's id
     #[arg(long, value_name = "ID")]
@@ -166,21 +150,15 @@ pub(crate) struct InTenant {
 }
 
 /// How much a revocation ends.
-#[derive(Debug, Clone, Copy, Args, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Args, Serialize)]
 pub(crate) struct HowMuch {
     /// End API keys and user tokens too; new ones can be made at once
     #[arg(long)]
     credentials: bool,
 }
 
-impl HowMuch {
-    pub(crate) fn ends(self) -> Ends {
-        if self.credentials { Ends::Everything } else { Ends::Tokens }
-    }
-}
-
 /// Which organization of which tenant.
-#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+#[derive(Debug, Clone, Args, Serialize)]
 pub(crate) struct InOrg {
     #[command(flatten)]
     #[serde(flatten)]
@@ -215,7 +193,7 @@ pub fn main() -> ExitCode {
 
 fn run(program: Program) -> Result<ExitCode, Failure> {
     let Program { config, json, wait, command } = program;
-    let request = match command {
+    let asked = match command {
         Command::Serve => return serve::serve(&config),
         Command::Demo(demo) => return demo.run(),
         Command::Config => return config::show(&config, json),
@@ -225,14 +203,77 @@ fn run(program: Program) -> Result<ExitCode, Failure> {
         Command::Doctor => return doctor::run(&config, json),
         Command::Node(command) => return command.run(&config, json),
         Command::Explain(explain) => return explain.run(&config, json),
-        Command::Tenant(command) => Request::Tenant(command),
-        Command::Org(command) => Request::Org(command),
-        Command::Member(command) => Request::Member(command),
-        Command::Key(command) => Request::Key(command),
-        Command::Token(command) => Request::Token(command),
-        Command::UserToken(command) => Request::UserToken(command),
+        Command::Account(command) => Asked::of("account", &command)?,
+        Command::Audit(command) => command.asked()?,
+        Command::Realm(command) => Asked::of("realm", &command)?,
+        Command::Plan(command) => Asked::of("plan", &command)?,
+        Command::Session(command) => Asked::of("session", &command)?,
+        Command::Tenant(command) => Asked::of("tenant", &command)?,
+        Command::Org(command) => Asked::of("org", &command)?,
+        Command::Member(command) => Asked::of("member", &command)?,
+        Command::Key(command) => Asked::of("key", &command)?,
+        Command::Token(command) => Asked::of("token", &command)?,
+        Command::UserToken(command) => Asked::of("user-token", &command)?,
     };
-    let Done { value, applied } = crate::control::ask(&config, request, wait)?;
+    let Done { value, applied } = crate::control::ask(&config, &asked, wait)?;
     print::value(&value, json);
     applied.map(|()| ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::CommandFactory;
+
+    use super::Program;
+
+    /// What has another form on the command line than a noun and its verb.
+    const OTHERWISE: [&str; 2] = ["audit.operators", "explain.request"];
+    /// What the command line does by itself: with files and settings.
+    const AT_HOME: [&str; 2] = ["keyring", "store"];
+
+    #[test]
+    fn every_operation_has_its_command_and_every_command_its_operation() {
+        let program = Program::command();
+        let nouns = program.get_subcommands().filter(|noun| noun.get_subcommands().next().is_some());
+        let commands: BTreeSet<String> = nouns
+            .filter(|noun| !AT_HOME.contains(&noun.get_name()))
+            .flat_map(|noun| {
+                noun.get_subcommands().map(|verb| format!("{}.{}", noun.get_name(), verb.get_name()))
+            })
+            .collect();
+        let operations = crate::management::operations();
+        let operations: BTreeSet<String> = operations
+            .iter()
+            .map(|operation| operation.id.to_owned())
+            .filter(|id| !OTHERWISE.contains(&id.as_str()) && !id.starts_with("keyring."))
+            .collect();
+        assert_eq!(commands, operations);
+    }
+
+    #[test]
+    fn every_option_of_a_command_has_the_name_that_its_operation_takes() {
+        let operations = crate::management::operations();
+        for noun in Program::command().get_subcommands() {
+            for verb in noun.get_subcommands() {
+                let id = format!("{}.{}", noun.get_name(), verb.get_name());
+                let Some(operation) = operations.iter().find(|operation| operation.id == id) else {
+                    continue;
+                };
+                let schema = serde_json::to_value((operation.input)()).expect("a schema");
+                let taken: BTreeSet<&str> = schema["properties"]
+                    .as_object()
+                    .into_iter()
+                    .flatten()
+                    .map(|(name, _)| name.as_str())
+                    .collect();
+                for option in verb.get_arguments().filter(|option| !option.is_global_set()) {
+                    let name = option.get_id().as_str();
+                    let name = name.strip_prefix("no_").unwrap_or(name);
+                    assert!(name == "help" || taken.contains(name), "{id} takes no `{name}`: {taken:?}");
+                }
+            }
+        }
+    }
 }

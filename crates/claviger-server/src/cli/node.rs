@@ -1,22 +1,14 @@
 //! `claviger node`.
 
+use clap::Subcommand;
+use serde_json::json;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
-
-use clap::Subcommand;
-use claviger::danger::SystemPermit;
-use claviger::random::SystemRandom;
-use claviger_store::nodes::NodeView;
-use claviger_store::{Keyring, Store};
-use serde_json::{Value, json};
-
-use crate::clock::MachineClock;
-use crate::config::Config;
-use crate::core::{cannot_open, store_settings};
-use crate::management::{Failure, shown};
 
 use super::print;
+use crate::asked::Asked;
+use crate::config::Config;
+use crate::failure::Failure;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum NodeCommand {
@@ -28,21 +20,7 @@ pub(crate) enum NodeCommand {
     List,
 }
 
-fn view(node: &NodeView) -> Value {
-    json!({
-        "node": node.name,
-        "live": node.is_live,
-        "version": node.version,
-        "settings": node.settings_hash,
-        "started_at": shown(node.started_at),
-        "seen_at": shown(node.seen_at),
-        "behind_millis": node.offset_millis,
-        "keys": node.keys.join(" "),
-    })
-}
-
 impl NodeCommand {
-    #[expect(clippy::disallowed_methods, reason = "which servers there are is no tenant's")]
     pub(super) fn run(self, file: &Path, json: bool) -> Result<ExitCode, Failure> {
         let Self::List = self;
         let (config, _) = Config::load(file)?;
@@ -50,17 +28,8 @@ impl NodeCommand {
             return Err(Failure::new("an embedded store has one server, and keeps no list")
                 .hint("`claviger doctor` looks at it"));
         }
-        let keyring = Keyring::load(&config.keyring.file)?;
-        let settings = store_settings(&config);
-        let runtime = super::store::runtime()?;
-        let opened = Store::open(&settings, keyring, MachineClock::new(), Arc::new(SystemRandom));
-        let store = runtime.block_on(opened).map_err(|error| cannot_open(&config, error))?;
-        let nodes = runtime.block_on(async {
-            let nodes = store.system(&SystemPermit::for_job("nodes")).node_list().await;
-            store.close().await;
-            nodes
-        })?;
-        print::value(&nodes.iter().map(view).collect::<Vec<_>>().into(), json);
+        let asked = Asked { id: "node.list".to_owned(), input: json!({}) };
+        print::value(&crate::control::ask(file, &asked, false)?.value, json);
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use serde_json::Value;
 
-use crate::management::Failure;
+use crate::failure::Failure;
 use crate::redact::redact_words;
 
 /// Prints an answer. A reader that has gone away is no error of ours.
@@ -34,7 +34,7 @@ pub(super) fn usage(said: &str) {
 /// Prints what went wrong and what to do about it.
 pub(super) fn failure(failure: &Failure) {
     let mut out = std::io::stderr().lock();
-    let _ = writeln!(out, "error: {}", redact_words(&failure.what));
+    let _ = writeln!(out, "error: {}", redact_words(&failure.to_string()));
     if let Some(hint) = &failure.hint {
         let _ = writeln!(out, "hint: {}", redact_words(hint));
     }

@@ -8,10 +8,11 @@ use claviger::random::SystemRandom;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::app::{App, World};
+use crate::app::App;
 use crate::clock::MachineClock;
 use crate::config::{Config, LogFormat};
-use crate::management::{Failure, complaint};
+use crate::failure::{Failure, complaint};
+use crate::world::World;
 
 pub(super) fn serve(file: &Path) -> Result<ExitCode, Failure> {
     let (config, source) = Config::load(file)?;

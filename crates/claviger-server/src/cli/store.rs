@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use crate::clock::MachineClock;
 use crate::config::Config;
 use crate::core::{cannot_open, store_settings};
-use crate::management::{Failure, complaint};
+use crate::failure::{Failure, complaint};
 
 use super::print;
 

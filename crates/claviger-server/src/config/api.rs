@@ -76,7 +76,7 @@ impl KeyFile {
 fn read_keys(path: &std::path::Path, algorithms: Option<&[Algorithm]>) -> Result<KeySet, String> {
     use std::io::Read;
     let cannot = |error: std::io::Error| {
-        format!("cannot read `{}` ({})", path.display(), crate::management::complaint(&error))
+        format!("cannot read `{}` ({})", path.display(), crate::failure::complaint(&error))
     };
     let mut text = Vec::new();
     let file = std::fs::File::open(path).map_err(cannot)?;

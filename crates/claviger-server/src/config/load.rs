@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
 use super::{Config, StoreUrl};
-use crate::management::complaint;
+use crate::failure::{Failure, complaint};
 
 /// Every setting and its default.
 pub(super) const DEFAULTS: &str = include_str!("config.default.toml");
@@ -53,6 +53,14 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        let hint = error.hint.clone();
+        let what = ConfigError { hint: None, ..error }.to_string();
+        Self { hint, ..Self::new(what) }
+    }
+}
 
 /// Settings that the environment has in place of the file, as they may hold passwords: the variable, and the name
 /// within `[store]`.

@@ -14,12 +14,15 @@ use claviger_store::testing::Folder;
 use claviger_store::testing::cluster::{self, Database};
 use toml::{Table, Value};
 
-use crate::app::{App, World, binding_key};
+use crate::app::App;
+use crate::binding_keys::binding_key;
 use crate::clock::MachineClock;
 use crate::config::Config;
 use crate::demo::{self, Upstream};
+use crate::failure::Failure;
 use crate::identity_tokens;
-use crate::management::{Failure, ManagedApi, Management};
+use crate::management::{ManagedApi, Management};
+use crate::world::World;
 
 use super::{Client, Log, On, Recorder};
 

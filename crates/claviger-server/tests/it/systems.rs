@@ -5,9 +5,9 @@ use std::process::Command;
 use std::sync::Arc;
 
 use claviger::random::SystemRandom;
-use claviger_server::app::World;
 use claviger_server::clock::MachineClock;
 use claviger_server::demo::{Demo, Place};
+use claviger_server::world::World;
 use claviger_store::testing::Folder;
 
 /// The commands of the page with what it says they print, and the heading each is under.

@@ -228,7 +228,7 @@ fn a_mistake_gets_one_line_and_what_to_do() {
         ),
         (
             "key create --tenant TENANT --org ORG --name k --expires-at tomorrow",
-            "`--expires-at tomorrow` is no time",
+            "`--expires-at tomorrow`: this is no time",
             "2030-",
         ),
         (
@@ -242,7 +242,7 @@ fn a_mistake_gets_one_line_and_what_to_do() {
             "`orders`",
         ),
         ("explain --no-credential --host nope --path /", "no API answers to `nope`", "localhost"),
-        ("explain --no-credential --host localhost --path a", "`--path a` does not begin with `/`", ""),
+        ("explain --no-credential --host localhost --path a", "`--path a`: it does not begin with `/`", ""),
         ("explain --host localhost --path /a", "there is no credential in what was read", "--no-credential"),
         (
             "explain --credential-file no.txt --host localhost --path /a",

@@ -8,6 +8,7 @@ use claviger::clock::UnixMillis;
 
 use crate::backend::Tx;
 use crate::error::StoreError;
+use crate::page::After;
 use crate::parts::operator::Operator;
 use crate::parts::tenant_store::TenantStore;
 use crate::statement::statements;
@@ -64,6 +65,12 @@ impl AuditCursor {
     pub fn after(entry: &AuditEntry) -> Self {
         let id = uuid::Uuid::try_parse(&entry.id).map_or([0xff; 16], uuid::Uuid::into_bytes);
         Self { created_at: entry.created_at, id }
+    }
+}
+
+impl From<After> for AuditCursor {
+    fn from(after: After) -> Self {
+        Self { created_at: after.created_at, id: after.id }
     }
 }
 

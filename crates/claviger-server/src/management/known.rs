@@ -7,7 +7,8 @@ use claviger::credential::CredentialKind;
 use claviger::grants::Grants;
 use claviger::id::{RealmName, RoleName};
 
-use crate::management::{Failure, Management, parse};
+use super::{Management, parse};
+use crate::failure::Failure;
 
 impl Management {
     fn apis_of(&self, realm: &RealmName) -> impl Iterator<Item = &Api> {
@@ -16,7 +17,7 @@ impl Management {
 
     /// The role of that name, if an API of the realm has it: one that none has would allow nothing.
     pub(crate) fn known_role(&self, realm: &RealmName, name: &str) -> Result<RoleName, Failure> {
-        let role: RoleName = parse(name, "--role")?;
+        let role: RoleName = parse(name, "role")?;
         let known: BTreeSet<&str> =
             self.apis_of(realm).flat_map(|api| api.roles.iter()).map(|(name, _)| name.as_str()).collect();
         if known.iter().any(|known| role.matches(known)) {
@@ -31,7 +32,7 @@ impl Management {
 
     /// What a key may do, if an API of the realm takes keys and has routes about each resource that is named.
     pub(crate) fn known_scope(&self, realm: &RealmName, scope: &str) -> Result<Grants, Failure> {
-        let grants: Grants = parse(scope, "--scope")?;
+        let grants: Grants = parse(scope, "scope")?;
         let takes_keys = |api: &&Api| api.credentials.contain(CredentialKind::ApiKey);
         if !self.apis_of(realm).any(|api| takes_keys(&api)) {
             return Err(Failure::new(format!(
@@ -48,8 +49,8 @@ impl Management {
         match grants.single().iter().find(|(resource, _)| !known.contains(resource.as_str())) {
             None => Ok(grants),
             Some((unknown, _)) => {
-                let what = format!("`--scope {scope}`: no route of realm `{realm}` is about `{unknown}`");
-                Err(Failure::new(what).hint(listed(
+                let what = format!("no route of realm `{realm}` is about `{unknown}`");
+                Err(Failure::argument("scope", scope, what).hint(listed(
                     "its routes are about",
                     known,
                     "name routes under `[[api.route]]` in the settings, or say `read`, `write` or `admin`",
@@ -88,4 +89,15 @@ fn listed(lead: &str, known: BTreeSet<&str>, where_none: &str) -> String {
     }
     let names: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
     format!("{lead} {}", names.join(", "))
+}
+
+impl Management {
+    /// An API of the realm.
+    ///
+    /// # Errors
+    /// If the settings have none.
+    pub(super) fn some_api_of(&self, realm: &RealmName) -> Result<&super::ManagedApi, Failure> {
+        let known = self.api_of_realm(realm);
+        known.ok_or_else(|| Failure::new(format!("no API of the settings is of realm `{realm}`")))
+    }
 }

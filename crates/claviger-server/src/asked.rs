@@ -1,0 +1,45 @@
+//! An operation to be asked for, on its way to whoever carries it out.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::failure::{Failure, FailureKind};
+
+/// An operation to be asked for.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Asked {
+    /// Which.
+    #[serde(rename = "operation")]
+    pub(crate) id: String,
+    /// What it is given.
+    pub(crate) input: Value,
+}
+
+impl Asked {
+    /// A verb of `noun`, as a command line was parsed: its options have the names that the management API has.
+    ///
+    /// # Errors
+    /// If its options contradict each other.
+    pub(crate) fn of(noun: &str, command: &impl Serialize) -> Result<Self, Failure> {
+        let broken = || Failure::of(FailureKind::Broken, "this command cannot be spelt");
+        match serde_json::to_value(command).map_err(|error| Failure::new(error.to_string()))? {
+            Value::Object(members) => {
+                let (verb, input) = members.into_iter().next().ok_or_else(broken)?;
+                Ok(Self { id: format!("{noun}.{verb}"), input })
+            }
+            Value::String(verb) => Ok(Self { id: format!("{noun}.{verb}"), input: serde_json::json!({}) }),
+            _ => Err(broken()),
+        }
+    }
+
+    /// The same, from where a page ended, as long as there can be.
+    pub(crate) fn reading_on(&self, after: Option<&str>) -> Self {
+        let mut input = self.input.clone();
+        if let Some(members) = input.as_object_mut()
+            && let Some(after) = after
+        {
+            members.insert("after".into(), after.into());
+        }
+        Self { id: self.id.clone(), input }
+    }
+}

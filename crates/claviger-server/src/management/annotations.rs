@@ -1,0 +1,57 @@
+//! External ids and metadata, of whatever has them.
+
+use std::collections::BTreeMap;
+
+use claviger::directory::Annotated;
+use claviger_store::StoreError;
+use claviger_store::annotations::{AnnotationUpdate, AnnotationView};
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
+
+use crate::failure::Failure;
+
+/// What others call something, and keep beside it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Annotations {
+    /// What the operator's own systems call it.
+    external_id: Option<String>,
+    /// What is kept with it.
+    metadata: BTreeMap<String, String>,
+}
+
+impl From<AnnotationView> for Annotations {
+    fn from(view: AnnotationView) -> Self {
+        Self { external_id: view.external_id, metadata: view.metadata }
+    }
+}
+
+/// What to change of that (RFC 7396: `null` takes away, what is absent stays).
+#[derive(Debug, Deserialize)]
+pub(crate) struct AnnotationChanges {
+    pub(crate) external_id: Option<Option<String>>,
+    pub(crate) metadata: BTreeMap<String, Option<String>>,
+}
+
+impl From<AnnotationChanges> for AnnotationUpdate {
+    fn from(changes: AnnotationChanges) -> Self {
+        Self { external_id: changes.external_id, metadata: changes.metadata }
+    }
+}
+
+/// Tells `null` from what is absent.
+pub(super) fn given<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Option::<T>::deserialize(deserializer).map(Some)
+}
+
+/// What is called so, or nothing.
+pub(super) fn found(answer: Result<Annotated, StoreError>) -> Result<Option<Annotated>, Failure> {
+    match answer {
+        Ok(about) => Ok(Some(about)),
+        Err(StoreError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

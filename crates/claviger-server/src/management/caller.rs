@@ -1,0 +1,128 @@
+//! Who asks for an operation, what they may do and how far they reach.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+
+use claviger::id::{RealmName, TenantId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::failure::{Failure, FailureKind};
+
+/// What an operator may do; each includes the ones before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Look at everything that is no secret.
+    Reader,
+    /// Change and end what tenants have, but make no credential.
+    Support,
+    /// Everything: make credentials in others' names, end tenants, make operators.
+    Owner,
+}
+
+impl Role {
+    /// All of them, the least first.
+    pub const ALL: [Self; 3] = [Self::Reader, Self::Support, Self::Owner];
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reader => "reader",
+            Self::Support => "support",
+            Self::Owner => "owner",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::str::FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|role| role.as_str() == text);
+        found.ok_or_else(|| "the roles of operators are reader, support and owner".to_owned())
+    }
+}
+
+/// How far an operator reaches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// Everything.
+    Everything,
+    /// What belongs to these realms.
+    Realms(BTreeSet<RealmName>),
+    /// What belongs to these tenants.
+    Tenants(BTreeSet<TenantId>),
+}
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Their name, as the audit has it.
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+    /// How far they reach.
+    pub reach: Reach,
+    /// From where, if it is over a network.
+    pub address: Option<IpAddr>,
+    /// The public id of their credential, if they showed one.
+    pub credential: Option<String>,
+}
+
+impl Caller {
+    /// Whoever may open the store itself, or the socket of the server that has it.
+    pub fn at_home() -> Self {
+        let (role, reach) = (Role::Owner, Reach::Everything);
+        Self { name: "operator".to_owned(), role, reach, address: None, credential: None }
+    }
+
+    /// Whether they may do what takes `least`.
+    ///
+    /// # Errors
+    /// Saying which role it takes.
+    pub(crate) fn may(&self, least: Role) -> Result<(), Failure> {
+        if self.role >= least {
+            return Ok(());
+        }
+        let what = format!("this takes the role `{least}`, and `{}` is `{}`", self.name, self.role);
+        Err(Failure::of(FailureKind::Forbidden, what).hint("an owner can do it, or make an operator who may"))
+    }
+
+    /// Whether they reach everything, as what belongs to no realm asks for.
+    ///
+    /// # Errors
+    /// If they are bound.
+    pub(crate) fn reaches_everything(&self) -> Result<(), Failure> {
+        match self.reach {
+            Reach::Everything => Ok(()),
+            Reach::Realms(_) | Reach::Tenants(_) => Err(self.bound("this belongs to no realm")),
+        }
+    }
+
+    /// Whether they reach all of a realm.
+    ///
+    /// # Errors
+    /// If they are bound to others, or to single tenants.
+    pub(crate) fn reaches_realm(&self, realm: &RealmName) -> Result<(), Failure> {
+        match &self.reach {
+            Reach::Everything => Ok(()),
+            Reach::Realms(realms) if realms.contains(realm) => Ok(()),
+            Reach::Realms(_) | Reach::Tenants(_) => {
+                Err(self.bound("this is of another realm, or of a whole one"))
+            }
+        }
+    }
+
+    fn bound(&self, why: &str) -> Failure {
+        let what = format!("{why}, and `{}` is bound to others", self.name);
+        Failure::of(FailureKind::Forbidden, what)
+    }
+}

@@ -1,0 +1,359 @@
+//! People in organizations, their roles, and who they are to other issuers.
+
+use std::collections::BTreeMap;
+
+use claviger::directory::{Annotated, MemberState};
+use claviger::id::{AccountId, OrgId};
+use claviger_store::members::MemberView;
+use claviger_store::tenant_store::TenantStore;
+use claviger_store::{Email, StoreError};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::annotations::{AnnotationChanges, Annotations, found, given};
+use super::operation::{Call, operations};
+use super::orgs::id;
+use super::page::{self, Page};
+use super::{input, parse};
+use crate::failure::Failure;
+
+/// Somebody to add to an organization.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Add {
+    /// The tenant's id
+    tenant: String,
+    /// The organization's id
+    org: String,
+    /// The person's e-mail address
+    member: String,
+    /// The role there, one of those the settings of its API name
+    role: String,
+    /// Leave it to the person to accept
+    #[serde(default)]
+    invited: bool,
+}
+
+/// Which members.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct List {
+    /// The tenant's id
+    tenant: String,
+    /// The organization's id
+    org: String,
+    /// Only the one that your own systems call so
+    external_id: Option<String>,
+    /// Where to read on: the `next` of the page before
+    after: Option<String>,
+    /// How many at most, from 1 to 500; 100 by default
+    #[serde(default, deserialize_with = "input::number")]
+    limit: Option<u16>,
+}
+
+/// Which member.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Who {
+    /// The tenant's id
+    pub(super) tenant: String,
+    /// The organization's id
+    pub(super) org: String,
+    /// The member's e-mail address or account id
+    pub(super) member: String,
+}
+
+/// What to change of what others call a member, and keep beside them.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Annotate {
+    /// The tenant's id
+    tenant: String,
+    /// The organization's id
+    org: String,
+    /// The member's e-mail address or account id
+    member: String,
+    /// What your own systems call them; `null` takes it away
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    external_id: Option<Option<String>>,
+    /// What to keep with them; `null` takes one away
+    #[serde(default)]
+    metadata: BTreeMap<String, Option<String>>,
+}
+
+/// A member's new role.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewRole {
+    /// The tenant's id
+    tenant: String,
+    /// The organization's id
+    org: String,
+    /// The member's e-mail address or account id
+    member: String,
+    /// The new role
+    role: String,
+}
+
+/// What to end of a member.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct RevokeTokens {
+    /// The tenant's id
+    tenant: String,
+    /// The organization's id
+    org: String,
+    /// The member's e-mail address or account id
+    member: String,
+    /// End API keys and user tokens too; new ones can be made at once
+    #[serde(default)]
+    credentials: bool,
+    /// End what the person holds in every organization and tenant of the realm
+    #[serde(default)]
+    everywhere: bool,
+}
+
+/// Who another issuer's subject is here.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Link {
+    /// The tenant's id
+    tenant: String,
+    /// The organization's id
+    org: String,
+    /// The member's e-mail address or account id
+    member: String,
+    /// The issuer, as the settings of the API name it
+    issuer: String,
+    /// The `sub` of its tokens
+    subject: String,
+}
+
+/// Another issuer's subject.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Unlink {
+    /// The tenant's id
+    tenant: String,
+    /// The issuer
+    issuer: String,
+    /// The `sub` of its tokens
+    subject: String,
+}
+
+/// A member of an organization.
+#[derive(Debug, Serialize, ToSchema)]
+struct MemberShown {
+    /// The person's account.
+    account_id: String,
+    /// Their e-mail address.
+    email: String,
+    /// Their role here.
+    role: String,
+    /// `invited`, `active` or `suspended`.
+    state: String,
+    #[serde(flatten)]
+    annotations: Annotations,
+}
+
+/// Somebody who is no member any more.
+#[derive(Debug, Serialize, ToSchema)]
+struct Removed {
+    /// The person's account.
+    account_id: String,
+    /// `removed`.
+    state: &'static str,
+}
+
+/// What was ended.
+#[derive(Debug, Serialize, ToSchema)]
+struct Revoked {
+    /// Whose.
+    account_id: String,
+    /// What is made from now on is made under this number.
+    generation: i64,
+}
+
+/// Who another issuer's subject is.
+#[derive(Debug, Serialize, ToSchema)]
+struct Linked {
+    /// The person's account.
+    account_id: String,
+    /// The issuer.
+    issuer: String,
+    /// Its subject.
+    subject: String,
+}
+
+/// A subject that is nobody here any more.
+#[derive(Debug, Serialize, ToSchema)]
+struct Unlinked {
+    /// The issuer.
+    issuer: String,
+    /// Its subject.
+    subject: String,
+    /// `unlinked`.
+    state: &'static str,
+}
+
+operations! {
+    /// Add a person to an organization; an account is made if there is none
+    "member.add": POST "/v1/tenants/{tenant}/organizations/{org}/members" for Support = add(Add) -> MemberShown;
+    /// List an organization's members
+    "member.list": GET "/v1/tenants/{tenant}/organizations/{org}/members" for Reader = list(List) -> Page<MemberShown>;
+    /// Show a member
+    "member.view": GET "/v1/tenants/{tenant}/organizations/{org}/members/{member}" for Reader = view(Who) -> MemberShown;
+    /// Say what your own systems call a member, and what to keep with it
+    "member.annotate": PATCH "/v1/tenants/{tenant}/organizations/{org}/members/{member}/annotations" for Support = annotate(Annotate) -> MemberShown;
+    /// Give a member another role
+    "member.role": POST "/v1/tenants/{tenant}/organizations/{org}/members/{member}/role" for Support = role(NewRole) -> MemberShown;
+    /// Refuse a member for now (403)
+    "member.suspend": POST "/v1/tenants/{tenant}/organizations/{org}/members/{member}/suspend" for Support = suspend(Who) -> MemberShown;
+    /// Let an invited or suspended member in
+    "member.resume": POST "/v1/tenants/{tenant}/organizations/{org}/members/{member}/resume" for Support = resume(Who) -> MemberShown;
+    /// Take a person out of an organization (401)
+    "member.remove": DELETE "/v1/tenants/{tenant}/organizations/{org}/members/{member}" for Support = remove(Who) -> Removed;
+    /// End all sessions of a member in this organization, and so all identity tokens made so far, other issuers' too
+    "member.revoke-tokens": POST "/v1/tenants/{tenant}/organizations/{org}/members/{member}/revoke-tokens" for Support = revoke_tokens(RevokeTokens) -> Revoked;
+    /// Say who another issuer's subject is here
+    "member.link": POST "/v1/tenants/{tenant}/organizations/{org}/members/{member}/links" for Owner = link(Link) -> Linked;
+    /// End a link: another issuer's subject is nobody here any more
+    "member.unlink": DELETE "/v1/tenants/{tenant}/links" for Support = unlink(Unlink) -> Unlinked;
+}
+
+fn one(member: &MemberView, annotations: Annotations) -> MemberShown {
+    MemberShown {
+        account_id: member.account.to_string(),
+        email: member.email.clone(),
+        role: member.role.to_string(),
+        state: format!("{:?}", member.state).to_lowercase(),
+        annotations,
+    }
+}
+
+async fn shown_whole(store: &TenantStore, org: OrgId, account: AccountId) -> Result<MemberShown, Failure> {
+    let annotation = store.annotation(Annotated::Member(org, account)).await?;
+    Ok(one(&store.member_view(org, account).await?, annotation.into()))
+}
+
+/// The account of that id or e-mail address, if it is a member.
+async fn account(store: &TenantStore, org: OrgId, member: &str) -> Result<AccountId, Failure> {
+    if let Ok(account) = member.parse::<AccountId>() {
+        return Ok(store.member_view(org, account).await?.account);
+    }
+    let email: Email = parse(member, "member")?;
+    match store.member_find(org, &email).await {
+        Ok(member) => Ok(member.account),
+        // An organization that is not there has no members either, and says so itself.
+        Err(StoreError::NotFound { .. }) => {
+            store.org_view(org).await?;
+            let what = format!("`{member}` is no member of this organization");
+            Err(Failure::of(crate::failure::FailureKind::NotFound, what))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The tenant's part of the store, the organization and the member's account.
+pub(super) async fn find(call: &Call, who: &Who) -> Result<(TenantStore, OrgId, AccountId), Failure> {
+    let (store, org) = (call.tenant(&who.tenant).await?, id(&who.org)?);
+    let account = account(&store, org, &who.member).await?;
+    Ok((store, org, account))
+}
+
+async fn add(call: &Call, input: Add) -> Result<MemberShown, Failure> {
+    let (store, org) = (call.tenant(&input.tenant).await?, id(&input.org)?);
+    let state = if input.invited { MemberState::Invited } else { MemberState::Active };
+    let email = parse(&input.member, "member")?;
+    let role = call.management.known_role(&store.tenant_view().await?.realm, &input.role)?;
+    let member = store.member_add(org, &email, &role, state).await?;
+    shown_whole(&store, org, member.account).await
+}
+
+async fn list(call: &Call, input: List) -> Result<Page<MemberShown>, Failure> {
+    let (store, org) = (call.tenant(&input.tenant).await?, id(&input.org)?);
+    let (after, limit) = (page::after(input.after.as_deref())?, page::limit(input.limit)?);
+    if let Some(id) = input.external_id {
+        let members = match found(store.annotated("member", &id).await)? {
+            Some(Annotated::Member(its, account)) if its == org => {
+                vec![shown_whole(&store, org, account).await?]
+            }
+            _ => Vec::new(),
+        };
+        return Ok(Page::whole(members));
+    }
+    let members = store.member_page(org, after, limit).await?;
+    let about = |member: &MemberView| Annotated::Member(org, member.account).entity();
+    let mut annotations = store.annotations("member", members.iter().map(about).collect()).await?;
+    let mut of = |member: &MemberView| annotations.remove(&about(member)).unwrap_or_default();
+    let shown = members.iter().map(|member| one(member, of(member).into())).collect();
+    Ok(Page::of(shown, limit, members.last().map(Into::into)))
+}
+
+async fn view(call: &Call, input: Who) -> Result<MemberShown, Failure> {
+    let (store, org, account) = find(call, &input).await?;
+    shown_whole(&store, org, account).await
+}
+
+async fn annotate(call: &Call, input: Annotate) -> Result<MemberShown, Failure> {
+    let who = Who { tenant: input.tenant, org: input.org, member: input.member };
+    let (store, org, account) = find(call, &who).await?;
+    let changes = AnnotationChanges { external_id: input.external_id, metadata: input.metadata };
+    store.annotate(Annotated::Member(org, account), changes.into()).await?;
+    shown_whole(&store, org, account).await
+}
+
+async fn role(call: &Call, input: NewRole) -> Result<MemberShown, Failure> {
+    let who = Who { tenant: input.tenant, org: input.org, member: input.member };
+    let (store, org, account) = find(call, &who).await?;
+    let role = call.management.known_role(&store.tenant_view().await?.realm, &input.role)?;
+    store.member_update_role(org, account, &role).await?;
+    shown_whole(&store, org, account).await
+}
+
+async fn suspend(call: &Call, input: Who) -> Result<MemberShown, Failure> {
+    let (store, org, account) = find(call, &input).await?;
+    store.member_suspend(org, account).await?;
+    shown_whole(&store, org, account).await
+}
+
+async fn resume(call: &Call, input: Who) -> Result<MemberShown, Failure> {
+    let (store, org, account) = find(call, &input).await?;
+    store.member_resume(org, account).await?;
+    shown_whole(&store, org, account).await
+}
+
+async fn remove(call: &Call, input: Who) -> Result<Removed, Failure> {
+    let (store, org, account) = find(call, &input).await?;
+    store.member_remove(org, account).await?;
+    Ok(Removed { account_id: account.to_string(), state: "removed" })
+}
+
+async fn revoke_tokens(call: &Call, input: RevokeTokens) -> Result<Revoked, Failure> {
+    let who = Who { tenant: input.tenant, org: input.org, member: input.member };
+    let (store, org, account) = find(call, &who).await?;
+    let ends = super::input::ends(input.credentials);
+    let generation = if input.everywhere {
+        // An account reaches over every tenant of its realm, and so has whoever ends it to.
+        call.caller.reaches_realm(&store.tenant_view().await?.realm)?;
+        call.operator().accounts().account_revoke(account, ends).await?
+    } else {
+        store.member_revoke(org, account, ends).await?
+    };
+    Ok(Revoked { account_id: account.to_string(), generation })
+}
+
+async fn link(call: &Call, input: Link) -> Result<Linked, Failure> {
+    let who = Who { tenant: input.tenant, org: input.org, member: input.member };
+    let (store, _, account) = find(call, &who).await?;
+    call.management.known_issuer(&store.tenant_view().await?.realm, &input.issuer)?;
+    store.foreign_identity_link(&input.issuer, &input.subject, account).await?;
+    Ok(Linked { account_id: account.to_string(), issuer: input.issuer, subject: input.subject })
+}
+
+async fn unlink(call: &Call, input: Unlink) -> Result<Unlinked, Failure> {
+    let store = call.tenant(&input.tenant).await?;
+    store.foreign_identity_unlink(&input.issuer, &input.subject).await?;
+    Ok(Unlinked { issuer: input.issuer, subject: input.subject, state: "unlinked" })
+}

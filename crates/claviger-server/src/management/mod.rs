@@ -1,0 +1,170 @@
+//! What can be done to what Claviger knows: by whom, with what outcome. Knows neither HTTP nor command lines: both are ways
+//! to ask for the same operations.
+
+mod accounts;
+mod annotations;
+mod audit;
+mod caller;
+mod explain;
+mod input;
+mod keyring;
+mod keys;
+mod known;
+mod members;
+mod nodes;
+mod operation;
+mod orgs;
+mod page;
+mod realms;
+mod sessions;
+mod signing_keys;
+mod tenants;
+mod tokens;
+mod user_tokens;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use claviger::clock::Clock;
+use claviger::id::{ApiName, RealmName, TenantId};
+use claviger::random::Random;
+use claviger::{Api, Door};
+use claviger_store::Store;
+use claviger_store::operator::Operator;
+use claviger_store::tenant_store::TenantStore;
+use serde_json::Value;
+
+use crate::failure::{Failure, FailureKind};
+
+pub use crate::clock::shown;
+pub use caller::{Caller, Reach, Role};
+pub use input::parse;
+pub use operation::{Call, Operation};
+pub(crate) use user_tokens::user_token_text;
+
+/// Everything that can be done, by noun.
+pub fn operations() -> Vec<Operation> {
+    [
+        realms::operations(),
+        tenants::operations(),
+        orgs::operations(),
+        members::operations(),
+        accounts::operations(),
+        sessions::operations(),
+        keys::operations(),
+        tokens::operations(),
+        user_tokens::operations(),
+        signing_keys::operations(),
+        audit::operations(),
+        explain::operations(),
+        keyring::operations(),
+        nodes::operations(),
+    ]
+    .concat()
+}
+
+/// Carries out the operation of that name for somebody who may.
+///
+/// # Errors
+/// If there is none, if the caller's role is too small, or as the operation says.
+pub async fn call(
+    management: &Management,
+    caller: &Caller,
+    id: &str,
+    input: Value,
+) -> Result<Value, Failure> {
+    let operation = operations().into_iter().find(|operation| operation.id == id);
+    let operation = operation.ok_or_else(|| {
+        Failure::of(FailureKind::NotFound, "the server does not know this command")
+            .hint("the server and this program are of different versions; restart the server")
+    })?;
+    caller.may(operation.least)?;
+    (operation.run)(Call { management: management.clone(), caller: caller.clone() }, input).await
+}
+
+/// Everything commands need.
+#[derive(Debug, Clone)]
+pub struct Management {
+    /// The store.
+    pub store: Store,
+    /// The APIs of the settings.
+    pub apis: Arc<HashMap<ApiName, ManagedApi>>,
+    /// Who decides; for `explain`.
+    pub door: Arc<Door>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Unpredictable bytes.
+    pub random: Arc<dyn Random>,
+}
+
+/// What commands need to know of an API.
+#[derive(Debug, Clone)]
+pub struct ManagedApi {
+    /// What the door decides about.
+    pub api: Arc<Api>,
+    /// Its hosts.
+    pub hosts: Vec<String>,
+    /// What its realm's signing keys are of.
+    pub token_algorithm: claviger::key_set::Algorithm,
+}
+
+impl Management {
+    /// The operator's part of the store.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a command on the operator's own machine, or over a socket that only they can open"
+    )]
+    pub fn operator(&self) -> Operator {
+        self.store.operator(&claviger::danger::OperatorPermit::for_command("operator"))
+    }
+
+    /// The part of one tenant.
+    ///
+    /// # Errors
+    /// If the text is no tenant id.
+    pub fn tenant(&self, id: &str) -> Result<TenantStore, Failure> {
+        let id: TenantId = parse(id, "tenant")?;
+        Ok(self.operator().tenant(id))
+    }
+
+    /// The API called `name`.
+    ///
+    /// # Errors
+    /// If the settings have none of that name.
+    pub fn api(&self, name: &str) -> Result<&ManagedApi, Failure> {
+        let name: ApiName = parse(name, "api")?;
+        self.apis.get(&name).ok_or_else(|| {
+            let mut known: Vec<String> = self.apis.keys().map(|name| format!("`{name}`")).collect();
+            known.sort();
+            Failure::new(format!("there is no API called `{name}`")).hint(format!(
+                "the settings have {}",
+                if known.is_empty() { "none".into() } else { known.join(", ") }
+            ))
+        })
+    }
+
+    /// The API called `name`, for somebody of this realm: what is made for another realm's API would let nobody in there, and
+    /// whoever else believes the signature somebody who does not belong.
+    ///
+    /// # Errors
+    /// If the settings have none of that name, or it is of another realm.
+    pub fn api_in(&self, realm: &RealmName, name: &str) -> Result<&ManagedApi, Failure> {
+        let api = self.api(name)?;
+        if api.api.realm == *realm {
+            return Ok(api);
+        }
+        let ours = self.apis.values().filter(|api| api.api.realm == *realm);
+        let mut names: Vec<String> = ours.map(|api| format!("`{}`", api.api.name)).collect();
+        names.sort();
+        Err(Failure::new(format!(
+            "the API `{name}` is of realm `{}`, and the tenant of realm `{realm}`",
+            api.api.realm
+        ))
+        .hint(format!("the APIs of the tenant's realm are {}", names.join(", "))))
+    }
+
+    /// An API of the realm, for what all of them share.
+    pub fn api_of_realm(&self, realm: &RealmName) -> Option<&ManagedApi> {
+        self.apis.values().filter(|api| api.api.realm == *realm).min_by_key(|api| api.api.name.clone())
+    }
+}

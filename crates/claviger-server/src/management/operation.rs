@@ -1,0 +1,159 @@
+//! Operations: what can be done, by whom, and where it is in the management API. Each is one function, whoever asks.
+
+use claviger::id::TenantId;
+use claviger_store::operator::Operator;
+use claviger_store::tenant_store::TenantStore;
+use claviger_store::{Actor, StoreError};
+use futures_util::future::BoxFuture;
+use http::Method;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use utoipa::PartialSchema;
+use utoipa::openapi::{RefOr, Schema};
+
+use super::caller::{Caller, Reach, Role};
+use super::input::parse;
+use super::{ManagedApi, Management};
+use crate::failure::{Failure, FailureKind};
+
+/// Something that can be done.
+#[derive(Clone)]
+pub struct Operation {
+    /// Its name: a noun and a verb, as the command line has them.
+    pub id: &'static str,
+    /// What it does, in one line.
+    pub about: &'static str,
+    /// Its method in the management API.
+    pub method: Method,
+    /// Its path there, with the names of what stands in it in braces.
+    pub path: &'static str,
+    /// The least role that may do it.
+    pub least: Role,
+    /// What it is given.
+    pub input: fn() -> RefOr<Schema>,
+    /// What it answers.
+    pub output: fn() -> RefOr<Schema>,
+    pub(super) run: fn(Call, Value) -> BoxFuture<'static, Result<Value, Failure>>,
+}
+
+impl std::fmt::Debug for Operation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} {}", self.id, self.method, self.path)
+    }
+}
+
+impl Operation {
+    /// Whether it makes something that was not there, which is answered with 201.
+    pub fn makes_something(&self) -> bool {
+        ["create", "add", "issue"].iter().any(|verb| self.id.ends_with(&format!(".{verb}")))
+    }
+}
+
+/// An operation under way: with what it is carried out, and for whom.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// With what.
+    pub(crate) management: Management,
+    /// For whom.
+    pub(crate) caller: Caller,
+}
+
+impl Call {
+    /// As the audit names the caller.
+    pub(super) fn actor(&self) -> Actor {
+        let actor = Actor::operator(&self.caller.name);
+        let actor = match self.caller.address {
+            Some(address) => actor.from(address),
+            None => actor,
+        };
+        match &self.caller.credential {
+            Some(credential) => actor.with_credential(credential),
+            None => actor,
+        }
+    }
+
+    /// The operator's part of the store, under the caller's name. What is done with it is not held to the caller's reach:
+    /// whoever takes it has asked about that.
+    pub(super) fn operator(&self) -> Operator {
+        self.management.operator().by(self.actor())
+    }
+
+    /// The part of one tenant.
+    ///
+    /// # Errors
+    /// If the text is no tenant's id, or the caller does not reach it, which sounds as if there were none.
+    pub(super) async fn tenant(&self, id: &str) -> Result<TenantStore, Failure> {
+        let id: TenantId = parse(id, "tenant")?;
+        let store = self.operator().tenant(id);
+        let is_within = match &self.caller.reach {
+            Reach::Everything => true,
+            Reach::Realms(realms) => realms.contains(&store.tenant_view().await?.realm),
+            Reach::Tenants(tenants) => tenants.contains(&id),
+        };
+        if is_within { Ok(store) } else { Err(StoreError::NotFound { what: "tenant" }.into()) }
+    }
+
+    /// The API of that name, for somebody of the tenant's realm.
+    pub(super) async fn api_for(&self, store: &TenantStore, name: &str) -> Result<&ManagedApi, Failure> {
+        self.management.api(name)?;
+        self.management.api_in(&store.tenant_view().await?.realm, name)
+    }
+}
+
+/// What is taken of a text is not left in memory: it may hold a credential.
+fn forget(value: &mut Value) {
+    match value {
+        Value::String(text) => zeroize::Zeroize::zeroize(text),
+        Value::Array(items) => items.iter_mut().for_each(forget),
+        Value::Object(members) => members.values_mut().for_each(forget),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Reads what an operation is given.
+pub(super) fn read<T: DeserializeOwned>(mut input: Value) -> Result<T, Failure> {
+    let read = serde_path_to_error::deserialize(&input).map_err(|error| {
+        let path = error.path().to_string();
+        let said = error.into_inner().to_string();
+        if path == "." { Failure::new(said) } else { Failure::new(format!("`{path}`: {said}")) }
+    });
+    forget(&mut input);
+    read
+}
+
+/// Spells what it answers.
+pub(super) fn written<T: Serialize>(output: &T) -> Result<Value, Failure> {
+    serde_json::to_value(output).map_err(|error| Failure::of(FailureKind::Broken, error.to_string()))
+}
+
+/// The schema of a type.
+pub(super) fn schema<T: PartialSchema>() -> RefOr<Schema> {
+    T::schema()
+}
+
+/// Declares the operations of a noun: each with its name, method, path, least role and the function that carries it out.
+macro_rules! operations {
+    ($($(#[doc = $about:literal])+ $id:literal: $method:ident $path:literal for $least:ident = $function:ident($input:ty) -> $output:ty;)+) => {
+        /// What can be done here.
+        pub(super) fn operations() -> Vec<$crate::management::operation::Operation> {
+            use $crate::management::operation as of;
+            vec![$(of::Operation {
+                id: $id,
+                about: concat!($($about),+).trim_ascii(),
+                method: http::Method::$method,
+                path: $path,
+                least: $crate::management::Role::$least,
+                input: of::schema::<$input>,
+                output: of::schema::<$output>,
+                run: |call, input| {
+                    Box::pin(async move {
+                        let output: $output = $function(&call, of::read::<$input>(input)?).await?;
+                        of::written(&output)
+                    })
+                },
+            }),+]
+        }
+    };
+}
+pub(super) use operations;

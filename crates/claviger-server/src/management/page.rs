@@ -1,0 +1,92 @@
+//! Pages of lists, each with the place where the next one begins.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use claviger::clock::UnixMillis;
+use claviger_store::page::After;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::failure::Failure;
+
+/// How many entries a page has if nobody says.
+const USUAL: u16 = 100;
+/// How many it has at most.
+pub(crate) const LONGEST: u16 = 500;
+
+/// A part of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Page<T> {
+    /// The entries.
+    pub(crate) items: Vec<T>,
+    /// What to give as `after` to read on; absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// All there is.
+    pub(crate) fn whole(items: Vec<T>) -> Self {
+        Self { items, next: None }
+    }
+
+    /// A page of at most `limit`, whose last entry is at `last`.
+    pub(crate) fn of(items: Vec<T>, limit: u16, last: Option<After>) -> Self {
+        let next = if items.len() < usize::from(limit) { None } else { last.map(spelt) };
+        Self { items, next }
+    }
+}
+
+/// How many are asked for.
+///
+/// # Errors
+/// If it is none or more than a page has.
+pub(crate) fn limit(given: Option<u16>) -> Result<u16, Failure> {
+    match given {
+        None => Ok(USUAL),
+        Some(limit) if (1..=LONGEST).contains(&limit) => Ok(limit),
+        Some(limit) => {
+            let what = format!("a page has from 1 to {LONGEST} entries");
+            Err(Failure::argument("limit", &limit.to_string(), what))
+        }
+    }
+}
+
+/// Where a page begins, as it was spelt.
+///
+/// # Errors
+/// If no page ended there.
+pub(crate) fn after(given: Option<&str>) -> Result<Option<After>, Failure> {
+    let Some(text) = given else { return Ok(None) };
+    let read = || {
+        let bytes: [u8; 24] = URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?;
+        let (at, id) = bytes.split_first_chunk::<8>()?;
+        Some(After { created_at: UnixMillis(i64::from_be_bytes(*at)), id: id.try_into().ok()? })
+    };
+    read().map(Some).ok_or_else(|| {
+        Failure::argument("after", text, "no page ended there").hint("give the `next` of a page as it was")
+    })
+}
+
+fn spelt(after: After) -> String {
+    let mut bytes = after.created_at.0.to_be_bytes().to_vec();
+    bytes.extend(after.id);
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_read_as_it_was_spelt_and_nothing_else_is() {
+        let place = After { created_at: UnixMillis(1_790_000_000_123), id: [7; 16] };
+        assert_eq!(after(Some(&spelt(place))), Ok(Some(place)));
+        assert_eq!(after(None), Ok(None));
+        for wrong in ["", "x", "AAAA", &spelt(place)[1..], &format!("{}A", spelt(place))] {
+            assert!(after(Some(wrong)).is_err(), "{wrong}");
+        }
+        assert_eq!(limit(None), Ok(USUAL));
+        assert!(limit(Some(0)).is_err() && limit(Some(501)).is_err() && limit(Some(500)).is_ok());
+    }
+}

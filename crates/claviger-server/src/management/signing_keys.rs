@@ -1,0 +1,92 @@
+//! The keys that sign a realm's identity tokens.
+
+use claviger_store::signing_keys::{Line, SigningKeyView};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::operation::{Call, operations};
+use super::page::Page;
+use super::realms::known_realm;
+use super::shown;
+use crate::failure::Failure;
+use crate::identity_tokens;
+
+/// Which realm.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct InRealm {
+    /// The realm
+    realm: String,
+}
+
+/// A step of a rotation.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct RotateKey {
+    /// The realm
+    realm: String,
+    /// `next` publishes a key, `activate` lets the published one sign, `drop` takes a retired one out
+    step: String,
+    /// The key to drop, with `drop`
+    kid: Option<String>,
+}
+
+/// A signing key, without its secret half.
+#[derive(Debug, Serialize, ToSchema)]
+struct SigningKeyShown {
+    /// Its name in tokens.
+    kid: String,
+    /// What it signs with.
+    algorithm: String,
+    /// `next`, `active` or `retired`.
+    state: String,
+    /// When it was made.
+    created_at: String,
+}
+
+/// A key that has taken a step.
+#[derive(Debug, Serialize, ToSchema)]
+struct Stepped {
+    /// Its name in tokens.
+    kid: String,
+    /// `next`, `active` or `dropped`.
+    state: &'static str,
+}
+
+operations! {
+    /// List the keys that sign a realm's tokens
+    "token.keys": GET "/v1/realms/{realm}/signing-keys" for Reader = keys(InRealm) -> Page<SigningKeyShown>;
+    /// Publish the next signing key, let the published one sign, or drop a retired one
+    "token.rotate-key": POST "/v1/realms/{realm}/signing-keys/rotate" for Owner = rotate_key(RotateKey) -> Stepped;
+}
+
+async fn keys(call: &Call, input: InRealm) -> Result<Page<SigningKeyShown>, Failure> {
+    let line = Line::Identity(known_realm(call, &input.realm).await?);
+    let keys = identity_tokens::keys(&call.management.store, &line).await?;
+    let one = |key: &SigningKeyView| SigningKeyShown {
+        kid: key.public.kid().to_owned(),
+        algorithm: key.public.algorithm().as_str().to_owned(),
+        state: format!("{:?}", key.state).to_lowercase(),
+        created_at: shown(key.created_at),
+    };
+    Ok(Page::whole(keys.iter().map(one).collect()))
+}
+
+async fn rotate_key(call: &Call, input: RotateKey) -> Result<Stepped, Failure> {
+    let realm = known_realm(call, &input.realm).await?;
+    let algorithm = call.management.some_api_of(&realm)?.token_algorithm;
+    let line = Line::Identity(realm);
+    let system = identity_tokens::system(&call.management.store).by(call.actor());
+    match (input.step.as_str(), input.kid) {
+        ("next", None) => {
+            Ok(Stepped { kid: system.signing_key_next(&line, algorithm).await?, state: "next" })
+        }
+        ("activate", None) => Ok(Stepped { kid: system.signing_key_activate(&line).await?, state: "active" }),
+        ("drop", Some(kid)) => {
+            system.signing_key_drop(&line, &kid).await?;
+            Ok(Stepped { kid, state: "dropped" })
+        }
+        (step, _) => Err(Failure::new(format!("`{step}` is no step that can be taken so"))
+            .hint("say `next`, `activate`, or `drop` with the `kid`")),
+    }
+}

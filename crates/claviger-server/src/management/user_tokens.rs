@@ -1,0 +1,113 @@
+//! User tokens, signed with each user's own secret.
+
+use claviger_store::user_secrets::UserSecret;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::members::{Who, find};
+use super::operation::{Call, operations};
+use super::{ManagedApi, shown};
+use crate::failure::Failure;
+
+/// Whose token for which API.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Whose {
+    /// The tenant's id
+    tenant: String,
+    /// The organization's id
+    org: String,
+    /// The member's e-mail address or account id
+    member: String,
+    /// The API
+    api: String,
+}
+
+/// A member's token.
+#[derive(Serialize, ToSchema)]
+struct UserToken {
+    /// The token itself.
+    token: String,
+    /// The name of the secret it is signed with.
+    kid: String,
+    /// When the secret was made, and so the token.
+    issued_at: String,
+}
+
+impl Drop for UserToken {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.token);
+    }
+}
+
+/// A member who has no token any more.
+#[derive(Debug, Serialize, ToSchema)]
+struct Revoked {
+    /// The person's account.
+    account_id: String,
+    /// `revoked`.
+    state: &'static str,
+}
+
+operations! {
+    /// Show a member's token; a secret is made if there is none
+    "user-token.issue": POST "/v1/tenants/{tenant}/organizations/{org}/members/{member}/user-tokens" for Owner = issue(Whose) -> UserToken;
+    /// Give the member another secret: every token before is refused from now on
+    "user-token.regenerate": POST "/v1/tenants/{tenant}/organizations/{org}/members/{member}/user-tokens/regenerate" for Owner = regenerate(Whose) -> UserToken;
+    /// Take the member's secret away
+    "user-token.revoke": POST "/v1/tenants/{tenant}/organizations/{org}/members/{member}/user-tokens/revoke" for Support = revoke(Whose) -> Revoked;
+}
+
+/// The claims, exactly these and in this order (row c04).
+#[derive(serde::Serialize)]
+struct Claims<'a> {
+    sub: String,
+    iat: i64,
+    iss: &'a str,
+}
+
+/// The finished token of a user secret, the same each time: it is as old as its secret.
+pub(crate) fn user_token_text(api: &ManagedApi, secret: &UserSecret) -> Result<String, Failure> {
+    let claims = Claims {
+        sub: secret.account.to_string(),
+        iat: secret.created_at.seconds(),
+        iss: &api.api.user_token_issuer,
+    };
+    Ok(claviger::jws::sign_hs256(secret.secret.expose(), &secret.kid, "user+jwt", &claims)?)
+}
+
+fn token(api: &ManagedApi, secret: &UserSecret) -> Result<UserToken, Failure> {
+    let token = user_token_text(api, secret)?;
+    Ok(UserToken { token, kid: secret.kid.clone(), issued_at: shown(secret.created_at) })
+}
+
+impl Whose {
+    fn split(self) -> (String, Who) {
+        (self.api, Who { tenant: self.tenant, org: self.org, member: self.member })
+    }
+}
+
+async fn issue(call: &Call, input: Whose) -> Result<UserToken, Failure> {
+    let (api, who) = input.split();
+    call.management.api(&api)?;
+    let (store, org, account) = find(call, &who).await?;
+    let api = call.api_for(&store, &api).await?;
+    token(api, &store.user_secret_issue(&api.api.name, org, account).await?)
+}
+
+async fn regenerate(call: &Call, input: Whose) -> Result<UserToken, Failure> {
+    let (api, who) = input.split();
+    call.management.api(&api)?;
+    let (store, org, account) = find(call, &who).await?;
+    let api = call.api_for(&store, &api).await?;
+    token(api, &store.user_secret_regenerate(&api.api.name, org, account).await?)
+}
+
+async fn revoke(call: &Call, input: Whose) -> Result<Revoked, Failure> {
+    let (api, who) = input.split();
+    call.management.api(&api)?;
+    let (store, _, account) = find(call, &who).await?;
+    let api = call.api_for(&store, &api).await?;
+    store.user_secret_revoke(&api.api.name, account).await?;
+    Ok(Revoked { account_id: account.to_string(), state: "revoked" })
+}
