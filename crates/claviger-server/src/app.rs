@@ -19,8 +19,9 @@ use futures_util::future::BoxFuture;
 use tokio::runtime::Runtime;
 
 use crate::binding_keys::binding_key;
-use crate::checks::{bind, check, check_serving, is_in_clear, server_tls, upstream, warnings};
+use crate::checks::{Bound, bind, check, check_serving, is_in_clear, server_tls, upstream, warnings};
 use crate::config::{Config, ConfigError, ServedApi, Source};
+use crate::console::Console;
 use crate::core::{Core, Holds, data_directory, operator};
 use crate::failure::{Failure, complaint};
 use crate::gateway::{
@@ -36,7 +37,7 @@ use crate::management::Management;
 use crate::metrics::Metrics;
 use crate::ops::Ops;
 use crate::walls::Walls;
-use crate::wire::{Counters, Limits, Server};
+use crate::wire::{Counters, Limits, Ports, Server};
 use crate::world::World;
 
 /// A server that runs.
@@ -46,8 +47,10 @@ pub struct App {
     memory: Arc<Memory>,
     server: Option<Server>,
     ops: Option<Server>,
+    console: Option<Server>,
     addresses: Vec<SocketAddr>,
     ops_address: SocketAddr,
+    console_address: Option<SocketAddr>,
     gateway: Arc<Gateway>,
     key_files: Arc<KeyFiles>,
     drain: Duration,
@@ -84,10 +87,13 @@ impl App {
         };
         // Ports first: a port that is taken is found out before anything is written.
         let tls = server_tls(config, world.is_demo)?;
-        let (ports, ops_ports) = bind(config, tls.as_ref(), cores)?;
+        let Bound { listeners: ports, ops: ops_ports, console: console_ports } =
+            bind(config, tls.as_ref(), cores)?;
         let mut addresses = ports.addresses();
         addresses.sort_by_key(|(id, _)| *id);
         let addresses: Vec<SocketAddr> = addresses.into_iter().map(|(_, address)| address).collect();
+        let address_of = |ports: &Ports| ports.addresses().first().map(|(_, address)| *address);
+        let console_address = console_ports.as_ref().and_then(address_of);
         let ops_address = ops_ports.addresses().first().map_or(config.ops.address, |(_, address)| *address);
 
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -136,7 +142,14 @@ impl App {
             oldest_transaction: oldest_transaction.clone(),
             leaving: leaving.clone(),
         });
-        let ops = Server::start(ops_ports, ops_handler, limits, counters).map_err(io)?;
+        let ops = Server::start(ops_ports, ops_handler, limits.clone(), counters.clone()).map_err(io)?;
+        let console = match console_ports {
+            None => None,
+            Some(ports) => {
+                let console = Arc::new(Console::new(management.clone(), runtime.handle().clone()));
+                Some(Server::start(ports, console, limits, counters).map_err(io)?)
+            }
+        };
         let lease = match config.store.url.sqlite_path() {
             // The one server of an embedded store has nobody to tell.
             Some(_) => None,
@@ -160,14 +173,19 @@ impl App {
         runtime.spawn(key_files.clone().watch());
         let drain = Duration::from_secs(config.server.drain_seconds);
         let close_delay = Duration::from_secs(config.server.close_delay_seconds);
-        tracing::info!(?addresses, ops = %ops_address, "ready");
+        match console_address {
+            Some(console) => tracing::info!(?addresses, ops = %ops_address, %console, "ready"),
+            None => tracing::info!(?addresses, ops = %ops_address, "ready"),
+        }
         Ok(Self {
             management,
             memory,
             server: Some(server),
             ops: Some(ops),
+            console,
             addresses,
             ops_address,
+            console_address,
             gateway,
             key_files,
             drain,
@@ -187,6 +205,11 @@ impl App {
     /// Where health and metrics are.
     pub fn ops_address(&self) -> SocketAddr {
         self.ops_address
+    }
+
+    /// Where the management API is, if it is anywhere.
+    pub fn console_address(&self) -> Option<SocketAddr> {
+        self.console_address
     }
 
     /// What commands are carried out with.
@@ -235,7 +258,7 @@ impl App {
         let Some(runtime) = self.runtime.take() else { return };
         self.leave();
         let (server, ops) = (self.server.take(), self.ops.take());
-        let socket = self.socket.take();
+        let (socket, console) = (self.socket.take(), self.console.take());
         runtime.block_on(async {
             let mut hurry = std::pin::pin!(hurry);
             let mut is_hurried = false;
@@ -246,6 +269,10 @@ impl App {
             }
             // Commands go to whoever takes over the data.
             drop(socket);
+            if let Some(console) = console {
+                // What an operator has begun is short.
+                console.drain(Duration::from_secs(5)).await;
+            }
             if let Some(server) = server {
                 let drained = match is_hurried {
                     true => server.drain(Duration::ZERO).await,

@@ -50,8 +50,12 @@ pub(crate) fn check(config: &Config, source: &Source) -> Result<Vec<ServedApi>, 
     for (index, listener) in config.listener.iter().enumerate() {
         let error = |setting: &str, what: String| source.error(&format!("listener[{index}].{setting}"), what);
         let others = config.listener.iter().take(index).map(|other| other.address);
-        if listener.address.port() != 0 && others.chain([config.ops.address]).any(|a| a == listener.address) {
-            let what = format!("`{}` is another listener's or `ops.address` already", listener.address);
+        let taken = others.chain([config.ops.address]).chain(config.console.address);
+        if listener.address.port() != 0 && taken.into_iter().any(|other| other == listener.address) {
+            let what = format!(
+                "`{}` is another listener's, `ops.address` or `console.address` already",
+                listener.address
+            );
             return Err(error("address", what).into());
         }
         if let Some(api) = &listener.api
@@ -61,6 +65,22 @@ pub(crate) fn check(config: &Config, source: &Source) -> Result<Vec<ServedApi>, 
         }
         if listener.tls && config.tls.certificate.is_empty() {
             return Err(error("tls", "there is no `[[tls.certificate]]` to speak TLS with".into()).into());
+        }
+    }
+    if let Some(address) = config.console.address {
+        if address.port() != 0 && address == config.ops.address {
+            return Err(source
+                .error("console.address", format!("`{address}` is `ops.address` already"))
+                .into());
+        }
+        if !config.console.tls && !address.ip().is_loopback() {
+            let what = format!("operators' tokens would go to `{address}` in clear");
+            return Err(Failure::from(source.error("console.address", what))
+                .hint("say `tls = true` under `[console]`, or name a loopback address"));
+        }
+        if config.console.tls && config.tls.certificate.is_empty() {
+            let what = "there is no `[[tls.certificate]]` to speak TLS with";
+            return Err(source.error("console.tls", what).into());
         }
     }
     Ok(served)
@@ -197,7 +217,7 @@ pub(crate) fn check_ports(config: &Config) -> Result<(), Failure> {
 
 /// Reads certificates and keys for listeners that speak TLS.
 pub(crate) fn server_tls(config: &Config, is_demo: bool) -> Result<Option<ServerTls>, Failure> {
-    if !config.listener.iter().any(|listener| listener.tls) {
+    if !config.console.tls && !config.listener.iter().any(|listener| listener.tls) {
         return Ok(None);
     }
     let mut files = Vec::new();
@@ -225,12 +245,18 @@ pub(crate) fn upstream(served: &ServedApi, cores: usize) -> Result<Upstream, Fai
     Upstream::new(settings, cores).map_err(|error| Failure::new(error.to_string()))
 }
 
-/// Takes the ports: those of the listeners, once per core, and the one for operations.
-pub(crate) fn bind(
-    config: &Config,
-    tls: Option<&ServerTls>,
-    cores: usize,
-) -> Result<(Ports, Ports), Failure> {
+/// The ports of a server.
+pub(crate) struct Bound {
+    /// Those of the listeners.
+    pub(crate) listeners: Ports,
+    /// The one for operations.
+    pub(crate) ops: Ports,
+    /// The one for the management API, if there is one.
+    pub(crate) console: Option<Ports>,
+}
+
+/// Takes the ports: those of the listeners, once per core, and the others once.
+pub(crate) fn bind(config: &Config, tls: Option<&ServerTls>, cores: usize) -> Result<Bound, Failure> {
     let mut listens = Vec::new();
     for (id, listener) in config.listener.iter().enumerate() {
         let id = u16::try_from(id).map_err(|_| Failure::new("there are more than 65536 listeners"))?;
@@ -239,7 +265,15 @@ pub(crate) fn bind(
     }
     let ops = Listen { id: 0, address: config.ops.address, tls: None };
     let cannot = |error: BindError| Failure::new(error.to_string());
-    Ok((Ports::bind(&listens, cores).map_err(cannot)?, Ports::bind(&[ops], 1).map_err(cannot)?))
+    let console = config.console.address.map(|address| {
+        let tls = tls.filter(|_| config.console.tls).cloned();
+        Ports::bind(&[Listen { id: 0, address, tls }], 1)
+    });
+    Ok(Bound {
+        listeners: Ports::bind(&listens, cores).map_err(cannot)?,
+        ops: Ports::bind(&[ops], 1).map_err(cannot)?,
+        console: console.transpose().map_err(cannot)?,
+    })
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, Failure> {

@@ -14,6 +14,7 @@ use claviger::grants::{Access, Grants};
 use claviger::id::{AccountId, Environment, OrgId, TenantId};
 use claviger_example_upstream as upstream;
 use claviger_store::api_keys::NewApiKey;
+use claviger_store::operators::{DEFAULT_DAYS, NewOperator};
 use claviger_store::sign_up::NewTenant;
 use claviger_store::tenants::{TenantUpdate, TenantView};
 
@@ -31,6 +32,8 @@ use crate::world::World;
 
 /// The settings file the demonstration leaves in its directory, for `claviger --config`.
 pub const SETTINGS: &str = "demo.toml";
+/// What its operator is called.
+const OPERATOR: &str = "demonstration";
 const ENV_FILE: &str = "demo.env";
 const CERTIFICATE: &str = "dev-cert.pem";
 const CERTIFICATE_KEY: &str = "dev-key.pem";
@@ -255,11 +258,12 @@ fn settings(place: &Place, upstream: SocketAddr) -> Result<String, Failure> {
     };
     let mut text = format!(
         "# Made by `claviger demo` at each start, for `claviger --config` on its data. `claviger serve` refuses both.\n\
-         [store]\nurl = {}\n[keyring]\nfile = {}\n[ops]\naddress = \"{}\"\n[log]\naccess = {}\n\
+         [store]\nurl = {}\n[keyring]\nfile = {}\n[ops]\naddress = \"{}\"\n[console]\naddress = \"{}\"\n[log]\naccess = {}\n\
          [[tls.certificate]]\ncertificate_file = {}\nkey_file = {}\n",
         toml::Value::String(format!("sqlite:{}", place.data.join("claviger.db").display())),
         file("keyring.toml"),
         address(19)?,
+        address(10)?,
         file("access.log"),
         file(CERTIFICATE),
         file(CERTIFICATE_KEY),
@@ -348,6 +352,13 @@ async fn provision(
     let url =
         |at: usize| app.addresses().get(at).map(|address| format!("http://{address}")).unwrap_or_default();
     set("CLAVIGER_OPS", format!("http://{}", app.ops_address()));
+    if let Some(console) = app.console_address() {
+        set("CLAVIGER_CONSOLE", format!("http://{console}"));
+        set(
+            "CLAVIGER_OPERATOR_TOKEN",
+            operator_token(management, before.get("CLAVIGER_OPERATOR_TOKEN")).await?,
+        );
+    }
     set("CLAVIGER_CONFIG", place.data.join(SETTINGS).display().to_string());
 
     set("SYNQ_URL", url(1));
@@ -474,6 +485,23 @@ async fn home(
         })
         .await?;
     Ok(Home { tenant: created.tenant, org: created.org, owner: created.account })
+}
+
+/// The token of the demonstration's operator: the one from before, as long as it is somebody's.
+async fn operator_token(management: &Management, before: Option<&String>) -> Result<String, Failure> {
+    if let Some(token) = before
+        && management.caller_with(token, None).await.is_ok()
+    {
+        return Ok(token.clone());
+    }
+    let operator = management.operator();
+    if let Ok(old) = operator.operator_find(OPERATOR).await {
+        operator.operator_end(old.operator).await?;
+    }
+    let name = OPERATOR.to_owned();
+    let new = NewOperator { name, role: "owner", realms: None, tenants: None, days: DEFAULT_DAYS };
+    let made = operator.operator_create(new).await?;
+    Ok(made.token.expose_text().unwrap_or_default().to_owned())
 }
 
 /// A fresh token for the tenant's owner.

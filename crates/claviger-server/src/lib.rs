@@ -12,6 +12,7 @@ mod checks;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod console;
 mod control;
 mod control_socket;
 mod core;

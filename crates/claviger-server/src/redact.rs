@@ -41,7 +41,7 @@ fn holds_a_credential(part: &str) -> bool {
     }
     let mut decoded = Cow::Borrowed(part);
     for _ in 0..ROUNDS {
-        if holds_a_key(&decoded) || holds_a_token(&decoded) {
+        if holds_a_key(&decoded) || holds_a_token(&decoded) || holds_an_operators_token(&decoded) {
             return true;
         }
         if !decoded.contains('%') {
@@ -51,6 +51,16 @@ fn holds_a_credential(part: &str) -> bool {
     }
     // Whoever encodes so often has something to hide.
     true
+}
+
+/// Whether an operator's token is in it, with enough of what makes it one.
+fn holds_an_operators_token(text: &str) -> bool {
+    let marker = claviger_store::operators::TOKEN_PREFIX;
+    text.match_indices(marker).any(|(at, _)| {
+        let rest = text.get(at + marker.len()..).unwrap_or_default();
+        rest.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')).count()
+            > 5
+    })
 }
 
 /// Whether a key is in it: `sk_live_k1_` and enough letters and digits, whatever stands before and behind.
@@ -111,6 +121,7 @@ mod tests {
             TOKEN.replace('.', "%2E"),
             "IHsiYWxnIjoiSFMyNTYiLCJ0.eyJzdWIiOiJ1.c2lnbmF0dXJl".to_owned(),
             "acme_test_k1_0123456789abcdefghij".to_owned(),
+            "claviger_operator_0123456789-_abcdefghij".to_owned(),
             format!("%25252525252525252525{}", "25".repeat(10)),
         ] {
             assert_eq!(redact(&holding), "***", "{holding}");

@@ -356,6 +356,22 @@ CREATE TRIGGER signing_key_kept BEFORE DELETE ON signing_key BEGIN
     SELECT RAISE(ABORT, 'rows are withdrawn by their state');
 END;
 
+-- Somebody who operates this server. `realms` and `tenants` bind them to these, where they are given.
+CREATE TABLE operator (
+    operator_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    role TEXT NOT NULL CHECK (role IN ('reader', 'support', 'owner')),
+    realms TEXT,
+    tenants TEXT,
+    token_digest BLOB NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    ended_at INTEGER,
+    PRIMARY KEY (operator_id),
+    UNIQUE (token_digest)
+) STRICT;
+CREATE UNIQUE INDEX operator_by_name ON operator (name) WHERE ended_at IS NULL;
+
 -- A token that was taken back before its end.
 CREATE TABLE revoked_token (
     tenant_id TEXT NOT NULL,

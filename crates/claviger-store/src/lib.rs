@@ -57,7 +57,7 @@ pub use parts::operator::Operator;
 pub use parts::system_store::SystemStore;
 pub use parts::tenant_store::TenantStore;
 pub use parts::{operator, system_store, tenant_store};
-pub use people::{accounts, foreign_identities, members, sessions, sign_up};
+pub use people::{accounts, foreign_identities, members, operators, sessions, sign_up};
 pub use settings::Settings;
 pub use store::Store;
 pub use tenancy::{orgs, tenants};

@@ -66,6 +66,7 @@ macro_rules! all_for {
             "0010_held_keys" works with "0007_walls_mark",
             "0011_annotation" works with "0007_walls_mark",
             "0012_retirement" works with "0007_walls_mark" later AUDIT_BY_AGE,
+            "0013_operator" works with "0007_walls_mark",
         )
     };
 }

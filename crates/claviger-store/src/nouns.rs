@@ -5,7 +5,7 @@ use crate::audit::entry;
 use crate::credentials::{api_keys, key_secrets, revoked_tokens, signing_keys, user_secrets};
 use crate::feed::leases;
 use crate::noun::Nouns;
-use crate::people::{accounts, foreign_identities, members, sessions};
+use crate::people::{accounts, foreign_identities, members, operators, sessions};
 use crate::statement::Statement;
 use crate::tenancy::{orgs, realms, tenants};
 
@@ -32,6 +32,7 @@ nouns! {
     foreign_identities: FOREIGN_IDENTITY_ROWS;
     annotations: ANNOTATION_ROWS, TENANT_EXTERNAL_ID_ROWS;
     signing_keys: SIGNING_KEY_ROWS;
+    operators: OPERATOR_ROWS;
     revoked_tokens: REVOKED_TOKEN_ROWS;
     entry: AUDIT_ROWS, OPERATOR_AUDIT_ROWS;
     leases: LEASE_ROWS;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use claviger::clock::UnixMillis;
-use claviger::id::{AccountId, KeyId, OrgId, SessionId, TenantId, TokenId};
+use claviger::id::{AccountId, KeyId, OperatorId, OrgId, SessionId, TenantId, TokenId};
 use claviger::secret::Secret;
 
 use crate::error::StoreError;
@@ -41,7 +41,7 @@ macro_rules! from_uuid {
         }
     )* };
 }
-from_uuid!(TenantId, OrgId, AccountId, SessionId, TokenId, KeyId);
+from_uuid!(TenantId, OrgId, AccountId, SessionId, TokenId, KeyId, OperatorId);
 
 impl From<i64> for Value {
     fn from(number: i64) -> Self {

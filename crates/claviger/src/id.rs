@@ -98,6 +98,11 @@ uuid_id!(
     SessionId,
     "a session id"
 );
+uuid_id!(
+    /// Somebody who operates this server, or a program that does.
+    OperatorId,
+    "an operator's id"
+);
 /// One identity token: one of our own by its `jti` (RFC 7519, section 4.1.7), a version 4 UUID; another issuer's by a
 /// version 8 UUID (RFC 9562, section 5.8) that stands for its issuer and its `jti`, which may be any text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -23,7 +23,7 @@ pub(crate) struct Demo {
     /// Where its data is kept; a second start there finds everything as it was left
     #[arg(long, value_name = "DIR", default_value = "data/demo")]
     data: PathBuf,
-    /// The first of its ports; 8080 gives 8080 to 8084 and 8099
+    /// The first of its ports; 8080 gives 8080 to 8084, 8090 and 8099
     #[arg(long, value_name = "N", default_value_t = 8080)]
     port_base: u16,
     /// Where to write the variables of its tenants and keys, for `sh`; DIR/demo.env by default
@@ -51,6 +51,9 @@ impl Demo {
             address(2)
         ));
         print::line(&format!("  Syncello           http://{}   user tokens", address(3)));
+        if let Some(console) = demo.app().console_address() {
+            print::line(&format!("  management API     http://{console}   described by /openapi.json"));
+        }
         print::line(&format!("  health, metrics    http://{}", demo.app().ops_address()));
         print::line(&format!("  variables          {}", demo.env_file().display()));
         print::line("\nTry, in another terminal:\n");

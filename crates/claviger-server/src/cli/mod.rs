@@ -15,6 +15,7 @@ mod key;
 mod keyring;
 mod member;
 mod node;
+mod operator;
 mod org;
 mod print;
 mod realm;
@@ -126,6 +127,9 @@ enum Command {
     /// Peppers and encryption keys
     #[command(subcommand)]
     Keyring(keyring::KeyringCommand),
+    /// Those who operate this server, and their tokens
+    #[command(subcommand, after_help = operator::EXAMPLES)]
+    Operator(operator::OperatorCommand),
     /// What happened, and who did it
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -205,6 +209,7 @@ fn run(program: Program) -> Result<ExitCode, Failure> {
         Command::Explain(explain) => return explain.run(&config, json),
         Command::Account(command) => Asked::of("account", &command)?,
         Command::Audit(command) => command.asked()?,
+        Command::Operator(command) => Asked::of("operator", &command)?,
         Command::Realm(command) => Asked::of("realm", &command)?,
         Command::Plan(command) => Asked::of("plan", &command)?,
         Command::Session(command) => Asked::of("session", &command)?,

@@ -33,6 +33,7 @@ pub struct Config {
     pub keyring: Keyring,
     pub directory: Directory,
     pub ops: Ops,
+    pub console: Console,
     pub log: Log,
     pub api: Vec<Api>,
 }
@@ -187,6 +188,15 @@ pub struct Directory {
 #[expect(missing_docs, reason = "see `Config`")]
 pub struct Ops {
     pub address: SocketAddr,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see `Config`")]
+pub struct Console {
+    #[serde(deserialize_with = "unset_if_empty")]
+    pub address: Option<SocketAddr>,
+    pub tls: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -62,6 +62,18 @@ pub enum Reach {
     Tenants(BTreeSet<TenantId>),
 }
 
+impl Reach {
+    /// Whether all that `other` reaches is within this. Tenants within a realm are for the caller to look up.
+    pub(crate) fn contains(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Everything, _) => true,
+            (Self::Realms(ours), Self::Realms(theirs)) => theirs.is_subset(ours),
+            (Self::Tenants(ours), Self::Tenants(theirs)) => theirs.is_subset(ours),
+            _ => false,
+        }
+    }
+}
+
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {

@@ -13,6 +13,7 @@ mod known;
 mod members;
 mod nodes;
 mod operation;
+mod operators;
 mod orgs;
 mod page;
 mod realms;
@@ -59,8 +60,17 @@ pub fn operations() -> Vec<Operation> {
         explain::operations(),
         keyring::operations(),
         nodes::operations(),
+        operators::operations(),
     ]
     .concat()
+}
+
+/// Whether the caller's role is enough for an operation.
+///
+/// # Errors
+/// Saying which role it takes.
+pub fn role_is_enough(caller: &Caller, operation: &Operation) -> Result<(), Failure> {
+    caller.may(operation.least)
 }
 
 /// Carries out the operation of that name for somebody who may.
@@ -78,7 +88,7 @@ pub async fn call(
         Failure::of(FailureKind::NotFound, "the server does not know this command")
             .hint("the server and this program are of different versions; restart the server")
     })?;
-    caller.may(operation.least)?;
+    role_is_enough(caller, &operation)?;
     (operation.run)(Call { management: management.clone(), caller: caller.clone() }, input).await
 }
 

@@ -9,8 +9,8 @@ use http::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use utoipa::PartialSchema;
 use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::caller::{Caller, Reach, Role};
 use super::input::parse;
@@ -34,6 +34,8 @@ pub struct Operation {
     pub input: fn() -> RefOr<Schema>,
     /// What it answers.
     pub output: fn() -> RefOr<Schema>,
+    /// The schemas that the other two refer to, by their names.
+    pub parts: fn() -> Vec<(String, RefOr<Schema>)>,
     pub(super) run: fn(Call, Value) -> BoxFuture<'static, Result<Value, Failure>>,
 }
 
@@ -127,6 +129,14 @@ pub(super) fn written<T: Serialize>(output: &T) -> Result<Value, Failure> {
     serde_json::to_value(output).map_err(|error| Failure::of(FailureKind::Broken, error.to_string()))
 }
 
+/// The schemas that two types refer to, by their names.
+pub(super) fn parts<I: ToSchema, O: ToSchema>() -> Vec<(String, RefOr<Schema>)> {
+    let mut parts = Vec::new();
+    I::schemas(&mut parts);
+    O::schemas(&mut parts);
+    parts
+}
+
 /// The schema of a type.
 pub(super) fn schema<T: PartialSchema>() -> RefOr<Schema> {
     T::schema()
@@ -146,6 +156,7 @@ macro_rules! operations {
                 least: $crate::management::Role::$least,
                 input: of::schema::<$input>,
                 output: of::schema::<$output>,
+                parts: of::parts::<$input, $output>,
                 run: |call, input| {
                     Box::pin(async move {
                         let output: $output = $function(&call, of::read::<$input>(input)?).await?;

@@ -236,6 +236,12 @@ impl TestServer {
         self.management().clock.now()
     }
 
+    /// A client of the management API.
+    pub fn console(&self) -> Client {
+        let address = self.app().console_address().expect("a console");
+        Client::new(address, &address.to_string())
+    }
+
     /// A client of the listener at `index` that says `host`: 0 is plain, 1 is plain with the development switch,
     /// 2 is TLS.
     pub fn client(&self, index: usize, host: &str) -> Client {
@@ -342,6 +348,7 @@ fn settings(folder: &Path, store: &str, upstream: &str, access_log: &Path) -> Ta
     let mut settings: Table = format!(
         "server = {{ cores = 1, drain_seconds = 1, trusted_proxies = [\"{PROXY}\"] }}\n\
          ops = {{ address = \"127.0.0.1:0\" }}\n\
+         console = {{ address = \"127.0.0.1:0\" }}\n\
          listener = [\n\
            {{ address = \"127.0.0.1:0\" }},\n\
            {{ address = \"127.0.0.1:0\", plain_http = \"yes_for_development_only\" }},\n\

@@ -11,6 +11,7 @@ mod a;
 mod around;
 mod c;
 mod carriers;
+mod console;
 mod endings;
 mod foreign;
 mod forwarding;

@@ -13,8 +13,10 @@ use serde_json::Value;
 
 use crate::support::{Folder, Outcome, Running, connect, get, program, read_answer, run, run_with, until};
 
-const VARIABLES: [&str; 28] = [
+const VARIABLES: [&str; 30] = [
     "CLAVIGER_CONFIG",
+    "CLAVIGER_CONSOLE",
+    "CLAVIGER_OPERATOR_TOKEN",
     "CLAVIGER_OPS",
     "SYNAPTIQ2_ADMIN_KEY",
     "SYNAPTIQ_ADMIN_KEY",
@@ -126,7 +128,10 @@ fn the_printed_lines_work_and_a_second_start_finds_everything_as_it_was() {
 
     let more = ["--data", "my demo's data", "--env-file", "other.env"];
     let (mut demo, second) = start(&folder, &more, "other.env");
-    for name in VARIABLES.iter().filter(|name| !name.ends_with("_URL") && **name != "CLAVIGER_OPS") {
+    for name in VARIABLES
+        .iter()
+        .filter(|name| !name.ends_with("_URL") && !["CLAVIGER_OPS", "CLAVIGER_CONSOLE"].contains(name))
+    {
         // Tokens of people are fresh; everything else is as it was, tokens under a user's secret included.
         let is_fresh = matches!(*name, "SYNQ_TOKEN" | "SYNQ2_TOKEN");
         assert_eq!(first[*name] != second[*name], is_fresh, "{name}");

@@ -5,6 +5,7 @@
 
 mod cli;
 mod documents;
+mod management;
 mod names;
 mod readme;
 mod settings;

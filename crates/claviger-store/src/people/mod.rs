@@ -3,5 +3,6 @@
 pub mod accounts;
 pub mod foreign_identities;
 pub mod members;
+pub mod operators;
 pub mod sessions;
 pub mod sign_up;

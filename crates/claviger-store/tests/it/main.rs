@@ -13,6 +13,7 @@ mod feed;
 mod growth;
 mod nodes;
 mod opening;
+mod operators;
 mod origin;
 mod people;
 mod tenants;

@@ -308,6 +308,7 @@ fn keys_and_references_of_tenants_tables_begin_with_the_tenant() {
         "operator_audit",
         "lease",
         "tenant_external_id",
+        "operator",
         "change",
         "migration",
         "migration_reach",

@@ -1,0 +1,262 @@
+//! The HTTP face of the management API: a request is an operation with what it is given, whoever sends it is an operator, and an
+//! answer is what the operation answers. Nothing is decided here.
+
+mod openapi;
+mod problem;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body as AxumBody;
+use axum::extract::{Extension, RawPathParams, Request};
+use axum::response::Response as AxumResponse;
+use axum::routing::{MethodFilter, get, on};
+use claviger::answer::REQUEST_ID;
+use claviger::id::TokenId;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::{Map, Value};
+use tokio::runtime::Handle;
+use tower_service::Service;
+
+use crate::failure::{Failure, FailureKind};
+use crate::management::{self, Management, Operation};
+use crate::wire::{Body, Exchange, Handler};
+
+pub use openapi::openapi;
+
+/// The longest body of a request, in bytes.
+const MAX_BODY: usize = 1 << 20;
+
+/// Answers on the console's address.
+#[derive(Debug)]
+pub struct Console {
+    router: Router,
+    management: Management,
+}
+
+/// What is known of a request besides itself.
+#[derive(Debug, Clone)]
+struct Arrival {
+    peer: SocketAddr,
+    id: Arc<str>,
+}
+
+/// With what requests are answered.
+#[derive(Debug, Clone)]
+struct Desk {
+    management: Management,
+    runtime: Handle,
+}
+
+impl Console {
+    /// With what operations are carried out, and where: the store's runtime, as a change that is begun is brought to its end even
+    /// if whoever asked goes away.
+    pub fn new(management: Management, runtime: Handle) -> Self {
+        let desk = Desk { management: management.clone(), runtime };
+        let mut router = Router::new();
+        for operation in management::operations() {
+            let desk = desk.clone();
+            let method = MethodFilter::try_from(operation.method.clone()).unwrap_or(MethodFilter::TRACE);
+            let path = operation.path;
+            let answer =
+                move |Extension(arrival): Extension<Arrival>, parameters: RawPathParams, request: Request| {
+                    let (desk, operation) = (desk.clone(), operation.clone());
+                    async move {
+                        let answer = desk.answer(&operation, &arrival, &parameters, request).await;
+                        answer.unwrap_or_else(|refusal| refusal.answer(&arrival.id))
+                    }
+                };
+            router = router.route(path, on(method, answer));
+        }
+        let text: axum::body::Bytes = openapi().to_string().into();
+        let described = move || async move { ([(header::CONTENT_TYPE, "application/json")], text) };
+        let router = router
+            .route("/openapi.json", get(described))
+            .fallback(nothing_here)
+            .method_not_allowed_fallback(no_such_method);
+        Self { router, management }
+    }
+}
+
+/// Why a request got no further.
+#[derive(Debug)]
+enum Refusal {
+    Failed(Failure),
+    TooLarge,
+    NotJson,
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl Refusal {
+    fn answer(&self, id: &str) -> AxumResponse {
+        match self {
+            Self::Failed(failure) => problem::answer(failure, id),
+            Self::TooLarge => {
+                let failure = Failure::new(format!("the body is longer than {MAX_BODY} bytes"));
+                problem::spelt(StatusCode::PAYLOAD_TOO_LARGE, "content_too_large", &failure, id)
+            }
+            Self::NotJson => {
+                let failure = Failure::new("the body is not said to be JSON")
+                    .hint("send `Content-Type: application/json`");
+                problem::spelt(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", &failure, id)
+            }
+        }
+    }
+}
+
+async fn nothing_here(Extension(arrival): Extension<Arrival>) -> AxumResponse {
+    let failure = Failure::of(FailureKind::NotFound, "there is nothing at this path")
+        .hint("/openapi.json lists what there is");
+    problem::answer(&failure, &arrival.id)
+}
+
+async fn no_such_method(Extension(arrival): Extension<Arrival>) -> AxumResponse {
+    let failure =
+        Failure::new("this path does not take this method").hint("the field `Allow` lists those it takes");
+    problem::spelt(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", &failure, &arrival.id)
+}
+
+impl Desk {
+    async fn answer(
+        &self,
+        operation: &Operation,
+        arrival: &Arrival,
+        parameters: &RawPathParams,
+        request: Request,
+    ) -> Result<AxumResponse, Refusal> {
+        let (parts, body) = request.into_parts();
+        // Who asks comes first: a stranger hears nothing of what is right or wrong with the rest.
+        let token = bearer(&parts.headers)?.to_owned();
+        let (management, address) = (self.management.clone(), arrival.peer.ip().to_canonical());
+        let caller =
+            self.carry_out(async move { management.caller_with(&token, Some(address)).await }).await?;
+        let mut input = Map::new();
+        if management::role_is_enough(&caller, operation).is_ok() {
+            input = self.input(operation, parts.uri.query(), &parts.headers, body).await?;
+        }
+        for (name, value) in parameters {
+            if input.insert(name.to_owned(), value.into()).is_some() {
+                let what = format!("`{name}` stands in the path, and nowhere else");
+                return Err(Failure::new(what).into());
+            }
+        }
+        let (management, id) = (self.management.clone(), operation.id);
+        let value = self
+            .carry_out(async move { management::call(&management, &caller, id, input.into()).await })
+            .await?;
+        let mut response = Response::new(AxumBody::from(value.to_string()));
+        if operation.makes_something() {
+            *response.status_mut() = StatusCode::CREATED;
+        }
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(header::CONTENT_TYPE, json);
+        Ok(response)
+    }
+
+    async fn carry_out<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let broken = |_| Failure::of(FailureKind::Broken, "it is not known whether this was done");
+        self.runtime.spawn(work).await.map_err(broken)?
+    }
+
+    /// What stands in the query or in the body.
+    async fn input(
+        &self,
+        operation: &Operation,
+        query: Option<&str>,
+        headers: &HeaderMap,
+        body: AxumBody,
+    ) -> Result<Map<String, Value>, Refusal> {
+        let bytes = Limited::new(body, MAX_BODY).collect().await.map_err(|error| {
+            match error.downcast_ref::<LengthLimitError>() {
+                Some(_) => Refusal::TooLarge,
+                None => Failure::new("the body did not come to its end").into(),
+            }
+        })?;
+        let bytes = bytes.to_bytes();
+        if openapi::takes_a_query(operation) {
+            if !bytes.is_empty() {
+                return Err(Failure::new("this takes no body").hint("say it in the query").into());
+            }
+            let mut input = Map::new();
+            for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+                if input.insert(name.to_string(), value.as_ref().into()).is_some() {
+                    return Err(Failure::new(format!("`{name}` stands in the query twice")).into());
+                }
+            }
+            return Ok(input);
+        }
+        if query.is_some_and(|query| !query.is_empty()) {
+            return Err(Failure::new("this takes no query").hint("say it in the body, as JSON").into());
+        }
+        if bytes.is_empty() {
+            return Ok(Map::new());
+        }
+        let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let essence = content_type.and_then(|text| text.split(';').next()).map(str::trim);
+        if !essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
+            return Err(Refusal::NotJson);
+        }
+        match serde_json::from_slice(&bytes) {
+            Ok(Value::Object(members)) => Ok(members),
+            Ok(_) => Err(Failure::new("the body is JSON, but no object").into()),
+            // What stands there is not repeated: it may be a credential.
+            Err(error) => {
+                let (line, column) = (error.line(), error.column());
+                Err(Failure::new(format!("the body is no JSON (line {line}, column {column})")).into())
+            }
+        }
+    }
+}
+
+/// The token of a request (RFC 6750, section 2.1).
+fn bearer(headers: &HeaderMap) -> Result<&str, Failure> {
+    let unauthenticated = |what: &str| {
+        Failure::of(FailureKind::Unauthenticated, what).hint(
+            "send `Authorization: Bearer` with an operator's token; `claviger operator create` makes one",
+        )
+    };
+    let mut all = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (all.next(), all.next()) else {
+        return Err(unauthenticated("this takes an operator's token, once"));
+    };
+    let text = value.to_str().unwrap_or_default();
+    match text.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
+        _ => Err(unauthenticated("this takes an operator's token as a bearer token")),
+    }
+}
+
+impl Handler for Console {
+    async fn handle(&self, exchange: Exchange) -> Response<Body> {
+        let id: Arc<str> = TokenId::generate(&*self.management.random).to_string().into();
+        let arrival = Arrival { peer: exchange.peer, id: id.clone() };
+        let mut request = exchange.request.map(AxumBody::new);
+        request.extensions_mut().insert(arrival);
+        let mut router = self.router.clone();
+        let answered: Result<AxumResponse, Infallible> = Service::call(&mut router, request).await;
+        let Ok(response) = answered;
+        let (parts, body) = response.into_parts();
+        // All answers are whole in memory, so this neither waits nor fails.
+        let bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        let mut response = Response::from_parts(parts, Body::full(bytes));
+        let headers = response.headers_mut();
+        headers.remove(header::CONTENT_LENGTH);
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            headers.insert(REQUEST_ID, id);
+        }
+        response
+    }
+}

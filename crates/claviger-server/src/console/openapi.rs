@@ -1,0 +1,147 @@
+//! The management API as OpenAPI 3.1 says it, made of the operations there are.
+
+use serde_json::{Map, Value, json};
+
+use crate::management::{Operation, Role, operations};
+
+/// The names in braces of a path.
+pub(super) fn names_in(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+}
+
+/// Whether what an operation is given, beside what stands in the path, is a query.
+pub(super) fn takes_a_query(operation: &Operation) -> bool {
+    matches!(operation.method, http::Method::GET | http::Method::DELETE)
+}
+
+/// The description of the whole API.
+pub fn openapi() -> Value {
+    let mut paths: Map<String, Value> = Map::new();
+    for operation in operations() {
+        let path = paths.entry(operation.path).or_insert_with(|| json!({}));
+        if let Some(methods) = path.as_object_mut() {
+            methods.insert(operation.method.as_str().to_lowercase(), described(&operation));
+        }
+    }
+    let mut schemas: Map<String, Value> = Map::new();
+    schemas.insert("Problem".into(), problem());
+    for (name, schema) in operations().iter().flat_map(|operation| (operation.parts)()) {
+        schemas.insert(name, serde_json::to_value(schema).unwrap_or_default());
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Claviger management API",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "What operators and their programs ask of a Claviger server, on the address of its console.",
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+        },
+        "security": [{ "operator": [] }],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "operator": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The token of an operator, as `claviger operator create` shows it once.",
+                },
+            },
+            "schemas": schemas,
+            "responses": {
+                "Problem": {
+                    "description": "Why it was not done (RFC 9457). Nothing was changed, save where `detail` says that this is not known.",
+                    "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } },
+                },
+            },
+        },
+    })
+}
+
+fn problem() -> Value {
+    let text = |about: &str| json!({ "type": "string", "description": about });
+    json!({
+        "type": "object",
+        "required": ["type", "title", "status", "detail", "code", "request_id"],
+        "properties": {
+            "type": text("`about:blank`: `code` says more."),
+            "title": text("The status in words."),
+            "status": { "type": "integer", "description": "The status." },
+            "detail": text("What is wrong."),
+            "code": {
+                "type": "string",
+                "enum": ["invalid_request", "unauthenticated", "forbidden", "not_found", "method_not_allowed", "conflict",
+                    "content_too_large", "unsupported_media_type", "internal", "unavailable"],
+                "description": "What kind of failure it is.",
+            },
+            "hint": text("What to do about it."),
+            "field": text("Which argument is wrong."),
+            "request_id": text("What the answer's `X-Request-Id` says too."),
+        },
+    })
+}
+
+/// The schema of what is given, apart: properties and which of them have to be there.
+fn given(operation: &Operation) -> (Map<String, Value>, Vec<String>) {
+    let schema = serde_json::to_value((operation.input)()).unwrap_or_default();
+    let properties = schema.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
+    let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+    (properties, required.filter_map(Value::as_str).map(str::to_owned).collect())
+}
+
+fn described(operation: &Operation) -> Value {
+    let (mut properties, required) = given(operation);
+    let is_required = |name: &str| required.iter().any(|other| other == name);
+    let parameter = |place: &str, name: &str, mut schema: Value| {
+        let about = schema.as_object_mut().and_then(|schema| schema.remove("description"));
+        let is_required = place == "path" || is_required(name);
+        let mut said = json!({ "name": name, "in": place, "required": is_required, "schema": schema });
+        if let (Some(members), Some(about)) = (said.as_object_mut(), about) {
+            members.insert("description".into(), about);
+        }
+        said
+    };
+    let mut parameters = Vec::new();
+    for name in names_in(operation.path) {
+        let schema = properties.remove(name).unwrap_or_else(|| json!({ "type": "string" }));
+        parameters.push(parameter("path", name, schema));
+    }
+    let mut body = None;
+    if takes_a_query(operation) {
+        parameters.extend(properties.iter().map(|(name, schema)| parameter("query", name, schema.clone())));
+    } else if !properties.is_empty() {
+        let required: Vec<&String> = required.iter().filter(|name| properties.contains_key(*name)).collect();
+        let is_required = !required.is_empty();
+        let schema = json!({
+            "type": "object", "properties": properties, "required": required, "additionalProperties": false,
+        });
+        body =
+            Some(json!({ "required": is_required, "content": { "application/json": { "schema": schema } } }));
+    }
+    let status = if operation.makes_something() { "201" } else { "200" };
+    let output = serde_json::to_value((operation.output)()).unwrap_or_default();
+    let role = match operation.least {
+        Role::Reader => "any operator",
+        Role::Support => "operators with the role support or owner",
+        Role::Owner => "operators with the role owner",
+    };
+    let noun = operation.id.split('.').next().unwrap_or_default();
+    let mut said = json!({
+        "operationId": operation.id,
+        "tags": [noun],
+        "summary": operation.about,
+        "description": format!("For {role}."),
+        "responses": {
+            status: { "description": "Done.", "content": { "application/json": { "schema": output } } },
+            "default": { "$ref": "#/components/responses/Problem" },
+        },
+    });
+    if let Some(members) = said.as_object_mut() {
+        if !parameters.is_empty() {
+            members.insert("parameters".into(), parameters.into());
+        }
+        if let Some(body) = body {
+            members.insert("requestBody".into(), body);
+        }
+    }
+    said
+}

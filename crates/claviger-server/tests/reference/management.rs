@@ -1,0 +1,56 @@
+//! `docs/reference/openapi.json` and `docs/reference/management.md`.
+
+use std::fmt::Write;
+
+use claviger_server::console::openapi;
+use claviger_server::management::{Role, operations};
+
+use crate::documents::compare;
+
+#[test]
+fn the_description_of_the_management_api_is_what_the_program_serves() {
+    compare("openapi.json", &format!("{:#}\n", openapi()));
+}
+
+#[test]
+fn the_matrix_of_permissions_is_what_the_operations_ask_for() {
+    let mut out = String::from(
+        "# Operations of the management API\n\n<!-- Made from the operations by `make update`. -->\n\n\
+         Each is one function, whoever asks: the command line, a program, or a person. [`openapi.json`](openapi.json) has what each is\n\
+         given and answers; a running server has the same at `/openapi.json` on the address of its console. Nobody without an operator's\n\
+         token does any of it (401), nor an operator with too small a role (403) or bound to other realms or tenants (403, or 404 of what\n\
+         must not be known): a test asks for each, as each.\n\n\
+         | operation | | reader | support | owner | |\n|---|---|---|---|---|---|\n",
+    );
+    for operation in operations() {
+        let may = |role: Role| if role >= operation.least { "yes" } else { "403" };
+        let [reader, support, owner] = Role::ALL.map(may);
+        let (id, method, path) = (operation.id, &operation.method, operation.path);
+        let about = operation.about;
+        writeln!(out, "| `{id}` | `{method} {path}` | {reader} | {support} | {owner} | {about} |").unwrap();
+    }
+    compare("management.md", &out);
+}
+
+#[test]
+fn every_reference_within_the_description_leads_somewhere() {
+    let whole = openapi();
+    let text = whole.to_string();
+    let mut found = 0;
+    for reference in text.split("\"$ref\":\"#").skip(1) {
+        let pointer = reference.split('"').next().unwrap();
+        assert!(whole.pointer(pointer).is_some(), "{pointer}");
+        found += 1;
+    }
+    assert!(found > 0);
+}
+
+#[test]
+fn no_two_schemas_are_called_the_same() {
+    let mut named = std::collections::BTreeMap::new();
+    for (name, schema) in operations().iter().flat_map(|operation| (operation.parts)()) {
+        let schema = serde_json::to_value(schema).unwrap();
+        let other = named.insert(name.clone(), schema.clone());
+        assert!(other.is_none_or(|other| other == schema), "{name} is two things");
+    }
+}
