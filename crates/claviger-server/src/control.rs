@@ -10,7 +10,6 @@ use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use claviger::danger::SystemPermit;
 use claviger::random::SystemRandom;
 use claviger_store::StoreError;
 use serde::{Deserialize, Serialize};
@@ -21,6 +20,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
+use crate::afar;
 use crate::asked::Asked;
 use crate::checks;
 use crate::clock::MachineClock;
@@ -136,6 +136,31 @@ async fn answer(stream: UnixStream, management: &Management) -> std::io::Result<
     write.write_all(b"\n").await
 }
 
+/// How a command finds who carries it out.
+#[derive(Debug, Clone)]
+pub(crate) enum Way {
+    /// By the settings in this file: the server on the store that they name, or the store itself.
+    Home(PathBuf),
+    /// Over the management API of a server.
+    Afar(afar::Place),
+}
+
+impl Way {
+    /// The settings' file, for what is done with files and settings.
+    ///
+    /// # Errors
+    /// If the command is to be carried out afar.
+    pub(crate) fn home(&self) -> Result<&Path, Failure> {
+        match self {
+            Self::Home(file) => Ok(file),
+            Self::Afar(_) => {
+                Err(Failure::new("this command works with files of its own machine, and no server does it")
+                    .hint("run it there, without `--server`"))
+            }
+        }
+    }
+}
+
 /// What a command gave.
 pub(crate) struct Done {
     pub(crate) value: Value,
@@ -148,8 +173,26 @@ pub(crate) struct Done {
 ///
 /// # Errors
 /// If it fails, or the store can be reached in neither way.
-#[expect(clippy::disallowed_methods, reason = "which servers there are is no tenant's")]
-pub(crate) fn ask(file: &Path, asked: &Asked, waits: bool) -> Result<Done, Failure> {
+pub(crate) fn ask(way: &Way, asked: &Asked, waits: bool) -> Result<Done, Failure> {
+    match way {
+        Way::Home(file) => ask_at_home(file, asked, waits),
+        Way::Afar(place) => ask_afar(place, asked, waits),
+    }
+}
+
+fn ask_afar(place: &afar::Place, asked: &Asked, waits: bool) -> Result<Done, Failure> {
+    let server = afar::Server::at(place)?;
+    let whole = Whole::default();
+    loop {
+        let (value, behind) = server.ask(&whole.next_of(asked), waits)?;
+        if let Some(value) = whole.add(value) {
+            let applied = behind.map_or(Ok(()), |names| Err(not_yet(&names)));
+            return Ok(Done { value, applied });
+        }
+    }
+}
+
+fn ask_at_home(file: &Path, asked: &Asked, waits: bool) -> Result<Done, Failure> {
     let (config, source) = Config::load(file)?;
     if let Some(database) = config.store.url.sqlite_path()
         && is_served(database)
@@ -182,8 +225,7 @@ pub(crate) fn ask(file: &Path, asked: &Asked, waits: bool) -> Result<Done, Failu
                     break value;
                 }
             };
-            let system = core.management.store.system(&SystemPermit::for_job("wait"));
-            let applied = if waits { applied(system.wait_for_all().await) } else { Ok(()) };
+            let applied = if waits { applied(core.management.behind().await) } else { Ok(()) };
             Ok(Done { value, applied })
         };
         let answer = answer.await;
@@ -221,18 +263,20 @@ impl Whole {
 
 /// What is said after a command that is done: by then what it gave is shown, and must not be lost to a failed wait.
 fn applied(waited: Result<Vec<String>, StoreError>) -> Result<(), Failure> {
-    let hint =
-        "a server that hears nothing of the store for `directory.max_staleness_seconds` lets nobody in";
     match waited.as_deref() {
         Ok([]) => Ok(()),
-        Ok(names) => {
-            Err(Failure::new(format!("it is done, and not yet applied by `{}`", names.join("`, `")))
-                .hint(hint))
-        }
+        Ok(names) => Err(not_yet(&names.join("`, `"))),
         Err(error) => {
-            Err(Failure::new(format!("it is done, and who has applied it is not known: {error}")).hint(hint))
+            Err(Failure::new(format!("it is done, and who has applied it is not known: {error}")).hint(STALE))
         }
     }
+}
+
+const STALE: &str =
+    "a server that hears nothing of the store for `directory.max_staleness_seconds` lets nobody in";
+
+fn not_yet(names: &str) -> Failure {
+    Failure::new(format!("it is done, and not yet applied by `{names}`")).hint(STALE)
 }
 
 fn lost() -> Failure {

@@ -4,6 +4,7 @@
 //! listens and talks to upstreams, [`gateway`] leads a request through, the core decides, [`respond`] writes what
 //! a refused client gets, [`journal`] has the last word. [`app`] builds all of it from the settings in [`config`].
 
+mod afar;
 pub mod app;
 mod asked;
 mod binding_keys;

@@ -1,7 +1,7 @@
 //! `claviger explain`.
 
 use std::io::{IsTerminal, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::print;
 use crate::asked::Asked;
+use crate::control::Way;
 use crate::failure::{Failure, complaint};
 
 /// The credential is read from standard input or a file: what stands on a command line stands in its history
@@ -53,7 +54,7 @@ pub(crate) struct Explain {
 }
 
 impl Explain {
-    pub(super) fn run(self, config: &Path, json: bool) -> Result<ExitCode, Failure> {
+    pub(super) fn run(self, way: &Way, json: bool) -> Result<ExitCode, Failure> {
         let credential = if self.no_credential { None } else { Some(self.read_credential()?.to_string()) };
         let input = json!({
             "credential": credential,
@@ -65,7 +66,7 @@ impl Explain {
             "from": self.from,
         });
         let asked = Asked { id: "explain.request".to_owned(), input };
-        let answer = crate::control::ask(config, &asked, false)?.value;
+        let answer = crate::control::ask(way, &asked, false)?.value;
         if json {
             print::value(&answer, true);
         } else {

@@ -15,7 +15,7 @@ use crate::asked::Asked;
 use crate::binding_keys::binding_key_of;
 use crate::checks;
 use crate::config::Config;
-use crate::control::{self, Done};
+use crate::control::{self, Done, Way};
 use crate::failure::Failure;
 
 use super::print;
@@ -50,20 +50,21 @@ pub(crate) enum KeyringCommand {
 }
 
 impl KeyringCommand {
-    pub(super) fn run(self, file: &Path, json: bool) -> Result<ExitCode, Failure> {
-        let (config, source) = Config::load(file)?;
+    pub(super) fn run(self, way: &Way, json: bool) -> Result<ExitCode, Failure> {
+        if matches!(self, Self::Status) {
+            print::value(&status(way)?.into(), json);
+            return Ok(ExitCode::SUCCESS);
+        }
+        let (config, source) = Config::load(way.home()?)?;
         let path = &config.keyring.file;
         match &self {
-            Self::Status => {
-                print::value(&status(file)?.into(), json);
-                return Ok(ExitCode::SUCCESS);
-            }
             Self::DropKey { name } => {
-                let keyring = drop_key(file, path, name)?;
+                let keyring = drop_key(way, path, name)?;
                 print::value(&shown(path, &keyring), json);
                 return Ok(ExitCode::SUCCESS);
             }
-            Self::Create
+            Self::Status
+            | Self::Create
             | Self::Show
             | Self::AddPepper
             | Self::AddEncryptionKey
@@ -111,14 +112,14 @@ fn shown(path: &Path, keyring: &Keyring) -> Value {
 }
 
 /// What the store says of each key.
-fn status(file: &Path) -> Result<Vec<Value>, Failure> {
+fn status(way: &Way) -> Result<Vec<Value>, Failure> {
     let asked = Asked { id: "keyring.status".to_owned(), input: json!({}) };
-    let Done { value, .. } = control::ask(file, &asked, false)?;
+    let Done { value, .. } = control::ask(way, &asked, false)?;
     Ok(value.as_array().cloned().unwrap_or_default())
 }
 
-fn drop_key(file: &Path, path: &Path, name: &str) -> Result<Keyring, Failure> {
-    let uses = status(file)?.iter().find(|key| key["key"] == name).and_then(|key| key["uses"].as_i64());
+fn drop_key(way: &Way, path: &Path, name: &str) -> Result<Keyring, Failure> {
+    let uses = status(way)?.iter().find(|key| key["key"] == name).and_then(|key| key["uses"].as_i64());
     match uses {
         Some(0) | None => Ok(Keyring::drop_key(path, name)?),
         Some(uses) => Err(Failure::new(format!("`{name}` is needed: {uses} hang on it"))

@@ -32,8 +32,9 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
+use crate::afar::Place;
 use crate::asked::Asked;
-use crate::control::Done;
+use crate::control::{Done, Way};
 use crate::failure::Failure;
 
 /// The heading of the options that every command has.
@@ -68,6 +69,17 @@ struct Program {
     /// have not; an embedded store's one server has anyway
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     wait: bool,
+    /// Have it done by this server, over its management API: `https://host:port` of its console
+    ///
+    /// As the operator whose token stands in CLAVIGER_OPERATOR_TOKEN, or in the file of `--token-file`.
+    #[arg(long, global = true, value_name = "URL", conflicts_with = "config", help_heading = EVERYWHERE)]
+    server: Option<String>,
+    /// Certificate authorities to trust for that, as a PEM file; the system's by default
+    #[arg(long, global = true, value_name = "FILE", requires = "server", help_heading = EVERYWHERE)]
+    ca_file: Option<PathBuf>,
+    /// The file with the operator's token for that
+    #[arg(long, global = true, value_name = "FILE", requires = "server", help_heading = EVERYWHERE)]
+    token_file: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -196,17 +208,21 @@ pub fn main() -> ExitCode {
 }
 
 fn run(program: Program) -> Result<ExitCode, Failure> {
-    let Program { config, json, wait, command } = program;
+    let Program { config, json, wait, server, ca_file, token_file, command } = program;
+    let way = match server {
+        Some(url) => Way::Afar(Place { url, ca_file, token_file }),
+        None => Way::Home(config),
+    };
     let asked = match command {
-        Command::Serve => return serve::serve(&config),
-        Command::Demo(demo) => return demo.run(),
-        Command::Config => return config::show(&config, json),
-        Command::CheckConfig => return config::check(&config, json),
-        Command::Store(command) => return command.run(&config, json),
-        Command::Keyring(command) => return command.run(&config, json),
-        Command::Doctor => return doctor::run(&config, json),
-        Command::Node(command) => return command.run(&config, json),
-        Command::Explain(explain) => return explain.run(&config, json),
+        Command::Serve => return serve::serve(way.home()?),
+        Command::Demo(demo) => return way.home().and_then(|_| demo.run()),
+        Command::Config => return config::show(way.home()?, json),
+        Command::CheckConfig => return config::check(way.home()?, json),
+        Command::Store(command) => return command.run(way.home()?, json),
+        Command::Keyring(command) => return command.run(&way, json),
+        Command::Doctor => return doctor::run(way.home()?, json),
+        Command::Node(command) => return command.run(&way, json),
+        Command::Explain(explain) => return explain.run(&way, json),
         Command::Account(command) => Asked::of("account", &command)?,
         Command::Audit(command) => command.asked()?,
         Command::Operator(command) => Asked::of("operator", &command)?,
@@ -220,7 +236,7 @@ fn run(program: Program) -> Result<ExitCode, Failure> {
         Command::Token(command) => Asked::of("token", &command)?,
         Command::UserToken(command) => Asked::of("user-token", &command)?,
     };
-    let Done { value, applied } = crate::control::ask(&config, &asked, wait)?;
+    let Done { value, applied } = crate::control::ask(&way, &asked, wait)?;
     print::value(&value, json);
     applied.map(|()| ExitCode::SUCCESS)
 }

@@ -2,12 +2,12 @@
 
 use clap::Subcommand;
 use serde_json::json;
-use std::path::Path;
 use std::process::ExitCode;
 
 use super::print;
 use crate::asked::Asked;
 use crate::config::Config;
+use crate::control::Way;
 use crate::failure::Failure;
 
 #[derive(Debug, Subcommand)]
@@ -21,15 +21,16 @@ pub(crate) enum NodeCommand {
 }
 
 impl NodeCommand {
-    pub(super) fn run(self, file: &Path, json: bool) -> Result<ExitCode, Failure> {
+    pub(super) fn run(self, way: &Way, json: bool) -> Result<ExitCode, Failure> {
         let Self::List = self;
-        let (config, _) = Config::load(file)?;
-        if config.store.url.sqlite_path().is_some() {
+        if let Way::Home(file) = way
+            && Config::load(file)?.0.store.url.sqlite_path().is_some()
+        {
             return Err(Failure::new("an embedded store has one server, and keeps no list")
                 .hint("`claviger doctor` looks at it"));
         }
         let asked = Asked { id: "node.list".to_owned(), input: json!({}) };
-        print::value(&crate::control::ask(file, &asked, false)?.value, json);
+        print::value(&crate::control::ask(way, &asked, false)?.value, json);
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -148,6 +148,7 @@ impl Desk {
                 return Err(Failure::new(what).into());
             }
         }
+        let waits = prefers_to_wait(&parts.headers);
         let (management, id) = (self.management.clone(), operation.id);
         let value = self
             .carry_out(async move { management::call(&management, &caller, id, input.into()).await })
@@ -158,6 +159,19 @@ impl Desk {
         }
         let json = HeaderValue::from_static("application/json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
+        if waits {
+            let management = self.management.clone();
+            let behind = self.carry_out(async move { Ok(management.behind().await) }).await?;
+            let (name, value) = match behind {
+                Ok(names) if names.is_empty() => ("preference-applied", "wait".to_owned()),
+                Ok(names) => ("x-claviger-behind", names.join(", ")),
+                // It is done all the same, and only that is known.
+                Err(_) => ("x-claviger-behind", "unknown".to_owned()),
+            };
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                response.headers_mut().insert(name, value);
+            }
+        }
         Ok(response)
     }
 
@@ -217,6 +231,15 @@ impl Desk {
             }
         }
     }
+}
+
+/// Whether the answer is to come when every server has applied the change (RFC 7240, section 4.3).
+fn prefers_to_wait(headers: &HeaderMap) -> bool {
+    let all = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    all.flat_map(|text| text.split(',')).any(|preference| {
+        let name = preference.split(['=', ';']).next().unwrap_or_default();
+        name.trim().eq_ignore_ascii_case("wait")
+    })
 }
 
 /// The token of a request (RFC 6750, section 2.1).

@@ -1,12 +1,13 @@
 //! The servers on a store.
 
+use claviger_store::StoreError;
 use claviger_store::nodes::NodeView;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::operation::{Call, operations};
 use super::page::Page;
-use super::shown;
+use super::{Management, shown};
 use crate::failure::Failure;
 
 /// All servers.
@@ -38,6 +39,18 @@ struct NodeShown {
 operations! {
     /// List who serves from the store, with what version and settings
     "node.list": GET "/v1/nodes" for Reader = list(AllNodes) -> Page<NodeShown>;
+}
+
+impl Management {
+    /// Waits until every server has applied what was changed so far, for ten seconds at most. Gives the names of those that have
+    /// not.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    #[expect(clippy::disallowed_methods, reason = "which servers there are is no tenant's")]
+    pub(crate) async fn behind(&self) -> Result<Vec<String>, StoreError> {
+        self.store.system(&claviger::danger::SystemPermit::for_job("wait")).wait_for_all().await
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "which servers there are is no tenant's")]

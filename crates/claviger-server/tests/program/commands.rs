@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::support::{Folder, Running, Upstream, customer, orders, program, run, run_with, serve, until};
 
 #[test]
-fn every_command_prints_json_with_a_server_and_without() {
+fn every_command_prints_json_with_a_server_without_one_and_from_afar() {
     let folder = Folder::new();
     let upstream = Upstream::start();
     let tokens = "credentials = [\"api-key\", \"identity-token\", \"user-token\"]";
@@ -18,13 +18,24 @@ fn every_command_prints_json_with_a_server_and_without() {
     let issuer = "[[api.issuer]]\nissuer = \"https://i.example\"\naudience = \"orders\"\n\
                   jwks_file = \"issuer.jwks.json\"\n\
                   tenants = [\"8b9b1c52-4a9c-4a7e-9d2f-0a6c4f1e7b11\"]\n";
-    let text = orders(upstream.address, "").replace("credentials = [\"api-key\"]", tokens) + issuer;
+    let console = "[console]\naddress = \"127.0.0.1:0\"\n";
+    let text = orders(upstream.address, console).replace("credentials = [\"api-key\"]", tokens) + issuer;
     folder.write("claviger.toml", &text);
-    for with_server in [true, false] {
+    let operator = run(&folder, &["--json", "operator", "create", "--name", "ada", "--role", "owner"]).json();
+    folder.write("token", operator["token"].as_str().unwrap());
+    for way in ["server", "alone", "afar"] {
+        let with_server = way != "alone";
         let server = with_server.then(|| serve(&folder, "claviger.toml"));
+        let console = server.as_ref().map(|server| format!("http://{}", server.console.unwrap()));
         let known = customer(&folder, "claviger.toml");
         let json = |command: &str| -> Value {
             let mut words = vec!["--json"];
+            let at_home = ["config", "check-config", "doctor", "keyring show"];
+            if let Some(console) = console.as_deref().filter(|_| way == "afar")
+                && !at_home.contains(&command)
+            {
+                words.extend(["--server", console, "--token-file", "token", "--wait"]);
+            }
             words.extend(command.split(' ').map(|word| match word {
                 "TENANT" => known.tenant.as_str(),
                 "ORG" => known.org.as_str(),
@@ -74,7 +85,7 @@ fn every_command_prints_json_with_a_server_and_without() {
         assert_eq!(json(&format!("member remove {ada}"))["state"], "removed");
 
         // What other systems call them; each time another, as the tenant of before keeps its own.
-        let number = format!("cus_{with_server}");
+        let number = format!("cus_{way}");
         let called = format!("--external-id {number} --metadata tier=gold --metadata note=a=b");
         let ours = json(&format!("tenant annotate --tenant TENANT {called}"));
         assert_eq!(
@@ -151,6 +162,31 @@ fn every_command_prints_json_with_a_server_and_without() {
         if !with_server {
             assert_eq!(json("store check")["walls"], "standing");
         }
+        let sessions = format!("session list {who}");
+        assert_eq!(json(&sessions), serde_json::json!([]));
+        let session = of(&json(&format!("token issue --api orders {who}")), "session_id");
+        assert_eq!(json(&sessions)[0]["session_id"], session.as_str());
+        assert_eq!(json(&format!("session end --tenant TENANT --session {session}"))["state"], "ended");
+        assert_eq!(json("realm list")[0]["apis"][0], "orders");
+        assert!(json("plan list --realm orders")[0]["plan"].is_string());
+        let account = of(&json("account list --realm orders --email owner@acme.example")[0], "account_id");
+        for (verb, state) in [("suspend", "suspended"), ("resume", "active"), ("view", "active")] {
+            assert_eq!(json(&format!("account {verb} --account {account}"))["state"], state);
+        }
+        assert!(json(&format!("account revoke-tokens --account {account}"))["generation"].is_i64());
+        let operator = if way == "afar" { "ada" } else { "operator" };
+        assert_eq!(json("operator whoami")["name"], operator);
+        let entry = &json("audit list --tenant TENANT")[0];
+        assert_eq!(
+            (&entry["action"], &entry["actor"]),
+            (&"SESSION_ENDED".into(), &format!("operator:{operator}").into())
+        );
+        assert_eq!(json("audit list")[0]["entity_type"], "account");
+        let made = json(&format!("operator create --name {way} --role reader --realms orders"));
+        assert_eq!(made["realms"][0], "orders");
+        assert_eq!(json(&format!("operator view {way}"))["operator_id"], made["operator_id"]);
+        assert_eq!(json(&format!("operator end {way}"))["state"], "ended");
+        assert_eq!(json("operator list")[0]["name"], "ada");
         assert_eq!(json("tenant delete --tenant TENANT")["state"], "deleted");
         drop_server(server);
     }

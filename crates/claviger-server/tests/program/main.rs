@@ -12,6 +12,7 @@
 )]
 
 mod access_log;
+mod afar;
 mod commands;
 mod connections;
 mod demo;

@@ -199,6 +199,7 @@ pub(crate) struct Server {
     pub(crate) process: Running,
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) ops: SocketAddr,
+    pub(crate) console: Option<SocketAddr>,
 }
 
 /// Starts a server and waits until it says that it is ready. Its standard output and error go to `NAME.out` and
@@ -215,22 +216,30 @@ pub(crate) fn serve_as(folder: &Folder, settings: &str, mut command: Command) ->
     let file = |end: &str| std::fs::File::create(folder.path(&format!("{name}.{end}"))).unwrap();
     let child = command.stdout(file("out")).stderr(file("err")).spawn().unwrap();
     let mut process = Running(child);
-    let (addresses, ops) = until("the server is ready", || {
+    let (addresses, ops, console) = until("the server is ready", || {
         let log = folder.read(&format!("{name}.err"));
         assert!(!process.has_ended(), "the server ended: {log}");
         ready(&log)
     });
-    Server { process, addresses, ops }
+    Server { process, addresses, ops, console }
 }
 
 /// The addresses of the line that says `ready`.
-fn ready(log: &str) -> Option<(Vec<SocketAddr>, SocketAddr)> {
+fn ready(log: &str) -> Option<(Vec<SocketAddr>, SocketAddr, Option<SocketAddr>)> {
     let line = log.lines().find(|line| line.contains("ready") && line.contains("addresses"))?;
     let (_, rest) = line.split_once("addresses")?;
     let (list, rest) = rest.split_once('[')?.1.split_once(']')?;
-    let ops: String =
-        rest.chars().skip_while(|c| !c.is_ascii_digit()).take_while(|c| !"\",} ".contains(*c)).collect();
-    Some((list.split(", ").map(|address| address.parse().unwrap()).collect(), ops.parse().ok()?))
+    let address = |text: &str| {
+        let text: String = text
+            .chars()
+            .skip_while(|c| !c.is_ascii_digit())
+            .take_while(|c| !"\",} \u{1b}\n".contains(*c))
+            .collect();
+        text.parse::<SocketAddr>().ok()
+    };
+    let console = rest.split_once("console").and_then(|(_, rest)| address(rest));
+    let addresses = list.split(", ").map(|address| address.parse().unwrap()).collect();
+    Some((addresses, address(rest)?, console))
 }
 
 impl Server {
