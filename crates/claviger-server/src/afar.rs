@@ -12,12 +12,11 @@ use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
 
 use crate::asked::Asked;
+use crate::config::{TOKEN_VARIABLE, operator_token};
 use crate::failure::{Argument, Failure, FailureKind, complaint};
 use crate::management::{Operation, operations};
 use crate::wire::{Body, PhaseLimits, Upstream, UpstreamSettings};
 
-/// Where the token stands if no file is named.
-pub(crate) const TOKEN_VARIABLE: &str = "CLAVIGER_OPERATOR_TOKEN";
 /// The certificate authorities that the system trusts, where Debian and its like keep them.
 const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// What needs no spelling in a path or a query (RFC 3986, section 2.3).
@@ -58,7 +57,7 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
 fn token(place: &Place) -> Result<Secret, Failure> {
     let text = match &place.token_file {
         Some(file) => Zeroizing::new(String::from_utf8_lossy(&read(file)?).into_owned()),
-        None => Zeroizing::new(std::env::var(TOKEN_VARIABLE).map_err(|_| {
+        None => Zeroizing::new(operator_token().ok_or_else(|| {
             Failure::new(format!("there is no operator's token: {TOKEN_VARIABLE} is not set"))
                 .hint("`claviger operator create` makes one; give it there, or its file with `--token-file`")
         })?),

@@ -106,7 +106,7 @@ impl App {
         data_directory(config)?;
         let journal = journal(config, cores, &metrics)?;
         let holds = if world.is_demo { Holds::Demonstration } else { Holds::Own };
-        let Core { management, memory, served } =
+        let Core { management, memory, served, .. } =
             runtime.block_on(Core::open(config, served, world, holds))?;
         // Before anybody is told that the server is ready: from now on commands reach it.
         let socket = match data_directory(config)? {

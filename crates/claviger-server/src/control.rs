@@ -27,12 +27,14 @@ use crate::clock::MachineClock;
 use crate::config::Config;
 use crate::control_socket::{SOCKET, is_served, socket_of};
 use crate::core::{Core, Holds};
-use crate::failure::{Failure, complaint};
+use crate::failure::{Failure, FailureKind, complaint};
 use crate::management::{self, Caller, Management};
 use crate::world::World;
 
 /// The longest question or answer, in bytes.
 const MAX_LINE: u64 = 64 << 20;
+/// How long a server may take to answer.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// An answer on its way back.
 #[derive(Serialize, Deserialize)]
@@ -166,6 +168,8 @@ pub(crate) struct Done {
     pub(crate) value: Value,
     /// Whether every server was heard to have applied it, if that was waited for. A failure is none of the command's.
     pub(crate) applied: Result<(), Failure>,
+    /// The keyring, if it was made for this, as the store is new.
+    pub(crate) new_keyring: Option<PathBuf>,
 }
 
 /// Has an operation carried out: by the server on the same store if there is one, else here; and waits until every server has
@@ -187,7 +191,7 @@ fn ask_afar(place: &afar::Place, asked: &Asked, waits: bool) -> Result<Done, Fai
         let (value, behind) = server.ask(&whole.next_of(asked), waits)?;
         if let Some(value) = whole.add(value) {
             let applied = behind.map_or(Ok(()), |names| Err(not_yet(&names)));
-            return Ok(Done { value, applied });
+            return Ok(Done { value, applied, new_keyring: None });
         }
     }
 }
@@ -205,7 +209,7 @@ fn ask_at_home(file: &Path, asked: &Asked, waits: bool) -> Result<Done, Failure>
             }
         };
         // The one server that there is has applied it when it answers.
-        return Ok(Done { value, applied: Ok(()) });
+        return Ok(Done { value, applied: Ok(()), new_keyring: None });
     }
     let served = checks::check(&config, &source)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -226,7 +230,8 @@ fn ask_at_home(file: &Path, asked: &Asked, waits: bool) -> Result<Done, Failure>
                 }
             };
             let applied = if waits { applied(core.management.behind().await) } else { Ok(()) };
-            Ok(Done { value, applied })
+            let new_keyring = core.has_new_keyring.then(|| config.keyring.file.clone());
+            Ok(Done { value, applied, new_keyring })
         };
         let answer = answer.await;
         core.management.store.clone().close().await;
@@ -279,6 +284,16 @@ fn not_yet(names: &str) -> Failure {
     Failure::new(format!("it is done, and not yet applied by `{names}`")).hint(STALE)
 }
 
+/// What is said of a server that took the question and gave no answer in time, or went away.
+fn silent(error: &std::io::Error) -> Failure {
+    if !matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) {
+        return lost();
+    }
+    let what = format!("the server on this data has not answered for {} seconds", PATIENCE.as_secs());
+    Failure::of(FailureKind::Unavailable, what)
+        .hint("it may be stopped or overloaded; look whether it is done before you try again")
+}
+
 fn lost() -> Failure {
     Failure::new("the server went away before it answered").hint("look at its log, then try again")
 }
@@ -288,9 +303,13 @@ fn ask_server(mut stream: BlockingStream, asked: &Asked) -> Result<Value, Failur
     let line = serde_json::to_vec(asked).map_err(|error| Failure::new(error.to_string()))?;
     let mut line = Zeroizing::new(line);
     line.push(b'\n');
-    stream.write_all(&line).map_err(|_| lost())?;
+    let limits =
+        stream.set_write_timeout(Some(PATIENCE)).and_then(|()| stream.set_read_timeout(Some(PATIENCE)));
+    limits.map_err(|_| lost())?;
+    stream.write_all(&line).map_err(|error| silent(&error))?;
     let mut answer = String::new();
-    BufReader::new(std::io::Read::take(stream, MAX_LINE)).read_line(&mut answer).map_err(|_| lost())?;
+    let read = BufReader::new(std::io::Read::take(stream, MAX_LINE)).read_line(&mut answer);
+    read.map_err(|error| silent(&error))?;
     match serde_json::from_str(&answer).map_err(|_| lost())? {
         Answer::Done(value) => Ok(value),
         Answer::Failed(failure) => Err(failure),

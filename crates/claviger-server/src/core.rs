@@ -27,6 +27,8 @@ pub(crate) struct Core {
     pub(crate) management: Management,
     pub(crate) memory: Arc<Memory>,
     pub(crate) served: Vec<ServedApi>,
+    /// Whether the keyring was made now, as the store is new.
+    pub(crate) has_new_keyring: bool,
 }
 
 /// Whose data may be in the store.
@@ -106,7 +108,7 @@ impl Core {
             clock: memory.clock(),
             random: world.random.clone(),
         };
-        Ok(Self { management, memory, served })
+        Ok(Self { management, memory, served, has_new_keyring: is_new })
     }
 }
 

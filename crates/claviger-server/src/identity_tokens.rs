@@ -21,6 +21,8 @@ pub struct IssuedToken {
     pub text: String,
     /// Its `jti`.
     pub id: TokenId,
+    /// How long it lives, in seconds.
+    pub lifetime_seconds: i64,
 }
 
 /// The claims of an identity token, in the order in which they are documented.
@@ -39,7 +41,7 @@ struct Claims<'a> {
     client_id: &'a str,
 }
 
-/// Makes a token for a session: an access token by RFC 9068, whose client is the API that it was made for.
+/// Makes a token for a session, with which it ends at the latest: an access token by RFC 9068, whose client is the API that it was made for.
 ///
 /// # Errors
 /// If it cannot be signed.
@@ -53,6 +55,8 @@ pub fn issue(
 ) -> Result<IssuedToken, KeyError> {
     let id = TokenId::generate(random);
     let rules = &api.identity_tokens;
+    let left = session.expires_at.seconds() - now.seconds();
+    let lifetime_seconds = rules.lifetime_seconds.min(left).max(0);
     let claims = Claims {
         iss: &rules.issuer,
         aud: &rules.audience,
@@ -61,12 +65,12 @@ pub fn issue(
         org_id: session.org.to_string(),
         role: role.as_str(),
         iat: now.seconds(),
-        exp: now.seconds() + rules.lifetime_seconds,
+        exp: now.seconds() + lifetime_seconds,
         jti: id.to_string(),
         sid: session.session.to_string(),
         client_id: api.name.as_str(),
     };
-    Ok(IssuedToken { text: jws::sign(signer, &rules.typ, &claims)?, id })
+    Ok(IssuedToken { text: jws::sign(signer, &rules.typ, &claims)?, id, lifetime_seconds })
 }
 
 /// The job that handles signing keys.

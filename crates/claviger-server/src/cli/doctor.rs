@@ -97,7 +97,10 @@ fn look(config: &Config) -> Vec<Check> {
         check("a server is running on this data".into(), None);
     } else {
         // A store that is not there is made at the first start.
-        if database.is_none_or(Path::exists) && config.keyring.file.exists() {
+        let hidden = database.and_then(|database| unreadable(database).map(|why| (database, why)));
+        if let Some((database, why)) = hidden {
+            check(format!("database `{}`", database.display()), Some(why));
+        } else if database.is_none_or(Path::exists) && config.keyring.file.exists() {
             let finding = store::check(config).err().map(|failure| said(&failure));
             check(format!("store `{}`", config.store.url.shown()), finding);
         }
@@ -119,8 +122,23 @@ fn said(failure: &Failure) -> String {
     }
 }
 
+/// Why a file that may be there cannot be used by this user.
+fn unreadable(file: &Path) -> Option<String> {
+    let looked = match file.try_exists() {
+        Ok(true) => access(file, Access::READ_OK | Access::WRITE_OK).map_err(Into::into),
+        Ok(false) => Ok(()),
+        Err(error) => Err(error),
+    };
+    let error: std::io::Error = looked.err()?;
+    let (what, cure) = (complaint(&error), "run this as the user whose server it is");
+    Some(format!("this user may not use it: {what} ({cure})"))
+}
+
 fn keyring_finding(config: &Config) -> Option<String> {
     let file = &config.keyring.file;
+    if let Some(why) = unreadable(file) {
+        return Some(why);
+    }
     if file.exists() {
         return Keyring::load(file).err().map(|error| error.to_string());
     }

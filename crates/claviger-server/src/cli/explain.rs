@@ -110,6 +110,9 @@ impl Explain {
             return Err(Failure::new("there is no credential in what was read")
                 .hint("say `--no-credential` to ask without one"));
         }
-        Ok(Zeroizing::new(text.trim().to_owned()))
+        // As it stands in a header, for whoever copied it from there.
+        let text = text.trim();
+        let bare = text.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        Ok(Zeroizing::new(bare.map_or(text, |(_, rest)| rest.trim()).to_owned()))
     }
 }

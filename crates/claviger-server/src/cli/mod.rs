@@ -236,7 +236,13 @@ fn run(program: Program) -> Result<ExitCode, Failure> {
         Command::Token(command) => Asked::of("token", &command)?,
         Command::UserToken(command) => Asked::of("user-token", &command)?,
     };
-    let Done { value, applied } = crate::control::ask(&way, &asked, wait)?;
+    let Done { value, applied, new_keyring } = crate::control::ask(&way, &asked, wait)?;
+    if let Some(file) = new_keyring {
+        print::note(&format!(
+            "made the keyring `{}`: keep a copy of it apart from the backups of the database, which nobody can read without it",
+            file.display()
+        ));
+    }
     print::value(&value, json);
     applied.map(|()| ExitCode::SUCCESS)
 }

@@ -122,6 +122,15 @@ impl Source {
     }
 }
 
+/// Where the token of whoever asks a server from afar stands, if no file is named.
+pub(crate) const TOKEN_VARIABLE: &str = "CLAVIGER_OPERATOR_TOKEN";
+
+/// The token in the environment, if there is one.
+#[expect(clippy::disallowed_methods, reason = "this is where settings are read")]
+pub(crate) fn operator_token() -> Option<String> {
+    std::env::var(TOKEN_VARIABLE).ok()
+}
+
 impl Config {
     /// Reads the settings in `file`. `CLAVIGER_STORE_URL`, `CLAVIGER_STORE_OWNER_URL` and `CLAVIGER_STORE_FEED_URL`, where
     /// they are set and not empty, stand in place of `store.url`, `store.owner_url` and `store.feed_url`.

@@ -20,6 +20,7 @@ use serde::{Deserialize, Deserializer};
 pub(crate) use api::doubts;
 pub use api::{KeyFile, ServedApi, build_api};
 pub use load::{ConfigError, Source, in_force};
+pub(crate) use load::{TOKEN_VARIABLE, operator_token};
 
 /// All settings, checked.
 #[derive(Debug, Clone, Deserialize)]

@@ -13,6 +13,18 @@ use super::operation::{Call, operations};
 use super::parse;
 use crate::failure::Failure;
 
+const STANDARD: [Method; 9] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+    Method::OPTIONS,
+    Method::CONNECT,
+    Method::TRACE,
+];
+
 /// A request to be explained.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -82,7 +94,12 @@ async fn explain(call: &Call, question: Question) -> Result<Answer, Failure> {
     })?;
     // What is told is of whoever holds the credential, of any tenant of the realm.
     call.caller.reaches_realm(&api.api.realm)?;
-    let method: Method = parse(question.method.as_deref().unwrap_or("GET"), "method")?;
+    // Methods are told apart by case (RFC 9110, section 9.1); whoever asks in small letters means the one there is.
+    let method = question.method.as_deref().unwrap_or("GET");
+    let method: Method = match STANDARD.iter().find(|known| known.as_str().eq_ignore_ascii_case(method)) {
+        Some(known) => known.clone(),
+        None => parse(method, "method")?,
+    };
     if !question.path.starts_with('/') {
         return Err(Failure::argument("path", &question.path, "it does not begin with `/`"));
     }

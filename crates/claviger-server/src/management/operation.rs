@@ -84,13 +84,15 @@ impl Call {
     /// The part of one tenant.
     ///
     /// # Errors
-    /// If the text is no tenant's id, or the caller does not reach it, which sounds as if there were none.
+    /// If the text is no tenant's id, if there is none, or if the caller does not reach it, which sounds as if there were none.
     pub(super) async fn tenant(&self, id: &str) -> Result<TenantStore, Failure> {
         let id: TenantId = parse(id, "tenant")?;
         let store = self.operator().tenant(id);
+        // It is read for everybody: what is done to a tenant that is not there would fail later, and say less.
+        let realm = store.tenant_view().await?.realm;
         let is_within = match &self.caller.reach {
             Reach::Everything => true,
-            Reach::Realms(realms) => realms.contains(&store.tenant_view().await?.realm),
+            Reach::Realms(realms) => realms.contains(&realm),
             Reach::Tenants(tenants) => tenants.contains(&id),
         };
         if is_within { Ok(store) } else { Err(StoreError::NotFound { what: "tenant" }.into()) }

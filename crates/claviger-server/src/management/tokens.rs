@@ -50,7 +50,7 @@ struct Issued {
     access_token: String,
     /// `Bearer`.
     token_type: &'static str,
-    /// How long it lives, in seconds.
+    /// How long it lives, in seconds: no longer than its session.
     expires_in: i64,
     /// The tenant it is good in.
     tenant_id: String,
@@ -86,7 +86,7 @@ struct Revoked {
 operations! {
     /// Begin a session for a member and show its token, this once
     "token.issue": POST "/v1/tenants/{tenant}/organizations/{org}/members/{member}/tokens" for Owner = issue(Issue) -> Issued;
-    /// Revoke one token by its `jti`, or one session by its `sid`
+    /// Revoke one token by its `jti`, whether it was ever made or not, or one session by its `sid`
     "token.revoke": POST "/v1/tenants/{tenant}/tokens/revoke" for Support = revoke(Revoke) -> Revoked;
 }
 
@@ -105,7 +105,7 @@ async fn issue(call: &Call, input: Issue) -> Result<Issued, Failure> {
     Ok(Issued {
         access_token: token.text,
         token_type: "Bearer",
-        expires_in: api.identity_tokens.lifetime_seconds,
+        expires_in: token.lifetime_seconds,
         tenant_id: session.tenant.to_string(),
         org_id: session.org.to_string(),
         session_id: session.session.to_string(),

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 
 use rustix::process::Signal;
 
 use crate::support::{
-    Folder, Upstream, connect, customer, get, new_key, orders, read_answer, run, serve, until,
+    Folder, Upstream, connect, customer, get, new_key, orders, program, read_answer, run, run_with, serve,
+    until,
 };
 
 /// Checks a text against the OpenMetrics format, as far as counters, gauges and histograms go, and gives its
@@ -210,4 +212,52 @@ fn o04_a_second_signal_ends_what_is_under_way_at_once() {
         server.process.signal(Signal::INT);
         assert_eq!(server.process.wait().code(), Some(0));
     }
+}
+
+#[test]
+fn operating_11_doctor_says_of_files_that_it_may_not_use_that_it_may_not() {
+    let folder = Folder::new();
+    folder.write("claviger.toml", &orders("127.0.0.1:1", ""));
+    customer(&folder, "claviger.toml");
+    let mut command = program(&folder);
+    command.args(["--json", "doctor"]);
+    if rustix::process::geteuid().is_root() {
+        command.uid(65534);
+    } else {
+        let nobodys = std::fs::Permissions::from_mode(0o000);
+        std::fs::set_permissions(folder.path("data"), nobodys).unwrap();
+    }
+    let outcome = run_with(command, "");
+    let ours = std::fs::Permissions::from_mode(0o700);
+    std::fs::set_permissions(folder.path("data"), ours).unwrap();
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    let findings: serde_json::Value = serde_json::from_str(&outcome.out).unwrap();
+    for what in ["keyring `", "database `"] {
+        let of = |check: &&serde_json::Value| check["check"].as_str().unwrap_or_default().starts_with(what);
+        let found = findings.as_array().unwrap().iter().find(of);
+        let said = found.and_then(|check| check["finding"].as_str()).unwrap_or_default();
+        assert!(said.contains("permission denied"), "{what}: {findings}");
+    }
+}
+
+#[test]
+fn operating_10_a_command_does_not_wait_for_ever_for_a_server_that_stands_still() {
+    let folder = Folder::new();
+    folder.write("claviger.toml", &orders("127.0.0.1:1", ""));
+    let server = serve(&folder, "claviger.toml");
+    server.process.signal(rustix::process::Signal::STOP);
+    let (said, hint) = run(&folder, &["realm", "list"]).error();
+    server.process.signal(rustix::process::Signal::CONT);
+    assert_eq!(said, "the server on this data has not answered for 20 seconds");
+    assert!(hint.unwrap().contains("whether it is done"));
+}
+
+#[test]
+fn operating_12_whoever_makes_a_keyring_is_told_to_keep_a_copy() {
+    let folder = Folder::new();
+    folder.write("claviger.toml", &orders("127.0.0.1:1", ""));
+    let first = run(&folder, &["--json", "realm", "list"]);
+    assert_eq!(first.json()[0]["realm"], "orders");
+    assert!(first.err.contains("made the keyring `data/keyring.toml`: keep a copy"), "{first:?}");
+    assert_eq!(run(&folder, &["--json", "realm", "list"]).err, "");
 }

@@ -377,7 +377,7 @@ impl TenantStore {
     /// Lets nobody use the key until it is enabled.
     ///
     /// # Errors
-    /// If there is no such key.
+    /// If there is no such key, or it is revoked.
     pub async fn key_disable(&self, key: KeyId) -> Result<(), StoreError> {
         self.key_state(key, State::Suspended, "KEY_DISABLED").await
     }
@@ -385,12 +385,12 @@ impl TenantStore {
     /// Lets the key be used again.
     ///
     /// # Errors
-    /// If there is no such key.
+    /// If there is no such key, or it is revoked.
     pub async fn key_enable(&self, key: KeyId) -> Result<(), StoreError> {
         self.key_state(key, State::Active, "KEY_ENABLED").await
     }
 
-    /// Ends the key and all its secrets.
+    /// Ends the key and all its secrets. Twice is as good as once.
     ///
     /// # Errors
     /// If there is no such key.
@@ -398,12 +398,32 @@ impl TenantStore {
         self.key_state(key, State::Deleted, "KEY_REVOKED").await
     }
 
+    /// As [`KEY_STATE`] found none that is not revoked: whether there is one at all.
+    async fn revoked_or_none(
+        tx: &mut Tx<'_>,
+        tenant: TenantId,
+        key: KeyId,
+        to: State,
+    ) -> Result<(), StoreError> {
+        let known = tx.run_one(&KEY, values![tenant, key]).await?;
+        known.ok_or(StoreError::NotFound { what: "API key" })?;
+        match to {
+            // Revoked twice is revoked.
+            State::Deleted => Ok(()),
+            State::Active | State::Suspended => {
+                Err(StoreError::Refused { why: "the key is revoked, and stays so" })
+            }
+        }
+    }
+
     async fn key_state(&self, key: KeyId, state: State, action: &'static str) -> Result<(), StoreError> {
         let tenant = self.tenant;
         let entry = self.entry(action, ("key", key.to_string()), json!({}));
         self.write(async move |tx: &mut Tx<'_>| {
             let row = tx.run_one(&KEY_STATE, values![tenant, key, state::text(state)]).await?;
-            row.ok_or(StoreError::NotFound { what: "API key" })?;
+            if row.is_none() {
+                return Self::revoked_or_none(tx, tenant, key, state).await;
+            }
             if state == State::Deleted {
                 tx.run(&KEY_SECRETS_REVOKE, values![tenant, key]).await?;
             }

@@ -7,6 +7,7 @@ use claviger::id::Environment;
 use claviger::network::Networks;
 use claviger_store::StoreError;
 use claviger_store::api_keys::{DEFAULT_GRACE_SECONDS, MAX_GRACE_SECONDS, NewApiKey};
+use claviger_store::audit::AuditCursor;
 use claviger_store::on_every_backend;
 use claviger_store::subject::{Record, Subject};
 use claviger_store::testing::{START, TestStore, TestTenant};
@@ -19,7 +20,26 @@ on_every_backend!(
     trap_prefix_containing_an_underscore_on_rotate,
     a_key_that_may_not_act_is_not_rotated,
     lists_go_page_by_page,
+    operating_07_a_key_revoked_twice_is_revoked_and_never_comes_back,
 );
+
+async fn operating_07_a_key_revoked_twice_is_revoked_and_never_comes_back(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let key = acme.store.key_create(new_key(&acme)).await.unwrap().view.key;
+    acme.store.key_revoke(key).await.unwrap();
+    let entries = async || acme.store.audit_list(AuditCursor::NEWEST, 100).await.unwrap().len();
+    let before = entries().await;
+    acme.store.key_revoke(key).await.unwrap();
+    assert_eq!(entries().await, before, "nothing happened the second time");
+    for answer in [acme.store.key_disable(key).await, acme.store.key_enable(key).await] {
+        assert!(matches!(answer, Err(StoreError::Refused { .. })), "{answer:?}");
+    }
+    assert_eq!(acme.store.key_view(key).await.unwrap().state, State::Deleted);
+    // Another tenant's, and one that never was, are none.
+    let other = test.tenant("Other").await;
+    let answer = other.store.key_revoke(key).await;
+    assert!(matches!(answer, Err(StoreError::NotFound { .. })), "{answer:?}");
+}
 
 pub(crate) fn new_key(tenant: &TestTenant) -> NewApiKey {
     NewApiKey {

@@ -180,7 +180,9 @@ fn check_kind(api: &Api, issuer: Issuer<'_>, header: &Header, json: &Json) -> Re
             return Err("`aud` is neither a text nor a list of texts".into());
         }
         if !says(claim, audience) {
-            return Err(format!("for another audience than `{audience}`").into());
+            // As much of it as helps to see the difference; it is no secret, and may be long.
+            let found: String = format!("{claim:?}").chars().take(100).collect();
+            return Err(format!("for another audience than `{audience}`: its `aud` is {found}").into());
         }
     }
     if !is_kind {
