@@ -49,7 +49,7 @@ deny: ## Check licences, sources, advisories and the direction of the crates
 
 circles:
 	@scripts/say.sh "the house: no two files that need each other"
-	@scripts/circles.py crates/claviger/src crates/claviger-store/src
+	@scripts/circles.py crates/claviger/src crates/claviger-store/src crates/claviger-server/src
 
 words:
 	@scripts/say.sh "words: nothing of one machine in the files"

@@ -5,6 +5,9 @@
 
 A file that can be read with those that it names, and with nothing that names it, is understood from the ground floor up.
 The crate's root and its tests do not count: they name everything.
+
+ARCHITECTURE.md draws the crate that has the most rooms: a line `room = module, …` for each room, ground floor first, and
+`room <- room, …` for the rooms that may look into it. A module that stands in no room, and an arrow that is not drawn, fail.
 """
 
 import os
@@ -94,6 +97,48 @@ def circles(graph):
     return found
 
 
+def drawn(path):
+    """The rooms and arrows of a drawing: where each module is, and which rooms each room may look into."""
+    with open(path, encoding="utf-8") as file:
+        block = re.search(r"<!-- rooms of (\S+) -->\n+```text\n(.*?)```", file.read(), re.S)
+    if not block:
+        sys.exit(f"error: `{path}` draws no rooms")
+    room_of, seen_by = {}, {}
+    for line in filter(None, map(str.strip, block.group(2).splitlines())):
+        if "<-" in line:
+            room, others = line.split("<-")
+            for other in others.split(","):
+                seen_by.setdefault(other.strip(), set()).add(room.strip())
+        else:
+            room, names = line.split("=")
+            room_of.update({name.strip(): room.strip() for name in names.split(",")})
+    return block.group(1), room_of, seen_by
+
+
+def off_the_drawing(path):
+    root, room_of, sees = drawn(path)
+    graph = {}
+    for name, targets in edges(modules(root)):
+        graph.setdefault(name.split("::")[0], set()).update(target.split("::")[0] for target in targets)
+    for name in sorted(set(graph) - set(room_of)):
+        yield f"`{name}` of `{root}` stands in no room of `{path}`"
+    for name in sorted(set(room_of) - set(graph)):
+        yield f"`{path}` draws `{name}`, which `{root}` does not have"
+    drawn_and_there = set()
+    for name, targets in sorted(graph.items()):
+        for target in sorted(targets & set(room_of)):
+            here, there = room_of.get(name), room_of[target]
+            if here in (None, there):
+                continue
+            drawn_and_there.add((here, there))
+            if there not in sees.get(here, ()):
+                yield f"`{name}` ({here}) looks into `{target}` ({there}), and `{path}` draws no such arrow"
+    for here, rooms in sorted(sees.items()):
+        for there in sorted(rooms):
+            if (here, there) not in drawn_and_there:
+                yield f"`{path}` draws {there} <- {here}, and nobody there looks"
+
+
 def main(roots):
     failed = False
     for root in roots:
@@ -106,6 +151,9 @@ def main(roots):
             print(f"error: files of `{root}` import each other in a circle:", file=sys.stderr)
             for name in group:
                 print(f"    {name} -> {', '.join(sorted(graph[name] & set(group)))}", file=sys.stderr)
+    for complaint in off_the_drawing("ARCHITECTURE.md"):
+        failed = True
+        print(f"error: {complaint}", file=sys.stderr)
     sys.exit(1 if failed else 0)
 
 

@@ -123,11 +123,18 @@ fn bind(directory: &Path, path: &Path) -> std::io::Result<UnixListener> {
 
 async fn answer(stream: UnixStream, management: &Management) -> std::io::Result<()> {
     use tokio::io::AsyncReadExt;
+    let uid = stream.peer_cred()?.uid();
     let (read, mut write) = stream.into_split();
     let mut line = Zeroizing::new(String::new());
     AsyncBufReader::new(read.take(MAX_LINE)).read_line(&mut line).await?;
     let answer = match serde_json::from_str::<Asked>(&line) {
-        Ok(asked) => management::call(management, &Caller::at_home(), &asked.id, asked.input).await.into(),
+        Ok(asked) => {
+            let answer = async {
+                let caller = Caller::on_this_machine(uid)?;
+                management::call(management, &caller, &asked.id, asked.input).await
+            };
+            answer.await.into()
+        }
         Err(_) => Answer::Failed(
             Failure::new("the server does not know this command")
                 .hint("the server and this program are of different versions; restart the server"),

@@ -22,8 +22,8 @@ use http::StatusCode;
 use prometheus_client::metrics::counter::Counter;
 
 use crate::config::AccessLog;
-use crate::gateway::Refused;
 use crate::redact::redact;
+use crate::refused::Refused;
 use crate::wire::Ended;
 
 /// How much a core may have unwritten before it loses lines.

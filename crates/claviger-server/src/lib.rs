@@ -30,6 +30,7 @@ pub mod metrics;
 pub mod ops;
 mod private_files;
 mod redact;
+pub mod refused;
 pub mod respond;
 #[cfg(feature = "testing")]
 pub mod testing;

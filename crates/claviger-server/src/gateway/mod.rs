@@ -4,7 +4,7 @@ mod forward;
 mod passage;
 mod principal_token;
 mod reception;
-mod refused;
+
 mod standing;
 
 use std::collections::HashMap;
@@ -30,11 +30,11 @@ use crate::metrics::{ApiMetrics, Metrics};
 use crate::respond;
 use crate::wire::{Body, Defect, Ended, Exchange, Handler, ListenerId, Tunnel, Unserved, Upstream};
 
+pub use crate::refused::{Fault, Refused};
 pub(crate) use forward::trailer_filter;
 pub use passage::Records;
 pub use principal_token::{Binding, PrincipalSigner, PrincipalTokens};
 pub use reception::ListenerRules;
-pub use refused::{Fault, Refused};
 
 use passage::{Beginning, Held, Passage};
 use standing::Standing;

@@ -16,9 +16,9 @@ use crate::metrics::ApiMetrics;
 use crate::wire::{Ended, Ending, Watch};
 
 use super::principal_token::PrincipalToken;
-use super::refused::{CLIENT_CLOSED_REQUEST, Fault, Refused};
 use super::standing::Standing;
 use super::{Surface, spell};
+use crate::refused::{CLIENT_CLOSED_REQUEST, Fault, Refused};
 
 /// Where it is told what became of an exchange.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::refused::{Fault, Refused};
+use crate::refused::{Fault, Refused};
 use claviger::authority::host_of;
 use claviger::id::ApiName;
 

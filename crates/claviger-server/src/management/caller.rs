@@ -90,10 +90,28 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Whoever may open the store itself, or the socket of the server that has it.
+    /// Whoever runs this process, and so may open the store itself.
     pub fn at_home() -> Self {
-        let (role, reach) = (Role::Owner, Reach::Everything);
-        Self { name: "operator".to_owned(), role, reach, address: None, credential: None }
+        Self::system_user(rustix::process::geteuid().as_raw())
+    }
+
+    /// A user of this machine: an owner who reaches everything, as they could open the store as well.
+    fn system_user(uid: u32) -> Self {
+        let name = if uid == 0 { "root".to_owned() } else { format!("uid-{uid}") };
+        Self { name, role: Role::Owner, reach: Reach::Everything, address: None, credential: None }
+    }
+
+    /// Who is at the other end of a socket of this machine, as the kernel says (`SO_PEERCRED`).
+    ///
+    /// # Errors
+    /// If it is neither root nor the user whose server this is.
+    pub fn on_this_machine(uid: u32) -> Result<Self, Failure> {
+        if uid == 0 || uid == rustix::process::geteuid().as_raw() {
+            return Ok(Self::system_user(uid));
+        }
+        let what = "commands are taken from root and from the user whose server this is";
+        Err(Failure::of(FailureKind::Forbidden, what)
+            .hint("run this as one of them, or with `--server` as an operator with a token"))
     }
 
     /// Whether they may do what takes `least`.
@@ -136,5 +154,19 @@ impl Caller {
     fn bound(&self, why: &str) -> Failure {
         let what = format!("{why}, and `{}` is bound to others", self.name);
         Failure::of(FailureKind::Forbidden, what)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_socket_is_for_root_and_the_servers_own_user() {
+        let own = rustix::process::geteuid().as_raw();
+        assert_eq!(Caller::on_this_machine(own), Ok(Caller::at_home()));
+        assert_eq!(Caller::on_this_machine(0).map(|caller| caller.name), Ok("root".to_owned()));
+        let other = Caller::on_this_machine(own.wrapping_add(4711));
+        assert_eq!(other.map_err(|failure| failure.kind), Err(FailureKind::Forbidden));
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use ipnet::IpNet;
 
-use super::link::lock;
+use super::lock::lock;
 
 /// Counts open connections over all cores.
 #[derive(Debug)]

@@ -20,54 +20,12 @@ use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
+use super::body_error::BodyError;
 use super::ending::{Ended, Ending};
 use super::pool::Reply;
 
 /// Says of a trailer field whether it may pass.
 pub type TrailerFilter = Arc<dyn Fn(&HeaderName) -> bool + Send + Sync>;
-
-/// Why a body ended before its end.
-#[derive(Debug, thiserror::Error)]
-pub enum BodyError {
-    /// More bytes than the bound allows; a request is answered with 413.
-    #[error("body is larger than {max} bytes")]
-    TooLarge {
-        /// The bound, in bytes.
-        max: u64,
-    },
-    /// No byte came for the time allowed.
-    #[error("no byte of the body came for {} ms", after.as_millis())]
-    Stalled {
-        /// The bound.
-        after: Duration,
-    },
-    /// The client closed its connection before the end of its body.
-    #[error("client closed the connection before the end of the body")]
-    ClientGone,
-    /// The client's chunks could not be read.
-    #[error("body from the client is malformed")]
-    ClientMalformed,
-    /// The upstream closed its connection before the end of its body, or its
-    /// chunks could not be read.
-    #[error("upstream ended the body early")]
-    UpstreamBroken,
-    /// A body of our own failed while it was being made.
-    #[error("body could not be made")]
-    Produced(#[source] Box<dyn std::error::Error + Send + Sync>),
-}
-
-impl BodyError {
-    /// How an exchange ends whose answer broke off so.
-    fn ends(&self) -> Ended {
-        match self {
-            Self::UpstreamBroken => Ended::UpstreamBroken,
-            Self::Stalled { .. } => Ended::UpstreamStalled,
-            Self::TooLarge { .. } | Self::ClientGone | Self::ClientMalformed | Self::Produced(_) => {
-                Ended::Failed
-            }
-        }
-    }
-}
 
 /// A request or response body. See the module for what it carries.
 pub struct Body {
@@ -99,7 +57,7 @@ impl Body {
         Self::of(Source::Client(incoming))
     }
 
-    pub(super) fn from_upstream(reply: Reply) -> Self {
+    pub(super) fn from_upstream(reply: Reply<Self>) -> Self {
         Self::of(Source::Upstream(reply))
     }
 
@@ -248,7 +206,7 @@ enum Source {
     Empty,
     Full(Bytes),
     Client(Incoming),
-    Upstream(Reply),
+    Upstream(Reply<Body>),
     Stream(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError> + Send>>),
 }
 

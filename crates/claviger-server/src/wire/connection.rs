@@ -20,14 +20,13 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use super::body::{Body, BodyError};
+use super::body::Body;
+use super::body_error::BodyError;
 use super::counters::Counters;
 use super::ending::Ended;
-use super::exchange::{
-    Defect, Exchange, Handler, ListenerId, TlsInfo, Unserved, asks_for_websocket, shown_line,
-};
+use super::exchange::{Defect, Exchange, Handler, TlsInfo, Unserved, asks_for_websocket, shown_line};
 use super::link::{End, Link};
-use super::listen::Limits;
+use super::listen::{Limits, ListenerId};
 use super::socket::{ClientSocket, Socket, Unread};
 use super::tls::ServerTls;
 use super::tunnel::ClientUpgrade;

@@ -10,10 +10,8 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
 use super::body::Body;
 use super::hop::has_token;
 use super::link::{Link, Watch};
+use super::listen::ListenerId;
 use super::tunnel::ClientUpgrade;
-
-/// The caller's own number for one of its listeners.
-pub type ListenerId = u16;
 
 /// What a TLS handshake told of the client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

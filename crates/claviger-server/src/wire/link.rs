@@ -6,7 +6,7 @@
 //! costs no timer: it stores a number when it starts and when it ends.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use super::admission::Seat;
 use super::counters::Counters;
 use super::ending::Ended;
 use super::listen::Limits;
+use super::lock::lock;
 
 /// Asked while a request, a response or a tunnel is under way.
 pub trait StillAllowed: Send + Sync {
@@ -360,10 +361,4 @@ impl Links {
         links.retain(|link| link.upgrade().inspect(|link| visit(link)).is_some());
         links.len()
     }
-}
-
-/// A poisoned lock means that a visitor panicked; what it guards are single
-/// values, which are whole at any time.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,11 +9,13 @@ use ipnet::IpNet;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
-use super::exchange::ListenerId;
 use super::tls::ServerTls;
 
 /// Connections the kernel holds for us until a core accepts them.
 const BACKLOG: i32 = 4096;
+
+/// The caller's own number for one of its listeners.
+pub type ListenerId = u16;
 
 /// One address to listen on.
 #[derive(Clone, Debug)]

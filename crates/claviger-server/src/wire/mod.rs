@@ -47,6 +47,7 @@
 
 mod admission;
 mod body;
+mod body_error;
 mod connection;
 mod counters;
 mod ending;
@@ -54,6 +55,7 @@ mod exchange;
 pub mod hop;
 mod link;
 mod listen;
+mod lock;
 mod pool;
 mod server;
 mod socket;
@@ -62,12 +64,13 @@ mod tunnel;
 mod upload;
 mod upstream;
 
-pub use body::{Body, BodyError, TrailerFilter};
+pub use body::{Body, TrailerFilter};
+pub use body_error::BodyError;
 pub use counters::{Count, Counters};
 pub use ending::{Ended, Ending};
-pub use exchange::{Defect, Exchange, Handler, ListenerId, TlsInfo, Unserved};
+pub use exchange::{Defect, Exchange, Handler, TlsInfo, Unserved};
 pub use link::{StillAllowed, Watch};
-pub use listen::{BindError, Limits, Listen, Ports, raise_open_files};
+pub use listen::{BindError, Limits, Listen, ListenerId, Ports, raise_open_files};
 pub use server::{Drained, Server};
 pub use tls::{PemPair, ServerTls, TlsError};
 pub use tunnel::{ClientUpgrade, Handshake, Tunnel, TunnelError, websocket};

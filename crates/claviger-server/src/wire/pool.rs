@@ -18,50 +18,50 @@ use hyper::client::conn::http1::SendRequest;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::body::BodyError;
-use super::link::lock;
+use super::body_error::BodyError;
+use super::lock::lock;
 use super::upload::Upload;
 
-/// An open connection to an upstream. Dropping it closes the connection.
-pub(super) struct Line {
-    pub(super) sender: SendRequest<Upload>,
+/// An open connection to an upstream, for requests with bodies of one kind. Dropping it closes the connection.
+pub(super) struct Line<B> {
+    pub(super) sender: SendRequest<Upload<B>>,
     task: AbortHandle,
 }
 
-impl Line {
+impl<B> Line<B> {
     /// `task` is the task that moves the connection's bytes.
-    pub(super) fn new(sender: SendRequest<Upload>, task: AbortHandle) -> Self {
+    pub(super) fn new(sender: SendRequest<Upload<B>>, task: AbortHandle) -> Self {
         Self { sender, task }
     }
 }
 
-impl Drop for Line {
+impl<B> Drop for Line<B> {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
 /// The idle connections of one core to one upstream.
-pub(super) struct Pool {
-    idle: Mutex<Vec<Idle>>,
+pub(super) struct Pool<B> {
+    idle: Mutex<Vec<Idle<B>>>,
     most: usize,
     keep: Duration,
     is_swept: AtomicBool,
 }
 
-struct Idle {
-    line: Line,
+struct Idle<B> {
+    line: Line<B>,
     since: Instant,
 }
 
-impl Pool {
+impl<B: Send + 'static> Pool<B> {
     /// At most `most` connections are kept, each for at most `keep`.
     pub(super) fn new(most: usize, keep: Duration) -> Self {
-        Self { idle: Mutex::default(), most, keep, is_swept: AtomicBool::new(false) }
+        Self { idle: Mutex::new(Vec::new()), most, keep, is_swept: AtomicBool::new(false) }
     }
 
     /// A connection that is open and ready as far as this side can know.
-    pub(super) fn take(&self) -> Option<Line> {
+    pub(super) fn take(&self) -> Option<Line<B>> {
         let mut idle = lock(&self.idle);
         loop {
             let Idle { line, since } = idle.pop()?;
@@ -76,7 +76,7 @@ impl Pool {
         }
     }
 
-    fn put(self: &Arc<Self>, line: Line) {
+    fn put(self: &Arc<Self>, line: Line<B>) {
         if self.most == 0 || !line.sender.is_ready() {
             return;
         }
@@ -97,7 +97,7 @@ impl Pool {
 }
 
 /// Closes connections that have been idle for too long, until there are none.
-async fn sweep(pool: Arc<Pool>) {
+async fn sweep<B: Send + 'static>(pool: Arc<Pool<B>>) {
     loop {
         let next = {
             let mut idle = lock(&pool.idle);
@@ -112,16 +112,19 @@ async fn sweep(pool: Arc<Pool>) {
     }
 }
 
+/// A connection in use, and where it goes back to, if anywhere.
+type Held<B> = (Line<B>, Option<Arc<Pool<B>>>);
+
 /// A response body from an upstream; holds the connection it comes by.
-pub(super) struct Reply {
+pub(super) struct Reply<B> {
     incoming: Incoming,
-    held: Option<(Line, Option<Arc<Pool>>)>,
+    held: Option<Held<B>>,
 }
 
-impl Reply {
+impl<B: Send + 'static> Reply<B> {
     /// The connection goes back to `home` when the body has been read to its
     /// end; without a home it is closed then.
-    pub(super) fn new(incoming: Incoming, line: Line, home: Option<Arc<Pool>>) -> Self {
+    pub(super) fn new(incoming: Incoming, line: Line<B>, home: Option<Arc<Pool<B>>>) -> Self {
         let mut reply = Self { incoming, held: Some((line, home)) };
         if reply.is_end_stream() {
             reply.finish();

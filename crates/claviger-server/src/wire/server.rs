@@ -17,9 +17,9 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::admission::{Admission, Full};
 use super::connection::{Station, serve};
 use super::counters::Counters;
-use super::exchange::{Handler, ListenerId};
+use super::exchange::Handler;
 use super::link::{Beat, End, Link, Links};
-use super::listen::{Limits, Port, Ports};
+use super::listen::{Limits, ListenerId, Port, Ports};
 use super::tls::ServerTls;
 
 /// How long a core accepts nothing when no more files can be opened.

@@ -53,7 +53,7 @@ pub enum Handshake {
 pub struct Tunnel {
     client: ClientUpgrade,
     far: OnUpgrade,
-    line: Line,
+    line: Line<Body>,
 }
 
 impl std::fmt::Debug for Tunnel {

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::time::Instant;
 
-use super::body::{Body, BodyError};
-use super::link::lock;
+use super::body_error::BodyError;
+use super::lock::lock;
 
 /// What the sender of a request wants to know of its body.
 #[derive(Debug)]
@@ -36,21 +36,21 @@ impl Progress {
 }
 
 /// The body given to hyper.
-pub(super) struct Upload {
-    body: Body,
+pub(super) struct Upload<B> {
+    body: B,
     /// `None` for a request without a body.
     progress: Option<Arc<Progress>>,
 }
 
-impl Upload {
-    pub(super) fn new(body: Body) -> (Self, Option<Arc<Progress>>) {
+impl<B: http_body::Body<Data = Bytes, Error = BodyError>> Upload<B> {
+    pub(super) fn new(body: B) -> (Self, Option<Arc<Progress>>) {
         let progress = (!http_body::Body::is_end_stream(&body))
             .then(|| Arc::new(Progress { failure: Mutex::new(None), moved: Mutex::new(Instant::now()) }));
         (Self { body, progress: progress.clone() }, progress)
     }
 }
 
-impl http_body::Body for Upload {
+impl<B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin> http_body::Body for Upload<B> {
     type Data = Bytes;
     type Error = BodyError;
 

@@ -21,12 +21,18 @@ use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsConnector;
 
-use super::body::{Body, BodyError};
+use super::body::Body;
+use super::body_error::BodyError;
 use super::hop;
-use super::pool::{Line, Pool, Reply};
+use super::pool::{self, Reply};
 use super::socket::Socket;
 use super::tls::{self, TlsError};
-use super::upload::{Progress, Upload};
+use super::upload::{self, Progress};
+
+/// A connection for requests of ours.
+type Line = pool::Line<Body>;
+type Pool = pool::Pool<Body>;
+type Upload = upload::Upload<Body>;
 
 /// What an upstream's connection reads and writes a body in at most.
 const BUFFER: usize = 64 * 1024;
