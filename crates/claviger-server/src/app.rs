@@ -6,36 +6,30 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use claviger::Api;
-use claviger::clock::Clock;
-use claviger::id::RealmName;
+use arc_swap::ArcSwap;
 use claviger::network::Client;
-use claviger::protected::Protected;
 use claviger::refusal::Who;
 use claviger_store::Store;
 use claviger_store::memory::Memory;
 use claviger_store::signing_keys::Line;
-use futures_util::future::BoxFuture;
 use tokio::runtime::Runtime;
 
-use crate::binding_keys::binding_key;
-use crate::checks::{Bound, bind, check, check_serving, is_in_clear, server_tls, upstream, warnings};
-use crate::config::{Config, ConfigError, ServedApi, Source};
+use crate::checks::{Bound, bind, check, check_serving, server_tls, warnings};
+use crate::config::{Config, ConfigError, Source};
 use crate::console::Console;
 use crate::core::{Core, Holds, data_directory, operator};
 use crate::failure::{Failure, complaint};
-use crate::gateway::{
-    Binding, Gateway, KeySets, ListenerRules, PrincipalSigner, PrincipalTokens, Records, RequestIds,
-    SeenInClear, Surface,
-};
+use crate::gateway::{Gateway, PrincipalSigner, Records, RequestIds, SeenInClear};
 use crate::housekeeping::{self, OldestTransaction};
 use crate::identity_tokens;
 use crate::journal::Journal;
 use crate::key_files::KeyFiles;
 use crate::lease::Lease;
-use crate::management::Management;
+use crate::management::{Management, Reload};
 use crate::metrics::Metrics;
 use crate::ops::Ops;
+use crate::reload::{Reloader, Reloads};
+use crate::surfaces::Workshop;
 use crate::walls::Walls;
 use crate::wire::{Counters, Limits, Ports, Server};
 use crate::world::World;
@@ -53,6 +47,7 @@ pub struct App {
     console_address: Option<SocketAddr>,
     gateway: Arc<Gateway>,
     key_files: Arc<KeyFiles>,
+    reloader: Arc<dyn Reload>,
     drain: Duration,
     close_delay: Duration,
     /// Whether it says that it is not ready, as it is about to stop.
@@ -117,19 +112,17 @@ impl App {
         let walls = Arc::new(Walls::default());
         let oldest_transaction = Arc::new(OldestTransaction::default());
         let signer = runtime.block_on(principal_signer(&management.store))?;
-        let gateway = Arc::new(gateway(
-            config,
-            &addresses,
-            served,
-            &management,
-            &metrics,
-            journal,
-            &signer,
-            cores,
-            world,
-            &runtime,
-        )?);
+        let (clock, handle) = (management.door.clock().clone(), runtime.handle());
+        let workshop = Workshop::new(&management.store, &clock, &metrics, &signer, cores, &addresses, handle);
+        let gateway = Arc::new(Gateway {
+            door: management.door.clone(),
+            tables: ArcSwap::from_pointee(workshop.tables(config, served, None)?),
+            records: Arc::new(Records { journal, unrouted: metrics.of_api(None) }),
+            in_clear: Arc::new(TellOwner::new(management.clone(), handle.clone())),
+            ids: RequestIds::new(&*world.random),
+        });
         let leaving = Arc::new(AtomicBool::new(false));
+        let reloads = Arc::new(Reloads::default());
         let limits = limits(&config.server);
         let server = Server::start(ports, gateway.clone(), limits.clone(), counters.clone()).map_err(io)?;
         let ops_handler = Arc::new(Ops {
@@ -141,6 +134,7 @@ impl App {
             walls: walls.clone(),
             oldest_transaction: oldest_transaction.clone(),
             leaving: leaving.clone(),
+            reloads: reloads.clone(),
         });
         let ops = Server::start(ops_ports, ops_handler, limits.clone(), counters.clone()).map_err(io)?;
         let console = match console_ports {
@@ -169,6 +163,20 @@ impl App {
             world.clock.clone(),
             config.store.audit_days,
         ));
+        let reloader: Arc<dyn Reload> = Arc::new(Reloader {
+            file: source.file().to_owned(),
+            in_force: tokio::sync::Mutex::new(config.clone()),
+            gateway: gateway.clone(),
+            management: management.clone(),
+            workshop,
+            key_files: key_files.clone(),
+            tls,
+            lease: lease.clone(),
+            reloads,
+            is_demo: world.is_demo,
+        });
+        // The only one that ever sets it.
+        let _ = management.reload.set(Arc::downgrade(&reloader));
         runtime.spawn(walls.watch(management.store.clone()));
         runtime.spawn(key_files.clone().watch());
         let drain = Duration::from_secs(config.server.drain_seconds);
@@ -188,6 +196,7 @@ impl App {
             console_address,
             gateway,
             key_files,
+            reloader,
             drain,
             close_delay,
             leaving,
@@ -229,6 +238,13 @@ impl App {
         let files = self.key_files.clone();
         if let Some(runtime) = &self.runtime {
             runtime.spawn_blocking(move || files.look(true));
+        }
+    }
+
+    /// Reads the settings again and serves by them; the log says what came of it.
+    pub fn reload(&self) {
+        if let Some(runtime) = &self.runtime {
+            runtime.spawn(self.reloader.clone().reload());
         }
     }
 
@@ -326,69 +342,6 @@ fn limits(server: &crate::config::Server) -> Limits {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of a server come together here and nowhere else")]
-fn gateway(
-    config: &Config,
-    addresses: &[SocketAddr],
-    served: Vec<ServedApi>,
-    management: &Management,
-    metrics: &Arc<Metrics>,
-    journal: Journal,
-    signer: &Arc<PrincipalSigner>,
-    cores: usize,
-    world: &World,
-    runtime: &Runtime,
-) -> Result<Gateway, Failure> {
-    let mut surfaces = HashMap::new();
-    let mut hosts = HashMap::new();
-    let key_sets: Arc<dyn KeySets> = Arc::new(StoredKeySets {
-        store: management.store.clone(),
-        runtime: runtime.handle().clone(),
-        clock: management.door.clock().clone(),
-        kept: Arc::default(),
-    });
-    let apis: Vec<Arc<Api>> = served.iter().map(|served| served.api.clone()).collect();
-    for served in served {
-        if is_in_clear(&served.upstream) {
-            tracing::warn!(api = %served.api.name, "the upstream is on another machine and not reached over TLS");
-        }
-        let upstream = upstream(&served, cores)?;
-        let name = served.api.name.clone();
-        let protected = Protected::new(&served.api, apis.iter().map(|api| &**api));
-        let surface = Arc::new(Surface {
-            upstream,
-            keep_trailer: crate::gateway::trailer_filter(protected.clone()),
-            protected,
-            principals: PrincipalTokens::new(signer.clone()),
-            binding: Binding::new(&binding_key(&management.store, &served.api)),
-            metrics: metrics.of_api(Some(&name)),
-            jwks: key_sets.clone(),
-            served,
-        });
-        hosts.extend(surface.served.hosts.iter().map(|host| (host.clone(), surface.clone())));
-        surfaces.insert(name, surface);
-    }
-    let mut listeners = HashMap::new();
-    for (id, (listener, address)) in config.listener.iter().zip(addresses).enumerate() {
-        let rules =
-            ListenerRules { address: *address, api: listener.api.clone(), plain_http: listener.plain_http };
-        if rules.plain_http == crate::config::PlainHttp::YesForDevelopmentOnly {
-            tracing::warn!(%address, "plain HTTP is let through here where everything is local: for development only");
-        }
-        listeners.insert(u16::try_from(id).unwrap_or(u16::MAX), rules);
-    }
-    Ok(Gateway {
-        door: management.door.clone(),
-        surfaces,
-        hosts,
-        listeners,
-        trusted_proxies: config.server.trusted_proxies.clone(),
-        records: Arc::new(Records { journal, unrouted: metrics.of_api(None) }),
-        in_clear: Arc::new(TellOwner::new(management.clone(), runtime.handle().clone())),
-        ids: RequestIds::new(&*world.random),
-    })
-}
-
 /// Opens the access log.
 fn journal(config: &Config, cores: usize, metrics: &Metrics) -> Result<Journal, Failure> {
     Journal::open(&config.log.access, cores, metrics.access_lines_lost().clone()).map_err(|error| {
@@ -399,46 +352,6 @@ fn journal(config: &Config, cores: usize, metrics: &Metrics) -> Result<Journal, 
         Failure::new(format!("cannot open the access log{name} ({})", complaint(&error)))
             .hint("name another place in `log.access`, or say \"stdout\" or \"off\"")
     })
-}
-
-/// The public keys in the store, read at most once a second for each realm, whoever asks.
-#[derive(Debug)]
-struct StoredKeySets {
-    store: Store,
-    runtime: tokio::runtime::Handle,
-    clock: Arc<dyn Clock>,
-    kept: Arc<tokio::sync::Mutex<HashMap<RealmName, KeptSet>>>,
-}
-
-/// What was read, or that it could not be, and when.
-#[derive(Debug, Clone)]
-struct KeptSet {
-    read_at: claviger::clock::BootMillis,
-    set: Option<Arc<str>>,
-}
-
-const KEY_SETS_KEPT_MILLIS: u64 = 1000;
-
-impl KeySets for StoredKeySets {
-    fn jwk_set(&self, realm: &RealmName) -> BoxFuture<'static, Option<Arc<str>>> {
-        let (store, realm, runtime) = (self.store.clone(), realm.clone(), self.runtime.clone());
-        let (clock, kept) = (self.clock.clone(), self.kept.clone());
-        Box::pin(async move {
-            // Held while the store is asked: everybody else who wants to know waits for the one answer.
-            let mut kept = kept.lock().await;
-            let now = clock.boot();
-            if let Some(fresh) =
-                kept.get(&realm).filter(|kept| now.since(kept.read_at) < KEY_SETS_KEPT_MILLIS)
-            {
-                return fresh.set.clone();
-            }
-            let line = Line::Identity(realm.clone());
-            let read = runtime.spawn(async move { identity_tokens::jwk_set(&store, &line).await });
-            let set: Option<Arc<str>> = read.await.ok().flatten().map(Into::into);
-            kept.insert(realm, KeptSet { read_at: now, set: set.clone() });
-            set
-        })
-    }
 }
 
 /// Writes into the tenant's audit that a key was seen in clear: once an hour for each, or a client that has the

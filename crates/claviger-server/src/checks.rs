@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use claviger::clock::UnixMillis;
 use claviger_store::retirement::LEAST_KEPT_DAYS;
+use zeroize::Zeroizing;
 
 use crate::certificates::Certificate;
 use crate::config::{Config, ConfigError, ServedApi, Source, build_api, doubts};
@@ -215,21 +216,48 @@ pub(crate) fn check_ports(config: &Config) -> Result<(), Failure> {
     bind(config, None, 1).map(|_| ())
 }
 
+/// Certificate chains and their keys, as they stand in their files.
+pub(crate) type Files = Vec<(Vec<u8>, Zeroizing<Vec<u8>>)>;
+
 /// Reads certificates and keys for listeners that speak TLS.
 pub(crate) fn server_tls(config: &Config, is_demo: bool) -> Result<Option<ServerTls>, Failure> {
-    if !config.console.tls && !config.listener.iter().any(|listener| listener.tls) {
+    if !speaks_tls(config) {
         return Ok(None);
     }
-    let mut files = Vec::new();
+    let files = certificates(config, is_demo)?;
+    ServerTls::new(&pairs(&files)).map(Some).map_err(|error| Failure::new(error.to_string()))
+}
+
+/// Uses these certificates for handshakes from here on.
+///
+/// # Errors
+/// If they cannot be used. Then those in use stay.
+pub(crate) fn replace(tls: &ServerTls, files: &Files) -> Result<(), Failure> {
+    tls.replace(&pairs(files)).map_err(|error| Failure::new(error.to_string()))
+}
+
+fn pairs(files: &Files) -> Vec<PemPair<'_>> {
+    files.iter().map(|(chain, key)| PemPair { chain, key }).collect()
+}
+
+fn speaks_tls(config: &Config) -> bool {
+    config.console.tls || config.listener.iter().any(|listener| listener.tls)
+}
+
+/// Reads the files of certificates and keys, if anything speaks TLS.
+pub(crate) fn certificates(config: &Config, is_demo: bool) -> Result<Files, Failure> {
+    let mut files = Files::new();
+    if !speaks_tls(config) {
+        return Ok(files);
+    }
     for certificate in &config.tls.certificate {
-        files.push((read(&certificate.certificate_file)?, read(&certificate.key_file)?));
+        files.push((read(&certificate.certificate_file)?, read(&certificate.key_file)?.into()));
     }
     if !is_demo && files.iter().any(|(chain, _)| crate::certificates::is_development_certificate(chain)) {
         return Err(Failure::new("a certificate of `[[tls.certificate]]` is a development certificate")
             .hint("its key is no secret; get one from a certificate authority"));
     }
-    let pairs: Vec<PemPair<'_>> = files.iter().map(|(chain, key)| PemPair { chain, key }).collect();
-    ServerTls::new(&pairs).map(Some).map_err(|error| Failure::new(error.to_string()))
+    Ok(files)
 }
 
 /// The connections to an API's upstream, for so many cores. None is made yet.

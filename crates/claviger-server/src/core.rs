@@ -1,13 +1,13 @@
 //! The store, its memory and the door: what a server and a command both need.
 
-use std::collections::HashMap;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use claviger::credential::CredentialKind;
-use claviger::id::{ApiName, RealmName};
+use claviger::id::RealmName;
 use claviger::key_set::Algorithm;
 use claviger::random::Random;
 use claviger::{Door, DoorSettings};
@@ -18,7 +18,7 @@ use claviger_store::{Keyring, Store};
 use crate::config::{Config, ServedApi};
 use crate::failure::{Failure, complaint};
 use crate::identity_tokens;
-use crate::management::{ManagedApi, Management};
+use crate::management::{Apis, ManagedApi, Management};
 use crate::world::World;
 
 /// The store, its memory and the door, without any listener: what commands need.
@@ -90,26 +90,26 @@ impl Core {
             empty_lookups_per_minute: config.server.empty_lookups_per_minute,
         };
         let door = Arc::new(Door::new(memory.clone(), memory.clock(), keyring.peppers()?, settings));
-        let apis: HashMap<ApiName, ManagedApi> = served
-            .iter()
-            .map(|served| {
-                let managed = ManagedApi {
-                    api: served.api.clone(),
-                    hosts: served.hosts.clone(),
-                    token_algorithm: served.token_algorithm,
-                };
-                (served.api.name.clone(), managed)
-            })
-            .collect();
         let management = Management {
             store,
-            apis: Arc::new(apis),
+            apis: Arc::new(ArcSwap::from_pointee(managed(&served))),
             door,
             clock: memory.clock(),
             random: world.random.clone(),
+            reload: Arc::default(),
         };
         Ok(Self { management, memory, served, has_new_keyring: is_new })
     }
+}
+
+/// What commands need to know of the APIs that are served.
+pub(crate) fn managed(served: &[ServedApi]) -> Apis {
+    let one = |served: &ServedApi| {
+        let (api, hosts) = (served.api.clone(), served.hosts.clone());
+        let managed = ManagedApi { api, hosts, token_algorithm: served.token_algorithm };
+        (served.api.name.clone(), Arc::new(managed))
+    };
+    served.iter().map(one).collect()
 }
 
 /// A name that only the demonstration's store has.
@@ -245,7 +245,7 @@ pub(crate) fn operator(store: &Store) -> claviger_store::Operator {
 }
 
 /// Sees to it that the realms and plans of the settings are there, and the keys they sign with.
-async fn prepare_realms(store: &Store, served: &[ServedApi]) -> Result<(), Failure> {
+pub(crate) async fn prepare_realms(store: &Store, served: &[ServedApi]) -> Result<(), Failure> {
     let operator = operator(store);
     for served in served {
         operator.realm_ensure(&served.api.realm).await?;

@@ -196,7 +196,7 @@ impl Upstream {
     ) -> Result<Self, Failure> {
         let management = app.management();
         let mut apis = std::collections::HashMap::new();
-        for managed in management.apis.values() {
+        for managed in management.apis.load().values() {
             let audience = &managed.api.identity_tokens.audience;
             let api: upstream::Api = audience
                 .parse()
@@ -439,7 +439,7 @@ async fn provision(
         let api = management.api("syncello")?;
         let secret = store.user_secret_issue(&api.api.name, home.org, account).await?;
         set(&format!("{prefix}_EMAIL"), email.into());
-        set(&format!("{prefix}_TOKEN"), user_token_text(api, &secret)?);
+        set(&format!("{prefix}_TOKEN"), user_token_text(&api, &secret)?);
     }
     Ok(env)
 }

@@ -53,11 +53,14 @@ impl KeyFiles {
         Arc::new(Self(Mutex::new(files.into_iter().map(watched).collect())))
     }
 
+    /// Looks at these from now on, which were read just now.
+    pub(crate) fn replace(&self, files: impl IntoIterator<Item = KeyFile>) {
+        let watched = |file: KeyFile| Watched { seen: Version::of(&file.path), file };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = files.into_iter().map(watched).collect();
+    }
+
     /// Looks at them from now on, until the runtime ends.
     pub(crate) async fn watch(self: Arc<Self>) {
-        if self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
-            return;
-        }
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {

@@ -1,7 +1,7 @@
 //! What a server tells the others of itself, every few seconds.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -21,7 +21,7 @@ const EVERY: Duration = Duration::from_secs(5);
 pub(crate) struct Lease {
     store: Store,
     memory: Arc<Memory>,
-    node: Node,
+    node: Mutex<Node>,
 }
 
 impl Lease {
@@ -43,7 +43,16 @@ impl Lease {
             settings_hash: settings_hash(config),
             started_at: world.clock.now(),
         };
-        Self { store, memory, node }
+        Self { store, memory, node: Mutex::new(node) }
+    }
+
+    fn node(&self) -> Node {
+        self.node.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says from the next time on that it serves by these settings.
+    pub(crate) fn serves_by(&self, config: &Config) {
+        self.node.lock().unwrap_or_else(PoisonError::into_inner).settings_hash = settings_hash(config);
     }
 
     /// Tells the store that this server is there.
@@ -51,7 +60,7 @@ impl Lease {
     pub(crate) async fn renew(&self) {
         let offset = self.memory.store_time_offset_millis();
         let system = self.store.system(&SystemPermit::for_job("lease"));
-        if let Err(error) = system.node_beat(&self.node, offset).await {
+        if let Err(error) = system.node_beat(&self.node(), offset).await {
             tracing::warn!(%error, "the others could not be told that this server is there");
         }
     }
@@ -70,7 +79,7 @@ impl Lease {
     #[expect(clippy::disallowed_methods, reason = "which servers there are is no tenant's")]
     pub(crate) async fn end(&self) {
         let system = self.store.system(&SystemPermit::for_job("lease"));
-        if let Err(error) = system.node_leave(&self.node).await {
+        if let Err(error) = system.node_leave(&self.node()).await {
             tracing::warn!(%error, "the others could not be told that this server goes");
         }
     }

@@ -31,7 +31,9 @@ pub mod ops;
 mod private_files;
 mod redact;
 pub mod refused;
+mod reload;
 pub mod respond;
+mod surfaces;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod walls;

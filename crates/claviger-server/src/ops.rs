@@ -12,6 +12,7 @@ use crate::gateway::Gateway;
 use crate::housekeeping::OldestTransaction;
 use crate::identity_tokens::jwk_set;
 use crate::metrics::Metrics;
+use crate::reload::Reloads;
 use crate::walls::Walls;
 use crate::wire::{Body, Counters, Exchange, Handler};
 
@@ -26,6 +27,7 @@ pub struct Ops {
     pub(crate) walls: Arc<Walls>,
     pub(crate) oldest_transaction: Arc<OldestTransaction>,
     pub(crate) leaving: Arc<AtomicBool>,
+    pub(crate) reloads: Arc<Reloads>,
 }
 
 impl Ops {
@@ -47,6 +49,16 @@ impl Ops {
         for (name, help, value) in [
             ("accepted_connections", "Connections accepted", self.counters.accepted.get()),
             ("malformed_requests", "Requests that HTTP does not allow", self.counters.malformed.get()),
+            (
+                "settings_reloads",
+                "Times that changed settings were taken up",
+                self.reloads.taken_up.load(Ordering::Relaxed),
+            ),
+            (
+                "settings_refusals",
+                "Times that changed settings were refused, and the old ones stayed",
+                self.reloads.refused.load(Ordering::Relaxed),
+            ),
             ("directory_hits", "Look-ups answered from memory", figures.hits),
             ("directory_misses", "Look-ups that went to the store", figures.misses),
             ("directory_load_failures", "Reads of the store that failed", figures.load_failures),

@@ -204,8 +204,14 @@ impl Door {
     pub async fn still_stands(&self, permit: &Permit) -> Result<(), Refusal> {
         let fresh = self.fresh().await?;
         let then = permit.principal();
+        let newest = then.api().newest().filter(|api| then.is_proven_to(api));
+        let api = newest.ok_or_else(|| {
+            Refusal::new(Reason::bad(
+                "the settings of the API have changed, and no longer take what was shown",
+            ))
+        })?;
         let proof = then.proof_again();
-        let now = self.authenticator.stand(then.api(), then.client(), proof, fresh, Gate::Free).await?;
+        let now = self.authenticator.stand(&api, then.client(), proof, fresh, Gate::Free).await?;
         authorize::still_may(&now, permit.need()).map_err(|reason| Refusal::new(reason).of(|| now.who()))
     }
 
@@ -213,6 +219,7 @@ impl Door {
     /// [`still_stands`](Self::still_stands) would only tell of an expiry.
     pub fn is_unchanged(&self, permit: &Permit) -> bool {
         matches!(self.directory().freshness(self.clock().boot()), Freshness::Fresh)
+            && permit.principal().api().is_newest()
             && permit.principal().is_unchanged(&**self.directory())
     }
 

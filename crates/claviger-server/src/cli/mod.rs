@@ -21,6 +21,7 @@ mod print;
 mod realm;
 mod serve;
 mod session;
+mod settings;
 mod store;
 mod tenant;
 mod token;
@@ -90,8 +91,8 @@ enum Command {
     ///
     /// Logs go to standard error, the access log where `log.access` says. SIGTERM and SIGINT end it once requests
     /// under way are done, or after `server.drain_seconds`. SIGHUP has the access log opened anew, for whoever has
-    /// moved the file away, and the key sets of other issuers read again, which also happens by itself when their files
-    /// change; settings are read at the next start.
+    /// moved the file away, the key sets of other issuers read again, which also happens by itself when their files
+    /// change, and the settings read again, as `claviger settings reload` does.
     Serve,
     /// Serve the three example systems with data of their own, for trying out
     Demo(demo::Demo),
@@ -142,6 +143,9 @@ enum Command {
     /// Those who operate this server, and their tokens
     #[command(subcommand, after_help = operator::EXAMPLES)]
     Operator(operator::OperatorCommand),
+    /// The settings of a running server
+    #[command(subcommand)]
+    Settings(settings::SettingsCommand),
     /// What happened, and who did it
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -228,6 +232,7 @@ fn run(program: Program) -> Result<ExitCode, Failure> {
         Command::Operator(command) => Asked::of("operator", &command)?,
         Command::Realm(command) => Asked::of("realm", &command)?,
         Command::Plan(command) => Asked::of("plan", &command)?,
+        Command::Settings(command) => Asked::of("settings", &command)?,
         Command::Session(command) => Asked::of("session", &command)?,
         Command::Tenant(command) => Asked::of("tenant", &command)?,
         Command::Org(command) => Asked::of("org", &command)?,

@@ -56,7 +56,8 @@ impl Signals {
                     _ = self.interrupt.recv() => break,
                     _ = self.hang_up.recv() => {
                         app.reopen_files();
-                        tracing::info!("opening the access log anew and reading issuers' keys again; settings are read at the next start");
+                        tracing::info!("opening the access log anew and reading issuers' keys and the settings again");
+                        app.reload();
                     }
                 }
             }

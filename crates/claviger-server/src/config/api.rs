@@ -23,7 +23,7 @@ use super::load::Source;
 use super::{Access, ConfigError, Https, Kind, LimitForm, TokenAlgorithm};
 
 /// An API as it is served: what the door decides about, and what the gateway needs beside it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ServedApi {
     /// For the door.
     pub api: Arc<Api>,

@@ -25,10 +25,10 @@ impl Gateway {
         &self,
         surface: &Surface,
         exchange: Exchange,
+        secure: bool,
         passage: &mut Passage,
     ) -> Result<Outcome, Refused> {
         let served = &surface.served;
-        let secure = self.is_secure(&exchange);
         let Exchange { request, upgrade, .. } = exchange;
         let (mut parts, body) = request.into_parts();
         let client = upgrade.filter(|_| passage.may_open_websocket());

@@ -12,6 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arc_swap::ArcSwap;
 use claviger::cors;
 use claviger::credential::CredentialKind;
 use claviger::envelope::{Envelope, Layout};
@@ -50,7 +51,7 @@ pub struct Surface {
     /// Its settings.
     pub served: ServedApi,
     /// Its upstream, with the connections to it.
-    pub upstream: Upstream,
+    pub upstream: Arc<Upstream>,
     /// What no client may say to its upstream.
     pub protected: Protected,
     /// Which trailers of a request pass.
@@ -80,10 +81,8 @@ pub trait KeySets: fmt::Debug + Send + Sync {
     ) -> futures_util::future::BoxFuture<'static, Option<Arc<str>>>;
 }
 
-/// Serves all APIs.
-pub struct Gateway {
-    /// Who decides.
-    pub door: Arc<Door>,
+/// What is served and how, as the settings in force say.
+pub struct Tables {
     /// The APIs, by name.
     pub surfaces: HashMap<ApiName, Arc<Surface>>,
     /// The APIs, by host in lower case.
@@ -92,6 +91,20 @@ pub struct Gateway {
     pub listeners: HashMap<ListenerId, ListenerRules>,
     /// Proxies whose word on addresses is taken.
     pub trusted_proxies: Networks,
+}
+
+impl fmt::Debug for Tables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tables({} APIs)", self.surfaces.len())
+    }
+}
+
+/// Serves all APIs.
+pub struct Gateway {
+    /// Who decides.
+    pub door: Arc<Door>,
+    /// What is served. A request is served by those that were in force when it came.
+    pub tables: ArcSwap<Tables>,
     /// What became of exchanges.
     pub records: Arc<Records>,
     /// Hears of credentials shown in clear.
@@ -102,7 +115,7 @@ pub struct Gateway {
 
 impl fmt::Debug for Gateway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Gateway({} APIs)", self.surfaces.len())
+        write!(f, "Gateway({:?})", self.tables.load())
     }
 }
 
@@ -152,6 +165,7 @@ enum Outcome {
 
 impl Handler for Gateway {
     async fn handle(&self, exchange: Exchange) -> Response<Body> {
+        let tables = self.tables.load_full();
         let mut passage = Passage::new(
             self.records.clone(),
             Beginning {
@@ -159,17 +173,17 @@ impl Handler for Gateway {
                 uri: exchange.request.uri(),
                 watch: &exchange.watch,
                 core: exchange.core,
-                client: client_of(&exchange, &self.trusted_proxies),
+                client: client_of(&exchange, &tables.trusted_proxies),
                 request_id: self.ids.next(),
                 at: self.door.clock().now(),
             },
         );
-        let surface = self.surface_for(&exchange);
+        let surface = tables.surface_for(&exchange);
         passage.surface = surface.as_ref().ok().copied().cloned();
         let api = surface.as_ref().ok().map(|surface| &*surface.served.api);
         let origin = api.and_then(|api| cors::allowed_origin(api, exchange.request.headers()));
         let outcome = match surface {
-            Ok(surface) => self.serve(surface, exchange, &mut passage).await,
+            Ok(surface) => self.serve(&tables, surface, exchange, &mut passage).await,
             Err(refused) => Err(refused),
         };
         let (mut response, refused, tunnel) = match outcome {
@@ -257,13 +271,15 @@ fn http_date(at: claviger::clock::UnixMillis) -> Option<HeaderValue> {
 impl Gateway {
     async fn serve(
         &self,
+        tables: &Tables,
         surface: &Arc<Surface>,
         exchange: Exchange,
         passage: &mut Passage,
     ) -> Result<Outcome, Refused> {
         let api = &surface.served.api;
         // A development listener counts as secure where everything is local, and nowhere else.
-        let secure = self.is_secure(&exchange) || self.is_local_development(&exchange);
+        let is_secure = tables.is_secure(&exchange);
+        let secure = is_secure || tables.is_local_development(&exchange);
         // Before the path is looked at, so that the answer to what came in clear is one and the same.
         if api.requires_https && !secure {
             self.tell_the_owner(surface, &exchange, passage.client);
@@ -290,7 +306,7 @@ impl Gateway {
             Admitted::Known(permit) => Held::Known(Arc::new(Standing::new(self.door.clone(), permit))),
             Admitted::Public(permit) => Held::Public(permit),
         });
-        self.forward(surface, exchange, passage).await
+        self.forward(surface, exchange, is_secure, passage).await
     }
 
     /// Publishes the keys that verify identity tokens (RFC 7517).

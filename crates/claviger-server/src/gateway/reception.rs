@@ -10,7 +10,7 @@ use claviger::id::ApiName;
 use crate::config::PlainHttp;
 use crate::wire::Exchange;
 
-use super::{Gateway, Surface, allows_plain};
+use super::{Surface, Tables, allows_plain};
 
 /// What holds for everything that comes in by one listener.
 #[derive(Debug, Clone)]
@@ -23,7 +23,7 @@ pub struct ListenerRules {
     pub plain_http: PlainHttp,
 }
 
-impl Gateway {
+impl Tables {
     /// The API a request is for: the listener's, or the one its Host names.
     pub(super) fn surface_for(&self, exchange: &Exchange) -> Result<&Arc<Surface>, Refused> {
         let misdirected = |why| Refused::from(Fault::Misdirected { why });

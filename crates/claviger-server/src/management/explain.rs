@@ -85,9 +85,10 @@ async fn explain(call: &Call, question: Question) -> Result<Answer, Failure> {
     let host = claviger::authority::without_port(&question.host)
         .ok_or_else(|| Failure::argument("host", &question.host, "this is not a host"))?
         .to_ascii_lowercase();
-    let named = management.apis.values().find(|api| api.hosts.contains(&host));
+    let apis = management.apis.load_full();
+    let named = apis.values().find(|api| api.hosts.contains(&host));
     let api = named.ok_or_else(|| {
-        let mut known: Vec<String> = management.apis.values().flat_map(|api| api.hosts.clone()).collect();
+        let mut known: Vec<String> = apis.values().flat_map(|api| api.hosts.clone()).collect();
         known.sort();
         Failure::new(format!("no API answers to `{host}`: a request would be refused with 421"))
             .hint(format!("the hosts are {}", known.join(", ")))

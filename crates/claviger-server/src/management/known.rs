@@ -1,6 +1,7 @@
 //! What the settings know of a realm: a command that names something else would do nothing that anybody meant.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use claviger::Api;
 use claviger::credential::CredentialKind;
@@ -11,15 +12,17 @@ use super::{Management, parse};
 use crate::failure::Failure;
 
 impl Management {
-    fn apis_of(&self, realm: &RealmName) -> impl Iterator<Item = &Api> {
-        self.apis.values().map(|api| &*api.api).filter(move |api| api.realm == *realm)
+    fn apis_of(&self, realm: &RealmName) -> Vec<Arc<Api>> {
+        let apis = self.apis.load();
+        apis.values().map(|api| api.api.clone()).filter(|api| api.realm == *realm).collect()
     }
 
     /// The role of that name, if an API of the realm has it: one that none has would allow nothing.
     pub(crate) fn known_role(&self, realm: &RealmName, name: &str) -> Result<RoleName, Failure> {
         let role: RoleName = parse(name, "role")?;
+        let apis = self.apis_of(realm);
         let known: BTreeSet<&str> =
-            self.apis_of(realm).flat_map(|api| api.roles.iter()).map(|(name, _)| name.as_str()).collect();
+            apis.iter().flat_map(|api| api.roles.iter()).map(|(name, _)| name.as_str()).collect();
         if known.iter().any(|known| role.matches(known)) {
             return Ok(role);
         }
@@ -33,15 +36,16 @@ impl Management {
     /// What a key may do, if an API of the realm takes keys and has routes about each resource that is named.
     pub(crate) fn known_scope(&self, realm: &RealmName, scope: &str) -> Result<Grants, Failure> {
         let grants: Grants = parse(scope, "scope")?;
-        let takes_keys = |api: &&Api| api.credentials.contain(CredentialKind::ApiKey);
-        if !self.apis_of(realm).any(|api| takes_keys(&api)) {
+        let apis = self.apis_of(realm);
+        let takes_keys = |api: &&Arc<Api>| api.credentials.contain(CredentialKind::ApiKey);
+        if !apis.iter().any(|api| takes_keys(&api)) {
             return Err(Failure::new(format!(
                 "no API of realm `{realm}` takes API keys, so nobody could use one"
             ))
             .hint("say `credentials = [\"api-key\"]` under `[[api]]` in the settings"));
         }
-        let known: BTreeSet<&str> = self
-            .apis_of(realm)
+        let known: BTreeSet<&str> = apis
+            .iter()
             .filter(takes_keys)
             .flat_map(|api| api.routes.routes())
             .map(|route| route.resource.as_str())
@@ -61,8 +65,9 @@ impl Management {
 
     /// Whether an API of the realm takes tokens of the issuer: to the letter, as tokens are compared.
     pub(crate) fn known_issuer(&self, realm: &RealmName, issuer: &str) -> Result<(), Failure> {
+        let apis = self.apis_of(realm);
         let known: BTreeSet<&str> =
-            self.apis_of(realm).flat_map(|api| &api.foreign_issuers).map(|known| &*known.issuer).collect();
+            apis.iter().flat_map(|api| &api.foreign_issuers).map(|known| &*known.issuer).collect();
         if known.contains(issuer) {
             return Ok(());
         }
@@ -77,7 +82,8 @@ impl Management {
 impl Management {
     /// The longest that a token of the issuer may live in any API of the realm, its clock's leeway included, in seconds.
     pub(crate) fn longest_lifetime(&self, realm: &RealmName, issuer: &str) -> i64 {
-        let issuers = self.apis_of(realm).flat_map(|api| &api.foreign_issuers);
+        let apis = self.apis_of(realm);
+        let issuers = apis.iter().flat_map(|api| &api.foreign_issuers);
         let lifetimes = issuers.filter(|known| &*known.issuer == issuer);
         lifetimes.map(|known| known.lifetime_seconds + 2 * known.leeway_seconds).max().unwrap_or_default()
     }
@@ -96,7 +102,7 @@ impl Management {
     ///
     /// # Errors
     /// If the settings have none.
-    pub(super) fn some_api_of(&self, realm: &RealmName) -> Result<&super::ManagedApi, Failure> {
+    pub(super) fn some_api_of(&self, realm: &RealmName) -> Result<Arc<super::ManagedApi>, Failure> {
         let known = self.api_of_realm(realm);
         known.ok_or_else(|| Failure::new(format!("no API of the settings is of realm `{realm}`")))
     }

@@ -18,14 +18,16 @@ mod orgs;
 mod page;
 mod realms;
 mod sessions;
+mod settings;
 mod signing_keys;
 mod tenants;
 mod tokens;
 mod user_tokens;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
+use arc_swap::ArcSwap;
 use claviger::clock::Clock;
 use claviger::id::{ApiName, RealmName, TenantId};
 use claviger::random::Random;
@@ -41,6 +43,7 @@ pub use crate::clock::shown;
 pub use caller::{Caller, Reach, Role};
 pub use input::parse;
 pub use operation::{Call, Operation};
+pub use settings::{Reload, Reloaded};
 pub(crate) use user_tokens::user_token_text;
 
 /// Everything that can be done, by noun.
@@ -61,6 +64,7 @@ pub fn operations() -> Vec<Operation> {
         keyring::operations(),
         nodes::operations(),
         operators::operations(),
+        settings::operations(),
     ]
     .concat()
 }
@@ -98,14 +102,19 @@ pub struct Management {
     /// The store.
     pub store: Store,
     /// The APIs of the settings.
-    pub apis: Arc<HashMap<ApiName, ManagedApi>>,
+    pub apis: Arc<ArcSwap<Apis>>,
     /// Who decides; for `explain`.
     pub door: Arc<Door>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Unpredictable bytes.
     pub random: Arc<dyn Random>,
+    /// Takes up changed settings, where a server runs.
+    pub reload: Arc<OnceLock<Weak<dyn Reload>>>,
 }
+
+/// The APIs of the settings in force, by name.
+pub type Apis = HashMap<ApiName, Arc<ManagedApi>>;
 
 /// What commands need to know of an API.
 #[derive(Debug, Clone)]
@@ -141,10 +150,11 @@ impl Management {
     ///
     /// # Errors
     /// If the settings have none of that name.
-    pub fn api(&self, name: &str) -> Result<&ManagedApi, Failure> {
+    pub fn api(&self, name: &str) -> Result<Arc<ManagedApi>, Failure> {
         let name: ApiName = parse(name, "api")?;
-        self.apis.get(&name).ok_or_else(|| {
-            let mut known: Vec<String> = self.apis.keys().map(|name| format!("`{name}`")).collect();
+        let apis = self.apis.load();
+        apis.get(&name).cloned().ok_or_else(|| {
+            let mut known: Vec<String> = apis.keys().map(|name| format!("`{name}`")).collect();
             known.sort();
             Failure::new(format!("there is no API called `{name}`")).hint(format!(
                 "the settings have {}",
@@ -158,12 +168,13 @@ impl Management {
     ///
     /// # Errors
     /// If the settings have none of that name, or it is of another realm.
-    pub fn api_in(&self, realm: &RealmName, name: &str) -> Result<&ManagedApi, Failure> {
+    pub fn api_in(&self, realm: &RealmName, name: &str) -> Result<Arc<ManagedApi>, Failure> {
         let api = self.api(name)?;
         if api.api.realm == *realm {
             return Ok(api);
         }
-        let ours = self.apis.values().filter(|api| api.api.realm == *realm);
+        let apis = self.apis.load();
+        let ours = apis.values().filter(|api| api.api.realm == *realm);
         let mut names: Vec<String> = ours.map(|api| format!("`{}`", api.api.name)).collect();
         names.sort();
         Err(Failure::new(format!(
@@ -174,7 +185,9 @@ impl Management {
     }
 
     /// An API of the realm, for what all of them share.
-    pub fn api_of_realm(&self, realm: &RealmName) -> Option<&ManagedApi> {
-        self.apis.values().filter(|api| api.api.realm == *realm).min_by_key(|api| api.api.name.clone())
+    pub fn api_of_realm(&self, realm: &RealmName) -> Option<Arc<ManagedApi>> {
+        let apis = self.apis.load();
+        let ours = apis.values().filter(|api| api.api.realm == *realm);
+        ours.min_by_key(|api| api.api.name.clone()).cloned()
     }
 }

@@ -1,5 +1,7 @@
 //! Operations: what can be done, by whom, and where it is in the management API. Each is one function, whoever asks.
 
+use std::sync::Arc;
+
 use claviger::id::TenantId;
 use claviger_store::operator::Operator;
 use claviger_store::tenant_store::TenantStore;
@@ -99,7 +101,7 @@ impl Call {
     }
 
     /// The API of that name, for somebody of the tenant's realm.
-    pub(super) async fn api_for(&self, store: &TenantStore, name: &str) -> Result<&ManagedApi, Failure> {
+    pub(super) async fn api_for(&self, store: &TenantStore, name: &str) -> Result<Arc<ManagedApi>, Failure> {
         self.management.api(name)?;
         self.management.api_in(&store.tenant_view().await?.realm, name)
     }

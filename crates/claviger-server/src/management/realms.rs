@@ -47,13 +47,14 @@ operations! {
 
 async fn list(call: &Call, _: AllRealms) -> Result<Page<RealmShown>, Failure> {
     let realms = call.operator().realm_list().await?;
+    let known = call.management.apis.load();
     let within = realms.into_iter().filter(|realm| match &call.caller.reach {
         Reach::Everything => true,
         Reach::Realms(realms) => realms.contains(realm),
         Reach::Tenants(_) => false,
     });
     let shown = within.map(|realm| {
-        let ours = call.management.apis.values().filter(|api| api.api.realm == realm);
+        let ours = known.values().filter(|api| api.api.realm == realm);
         let mut apis: Vec<String> = ours.map(|api| api.api.name.to_string()).collect();
         apis.sort();
         RealmShown { realm: realm.to_string(), apis }

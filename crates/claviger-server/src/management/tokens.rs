@@ -94,14 +94,14 @@ async fn issue(call: &Call, input: Issue) -> Result<Issued, Failure> {
     call.management.api(&input.api)?;
     let who = Who { tenant: input.tenant, org: input.org, member: input.member };
     let (store, org, account) = find(call, &who).await?;
-    let api = &call.api_for(&store, &input.api).await?.api;
+    let api = call.api_for(&store, &input.api).await?.api.clone();
     let member = store.member_view(org, account).await?;
     let seconds = input.session_seconds.unwrap_or(SESSION_SECONDS);
     let session = store.session_create(org, account, seconds).await?;
     let management = &call.management;
     let signer = identity_tokens::signer(&management.store, &api.realm).await?;
     let now = management.clock.now();
-    let token = identity_tokens::issue(&signer, api, &session, &member.role, now, &*management.random)?;
+    let token = identity_tokens::issue(&signer, &api, &session, &member.role, now, &*management.random)?;
     Ok(Issued {
         access_token: token.text,
         token_type: "Bearer",

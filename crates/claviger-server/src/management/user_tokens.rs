@@ -92,7 +92,7 @@ async fn issue(call: &Call, input: Whose) -> Result<UserToken, Failure> {
     call.management.api(&api)?;
     let (store, org, account) = find(call, &who).await?;
     let api = call.api_for(&store, &api).await?;
-    token(api, &store.user_secret_issue(&api.api.name, org, account).await?)
+    token(&api, &store.user_secret_issue(&api.api.name, org, account).await?)
 }
 
 async fn regenerate(call: &Call, input: Whose) -> Result<UserToken, Failure> {
@@ -100,7 +100,7 @@ async fn regenerate(call: &Call, input: Whose) -> Result<UserToken, Failure> {
     call.management.api(&api)?;
     let (store, org, account) = find(call, &who).await?;
     let api = call.api_for(&store, &api).await?;
-    token(api, &store.user_secret_regenerate(&api.api.name, org, account).await?)
+    token(&api, &store.user_secret_regenerate(&api.api.name, org, account).await?)
 }
 
 async fn revoke(call: &Call, input: Whose) -> Result<Revoked, Failure> {

@@ -217,7 +217,7 @@ impl TestServer {
     /// If it cannot be made.
     pub fn user_token(&self, person: &Person) -> String {
         let secret = self.user_secret(person);
-        crate::management::user_token_text(self.api(&person.realm), &secret).expect("a user token")
+        crate::management::user_token_text(&self.api(&person.realm), &secret).expect("a user token")
     }
 
     /// A user token with these claims in place of the usual ones, signed with the person's own secret.

@@ -284,7 +284,7 @@ impl TestServer {
     }
 
     /// The API called `name`.
-    pub fn api(&self, name: &str) -> &ManagedApi {
+    pub fn api(&self, name: &str) -> Arc<ManagedApi> {
         self.management().api(name).expect("such an API")
     }
 

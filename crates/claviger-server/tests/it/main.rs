@@ -18,6 +18,7 @@ mod forwarding;
 mod outage;
 mod public;
 mod q;
+mod reload;
 mod secrets;
 mod snippets;
 mod streams;

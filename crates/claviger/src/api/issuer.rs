@@ -43,6 +43,32 @@ pub struct ForeignIssuer {
 }
 
 impl ForeignIssuer {
+    /// Whether a token that was good by the rules of one is by those of the other. Their keys are looked at apart, as they change by
+    /// themselves.
+    pub(crate) fn has_the_rules_of(&self, other: &Self) -> bool {
+        let Self {
+            issuer,
+            audience,
+            types,
+            required_claims,
+            lifetime_seconds,
+            leeway_seconds,
+            max_token_bytes,
+            max_claims_depth,
+            keys: _,
+            tenants,
+        } = self;
+        *issuer == other.issuer
+            && *audience == other.audience
+            && *types == other.types
+            && *required_claims == other.required_claims
+            && *lifetime_seconds == other.lifetime_seconds
+            && *leeway_seconds == other.leeway_seconds
+            && *max_token_bytes == other.max_token_bytes
+            && *max_claims_depth == other.max_claims_depth
+            && *tenants == other.tenants
+    }
+
     /// Whether its tokens can be told apart from what is no access token of this API.
     pub(super) fn check(&self) -> Result<(), IssuerError> {
         let good = |text: &str, longest: usize| {

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use http::{HeaderName, header};
 
@@ -100,6 +101,7 @@ pub struct Api {
     instance: u64,
     known_plans: BTreeSet<PlanName>,
     longest_credential: usize,
+    successor: OnceLock<Option<Arc<Api>>>,
 }
 
 impl Deref for Api {
@@ -138,7 +140,28 @@ impl Api {
             known_plans: settings.plans.iter().cloned().collect(),
             longest_credential: issuers.chain([MAX_TOKEN_BYTES]).max().unwrap_or(MAX_TOKEN_BYTES),
             settings,
+            successor: OnceLock::new(),
         })
+    }
+
+    /// Says that another one has taken this one's place, or none has: its settings were changed, or it is served no more. Whatever
+    /// was let in under these settings and stays open is asked about under the new ones. Said once, and true from then on.
+    pub fn replaced_by(&self, successor: Option<Arc<Self>>) {
+        let _ = self.successor.set(successor);
+    }
+
+    /// Whether nothing has taken its place.
+    pub(crate) fn is_newest(&self) -> bool {
+        self.successor.get().is_none()
+    }
+
+    /// The one that has taken its place, or itself; `None` if it is served no more.
+    pub(crate) fn newest(self: &Arc<Self>) -> Option<Arc<Self>> {
+        let mut newest = self.clone();
+        while let Some(successor) = newest.successor.get().cloned() {
+            newest = successor?;
+        }
+        Some(newest)
     }
 
     /// What can be served and is perhaps not what was meant, in the order of the settings.

@@ -296,6 +296,17 @@ impl IdentityClaims {
         self.key == *key.thumbprint()
     }
 
+    /// Whether both APIs know the issuer, by the same rules.
+    pub(super) fn has_the_same_issuer(&self, one: &Api, other: &Api) -> bool {
+        match (self.issuer(one), self.issuer(other)) {
+            (Some(Issuer::Own), Some(Issuer::Own)) => one.identity_tokens == other.identity_tokens,
+            (Some(Issuer::Foreign(_, rules)), Some(Issuer::Foreign(_, others))) => {
+                rules.has_the_rules_of(others)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether another issuer's key is what it was. Ours are the directory's to tell of.
     pub(super) fn is_of_current_keys(&self, api: &Api) -> bool {
         match self.issuer(api) {

@@ -170,6 +170,22 @@ impl Principal {
         }
     }
 
+    /// Whether what was shown to its own API would be taken by another one in its place as well: of the same kind, and by the same rules
+    /// of whoever made it. What it hangs on otherwise is asked apart.
+    pub(crate) fn is_proven_to(&self, other: &Arc<Api>) -> bool {
+        if Arc::ptr_eq(&self.api, other) {
+            return true;
+        }
+        if self.api.realm != other.realm || !other.credentials.contain(self.kind()) {
+            return false;
+        }
+        match (&self.proof, self.claims()) {
+            (Proof::User(_), _) => self.api.user_token_issuer == other.user_token_issuer,
+            (_, Some(claims)) => claims.has_the_same_issuer(&self.api, other),
+            (_, None) => true,
+        }
+    }
+
     /// When the credential itself ends, if it does. Open streams end with it.
     pub fn expires_at(&self) -> Option<UnixMillis> {
         match &self.parts {
