@@ -11,6 +11,7 @@ mod config;
 mod demo;
 mod doctor;
 mod explain;
+mod init;
 mod key;
 mod keyring;
 mod member;
@@ -48,11 +49,9 @@ const EVERYWHERE: &str = "Options of every command";
     version,
     about = "The front door of a multi-tenant API",
     long_about = "The front door of a multi-tenant API: knows its tenants and lets in who belongs.\n\n\
-        Begin with `claviger demo`, or write a settings file (`examples/` has three), then:\n  \
-        claviger --config FILE check-config\n  \
-        claviger --config FILE tenant create --realm REALM --name NAME --owner-email ADDRESS\n  \
-        claviger --config FILE key create --tenant ID --org ID --name NAME --scope read\n  \
-        claviger --config FILE serve\n\n\
+        Begin with `claviger demo`, or in an empty directory with your own API:\n  \
+        claviger init --upstream URL --owner-email ADDRESS\n  \
+        claviger serve\n\n\
         A command takes effect before it returns, whether a server runs on the same data or not.",
     after_long_help = "Exit codes: 0 done, 1 failed, 2 the command line is wrong.\n\n\
         CLAVIGER_STORE_URL, CLAVIGER_STORE_OWNER_URL and CLAVIGER_STORE_FEED_URL stand in place of `store.url`, \
@@ -94,6 +93,8 @@ enum Command {
     /// moved the file away, the key sets of other issuers read again, which also happens by itself when their files
     /// change, and the settings read again, as `claviger settings reload` does.
     Serve,
+    /// Begin: settings for your API, a first tenant with its key, and an operator
+    Init(init::Init),
     /// Serve the three example systems with data of their own, for trying out
     Demo(demo::Demo),
     /// Print the settings in force, defaults included and passwords hidden
@@ -219,6 +220,7 @@ fn run(program: Program) -> Result<ExitCode, Failure> {
     };
     let asked = match command {
         Command::Serve => return serve::serve(way.home()?),
+        Command::Init(init) => return init.run(way.home()?, json),
         Command::Demo(demo) => return way.home().and_then(|_| demo.run()),
         Command::Config => return config::show(way.home()?, json),
         Command::CheckConfig => return config::check(way.home()?, json),

@@ -261,3 +261,59 @@ fn operating_12_whoever_makes_a_keyring_is_told_to_keep_a_copy() {
     assert!(first.err.contains("made the keyring `data/keyring.toml`: keep a copy"), "{first:?}");
     assert_eq!(run(&folder, &["--json", "realm", "list"]).err, "");
 }
+
+#[test]
+fn init_leads_from_nothing_to_an_api_that_is_served() {
+    let folder = Folder::new();
+    let upstream = Upstream::start();
+    let url = format!("http://{}", upstream.address);
+    let init = |more: &[&str]| {
+        let mut words = vec!["--json", "init", "--upstream", &url, "--owner-email", "you@example.com"];
+        words.extend(more);
+        run(&folder, &words)
+    };
+    // What cannot be meant leaves nothing behind.
+    let nothing = folder.contents();
+    for (more, error) in [(["--name", "no such name"], "name"), (["--host", "http://a"], "host")] {
+        let (said, _) = init(&more).error();
+        assert!(said.contains(error), "{said}");
+        assert_eq!(folder.contents(), nothing);
+    }
+    let (said, _) =
+        run(&folder, &["init", "--upstream", "nowhere", "--owner-email", "you@example.com"]).error();
+    assert!(said.contains("`nowhere` is not an upstream"), "{said}");
+    let (said, _) = run(&folder, &["init", "--upstream", &url, "--owner-email", "nobody"]).error();
+    assert!(said.contains("nobody"), "{said}");
+    assert!(!folder.path("claviger.toml").exists() && !folder.path("operator.token").exists());
+
+    let (said, _) = init(&["--tenant", ""]).error();
+    assert!(said.contains("name"), "{said}");
+    assert_eq!(folder.contents(), nothing, "what was begun is taken back");
+
+    let made = init(&["--name", "orders", "--host", "orders.example"]).json();
+    let mode = |name: &str| std::fs::metadata(folder.path(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("operator.token"), mode("data")), (0o600, 0o700));
+    assert_eq!(run(&folder, &["--json", "check-config"]).json()["apis"][0], "orders");
+    let server = serve(&folder, "claviger.toml");
+    assert_eq!(get(server.address(), "/anything", None).status, 401);
+    assert_eq!(get(server.address(), "/anything", made["key"].as_str()).status, 200);
+    let console = made["console"].as_str().unwrap();
+    let list = [
+        "--json",
+        "--server",
+        console,
+        "--token-file",
+        "operator.token",
+        "tenant",
+        "list",
+        "--realm",
+        "orders",
+    ];
+    assert_eq!(run(&folder, &list).json()[0]["tenant_id"], made["tenant_id"]);
+    drop(server);
+    // A second time takes nothing from the first.
+    let before = folder.read("claviger.toml") + &folder.read("operator.token");
+    let (said, _) = init(&[]).error();
+    assert!(said.contains("`claviger.toml` is there already"), "{said}");
+    assert_eq!(folder.read("claviger.toml") + &folder.read("operator.token"), before);
+}

@@ -142,6 +142,6 @@ fn the_readmes_demonstration_works_as_written() {
 #[test]
 fn the_readmes_first_own_configuration_works_as_written() {
     let place = workplace("readme-own");
-    let [api, ops, upstream] = free_ports();
-    follow(&place, &walk("own"), &[("8000", api), ("8009", ops), ("3000", upstream)]);
+    let [api, ops, console, upstream] = free_ports();
+    follow(&place, &walk("own"), &[("8000", api), ("8009", ops), ("8010", console), ("3000", upstream)]);
 }
