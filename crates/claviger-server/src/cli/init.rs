@@ -14,7 +14,6 @@ use crate::checks::{check, check_serving};
 use crate::config::Config;
 use crate::control::{Way, ask};
 use crate::failure::Failure;
-use crate::management::parse;
 use crate::private_files::write_private;
 
 /// The first ports that are tried; the next free one is taken where somebody has one.
@@ -136,7 +135,9 @@ impl Init {
             return Err(Failure::new(format!("there is a store at `{}` already", database.display()))
                 .hint("begin in an empty directory"));
         }
-        let _: claviger_store::Email = parse(&self.owner_email, "owner_email")?;
+        self.owner_email
+            .parse::<claviger_store::Email>()
+            .map_err(|error| Failure::argument("owner_email", &self.owner_email, error.to_string()))?;
         let data = data_directory_of(&config).filter(|data| !data.exists());
         write_private(file, &text)?;
         let made = self.fill(file).inspect_err(|_| {
@@ -150,10 +151,10 @@ impl Init {
             "settings": file.display().to_string(),
             "keyring": config.keyring.file.display().to_string(),
             "operator_token": self.operator_token.display().to_string(),
-            "tenant_id": made.tenant["tenant_id"],
-            "org_id": made.tenant["org_id"],
-            "key_id": made.key["key_id"],
-            "key": made.key["key"],
+            "tenant_id": made.tenant.get("tenant_id"),
+            "org_id": made.tenant.get("org_id"),
+            "key_id": made.key.get("key_id"),
+            "key": made.key.get("key"),
             "api": format!("http://{api}"),
             "console": format!("http://{console}"),
             "ops": format!("http://{ops}"),
@@ -182,11 +183,11 @@ impl Init {
             json!({ "realm": self.name, "name": self.tenant, "owner_email": self.owner_email }),
         )?;
         let place = json!({
-            "tenant": tenant["tenant_id"], "org": tenant["org_id"], "name": "first", "scope": "admin",
+            "tenant": tenant.get("tenant_id"), "org": tenant.get("org_id"), "name": "first", "scope": "admin",
         });
         let key = done("key.create", place)?;
         let operator = done("operator.create", json!({ "name": "owner", "role": "owner" }))?;
-        let token = operator["token"].as_str().unwrap_or_default();
+        let token = operator.get("token").and_then(Value::as_str).unwrap_or_default();
         write_private(&self.operator_token, &format!("{token}\n"))?;
         Ok(Made { tenant, key })
     }
