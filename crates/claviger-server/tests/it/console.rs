@@ -361,3 +361,22 @@ fn an_annotation_is_a_merge_patch() {
     assert_eq!(found["items"][0]["tenant_id"], tenant.to_string());
     assert_eq!(patch(json!({ "external_id": null }))["external_id"], Value::Null);
 }
+
+#[test]
+fn operating_09_a_token_lives_no_longer_than_its_session_and_says_so() {
+    let office = Office::open();
+    let home = office.server.tenant("synq", "Acme");
+    let path =
+        format!("/v1/tenants/{}/organizations/{}/members/{}/tokens", home.tenant, home.org, home.owner.email);
+    for (seconds, expected) in [(600, 600), (7200, 3600)] {
+        let body = json!({ "api": "synq", "session_seconds": seconds });
+        let made = office.ask("POST", &path, Some(&office.owner), Some(&body)).json();
+        assert_eq!(made["expires_in"], expected, "{made}");
+        let token = made["access_token"].as_str().unwrap();
+        let claims = token.split('.').nth(1).unwrap();
+        let claims =
+            base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, claims).unwrap();
+        let claims: Value = serde_json::from_slice(&claims).unwrap();
+        assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), expected, "{claims}");
+    }
+}

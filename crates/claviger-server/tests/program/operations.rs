@@ -317,3 +317,32 @@ fn init_leads_from_nothing_to_an_api_that_is_served() {
     assert!(said.contains("`claviger.toml` is there already"), "{said}");
     assert_eq!(folder.read("claviger.toml") + &folder.read("operator.token"), before);
 }
+
+#[test]
+fn settings_are_read_again_at_sighup_and_stay_where_they_are_wrong() {
+    let folder = Folder::new();
+    let upstream = Upstream::start();
+    let text = orders(upstream.address, "");
+    folder.write("claviger.toml", &text);
+    let known = customer(&folder, "claviger.toml");
+    let server = serve(&folder, "claviger.toml");
+    let status = |target: &str| get(server.address(), target, Some(&known.key)).status;
+    assert_eq!(status("/a"), 200);
+    // With a first route, what is not listed is not there.
+    folder.write("claviger.toml", &format!("{text}[[api.route]]\npath = \"/b\"\nresource = \"b\"\n"));
+    server.process.signal(Signal::HUP);
+    until("the settings are taken up", || (status("/a") == 404).then_some(()));
+    assert_eq!(status("/b"), 200);
+    folder.write("claviger.toml", "[[api");
+    server.process.signal(Signal::HUP);
+    until("the refusal is said", || {
+        folder.read("claviger.err").contains("refused, and the old ones stay in force").then_some(())
+    });
+    assert_eq!((status("/a"), status("/b")), (404, 200));
+    // Without a server there is nothing to reload.
+    folder.write("claviger.toml", &text);
+    drop(server);
+    let (said, hint) = run(&folder, &["settings", "reload"]).error();
+    assert!(said.contains("no server runs on this data"), "{said}");
+    assert!(hint.unwrap().contains("SIGHUP"));
+}
