@@ -23,21 +23,23 @@ mod realm;
 mod serve;
 mod session;
 mod settings;
+mod shell;
 mod store;
 mod tenant;
 mod token;
 mod user_token;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use serde::Serialize;
 
 use crate::afar::Place;
 use crate::asked::Asked;
 use crate::control::{Done, Way};
-use crate::failure::Failure;
+use crate::failure::{Failure, complaint};
 
 /// The heading of the options that every command has.
 const EVERYWHERE: &str = "Options of every command";
@@ -65,6 +67,9 @@ struct Program {
     /// Print what is listed or shown as JSON, for programs
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     json: bool,
+    /// Ask nothing before what cannot be undone; without a terminal nothing is asked anyway
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
+    yes: bool,
     /// Come back when every server on a PostgreSQL store has applied the change, or after 10 s with the names of those that
     /// have not; an embedded store's one server has anyway
     #[arg(long, global = true, help_heading = EVERYWHERE)]
@@ -155,11 +160,39 @@ enum Command {
     Node(node::NodeCommand),
     /// Say, step by step, why a request would be let in or refused
     Explain(explain::Explain),
+    /// Print what a shell needs to complete commands and options
+    Completions(shell::Completions),
+    /// Write manual pages, one for each command
+    Manual(shell::Manual),
     /// Look for what would keep a server from working
     ///
     /// Settings, keyring, data directory, store, ports and upstreams. Goes on after the first find, and exits with 1
     /// if there was any.
     Doctor,
+}
+
+/// What cannot be undone.
+const FINAL: [&str; 7] = [
+    "tenant.delete",
+    "org.delete",
+    "member.remove",
+    "key.revoke",
+    "user-token.regenerate",
+    "user-token.revoke",
+    "operator.end",
+];
+
+/// Whether the person at the terminal means it; without one somebody has written it down, and does.
+fn confirmed(id: &str) -> Result<bool, Failure> {
+    let input = std::io::stdin();
+    if !input.is_terminal() {
+        return Ok(true);
+    }
+    let operation = id.replace('.', " ");
+    print::note(&format!("`{operation}` cannot be undone. Write `yes` to have it done:"));
+    let mut said = String::new();
+    input.read_line(&mut said).map_err(|error| Failure::new(format!("no answer ({})", complaint(&error))))?;
+    Ok(said.trim() == "yes")
 }
 
 /// Which tenant.
@@ -213,7 +246,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(program: Program) -> Result<ExitCode, Failure> {
-    let Program { config, json, wait, server, ca_file, token_file, command } = program;
+    let Program { config, json, yes, wait, server, ca_file, token_file, command } = program;
     let way = match server {
         Some(url) => Way::Afar(Place { url, ca_file, token_file }),
         None => Way::Home(config),
@@ -227,6 +260,8 @@ fn run(program: Program) -> Result<ExitCode, Failure> {
         Command::Store(command) => return command.run(way.home()?, json),
         Command::Keyring(command) => return command.run(&way, json),
         Command::Doctor => return doctor::run(way.home()?, json),
+        Command::Completions(completions) => return completions.run(Program::command()),
+        Command::Manual(manual) => return manual.run(Program::command()),
         Command::Node(command) => return command.run(&way, json),
         Command::Explain(explain) => return explain.run(&way, json),
         Command::Account(command) => Asked::of("account", &command)?,
@@ -243,6 +278,9 @@ fn run(program: Program) -> Result<ExitCode, Failure> {
         Command::Token(command) => Asked::of("token", &command)?,
         Command::UserToken(command) => Asked::of("user-token", &command)?,
     };
+    if !yes && FINAL.contains(&asked.id.as_str()) && !confirmed(&asked.id)? {
+        return Err(Failure::new("nothing was done, as it was not confirmed"));
+    }
     let Done { value, applied, new_keyring } = crate::control::ask(&way, &asked, wait)?;
     if let Some(file) = new_keyring {
         print::note(&format!(
@@ -260,7 +298,7 @@ mod tests {
 
     use clap::CommandFactory;
 
-    use super::Program;
+    use super::{FINAL, Program};
 
     /// What has another form on the command line than a noun and its verb.
     const OTHERWISE: [&str; 2] = ["audit.operators", "explain.request"];
@@ -284,6 +322,19 @@ mod tests {
             .filter(|id| !OTHERWISE.contains(&id.as_str()) && !id.starts_with("keyring."))
             .collect();
         assert_eq!(commands, operations);
+    }
+
+    #[test]
+    fn what_is_asked_about_is_there_to_be_asked_for() {
+        let operations = crate::management::operations();
+        for id in FINAL {
+            assert!(operations.iter().any(|operation| operation.id == id), "{id}");
+        }
+        // What a method says to end is asked about, but for what can be made again as it was.
+        let ends = operations.iter().filter(|operation| operation.method == http::Method::DELETE);
+        let unasked: Vec<&str> =
+            ends.map(|operation| operation.id).filter(|id| !FINAL.contains(id)).collect();
+        assert_eq!(unasked, ["member.unlink", "session.end"]);
     }
 
     #[test]

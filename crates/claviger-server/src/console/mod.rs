@@ -15,6 +15,7 @@ use axum::response::Response as AxumResponse;
 use axum::routing::{MethodFilter, get, on};
 use claviger::answer::REQUEST_ID;
 use claviger::id::TokenId;
+use claviger_store::signing_keys::Line;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::{Map, Value};
@@ -22,6 +23,7 @@ use tokio::runtime::Handle;
 use tower_service::Service;
 
 use crate::failure::{Failure, FailureKind};
+use crate::identity_tokens::jwk_set;
 use crate::management::{self, Management, Operation};
 use crate::wire::{Body, Exchange, Handler};
 
@@ -71,10 +73,12 @@ impl Console {
                 };
             router = router.route(path, on(method, answer));
         }
+        let keys = desk.clone();
         let text: axum::body::Bytes = openapi().to_string().into();
         let described = move || async move { ([(header::CONTENT_TYPE, "application/json")], text) };
         let router = router
             .route("/openapi.json", get(described))
+            .route("/.well-known/jwks.json", get(move |arrival| principal_keys(keys.clone(), arrival)))
             .fallback(nothing_here)
             .method_not_allowed_fallback(no_such_method);
         Self { router, management }
@@ -109,6 +113,24 @@ impl Refusal {
                 problem::spelt(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", &failure, id)
             }
         }
+    }
+}
+
+/// The public keys of the principal tokens (RFC 7517), for upstreams: whoever can reach this may know them.
+async fn principal_keys(desk: Desk, Extension(arrival): Extension<Arrival>) -> AxumResponse {
+    let store = desk.management.store.clone();
+    let set = desk.carry_out(async move {
+        let unavailable = || Failure::of(FailureKind::Unavailable, "the signing keys could not be read");
+        jwk_set(&store, &Line::Principal).await.ok_or_else(unavailable)
+    });
+    match set.await {
+        Ok(set) => {
+            let mut response = Response::new(AxumBody::from(set));
+            let content_type = HeaderValue::from_static("application/jwk-set+json");
+            response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+            response
+        }
+        Err(failure) => problem::answer(&failure, &arrival.id),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use claviger_server::console::openapi;
 use claviger_server::management::{Operation, Role, operations};
-use claviger_server::testing::{Answer, On, TestServer};
+use claviger_server::testing::{Answer, Client, On, TestServer};
 use serde_json::{Map, Value, json};
 
 /// What an operation is tried with: a tenant of its own, with something of everything.
@@ -341,6 +341,11 @@ fn the_description_names_every_operation_and_stands_where_the_api_is() {
     let office = Office::open();
     let served = office.server.console().get("/openapi.json").send();
     assert_eq!((served.status, served.json()), (200, openapi()));
+    // The principal's keys, as on the address of operations.
+    let ops = office.server.app().ops_address();
+    let ours = Client::new(ops, &ops.to_string()).get("/.well-known/jwks.json").send().json();
+    let here = office.server.console().get("/.well-known/jwks.json").send();
+    assert_eq!((here.status, here.json()), (200, ours));
     let described: usize =
         openapi()["paths"].as_object().unwrap().values().map(|path| path.as_object().unwrap().len()).sum();
     assert_eq!(described, operations().len());

@@ -405,3 +405,47 @@ fn operating_06_nothing_is_made_for_an_api_of_another_realm() {
         ["key", "create", "--tenant", &known.tenant, "--org", &known.org, "--name", "k", "--api", "other"];
     assert!(run(&folder, &words).error().0.contains("is of realm `elsewhere`"));
 }
+
+#[test]
+fn what_cannot_be_undone_is_asked_about_at_a_terminal_and_nowhere_else() {
+    let folder = Folder::new();
+    folder.write("claviger.toml", &orders("127.0.0.1:1", ""));
+    let known = customer(&folder, "claviger.toml");
+    let state = || {
+        run(&folder, &["--json", "key", "view", "--tenant", &known.tenant, &known.key_id]).json()["state"]
+            .clone()
+    };
+    let program = env!("CARGO_BIN_EXE_claviger");
+    let revoke = format!("{program} key revoke --tenant {} {}", known.tenant, known.key_id);
+    // `script` gives it a terminal.
+    let at_a_terminal = |words: &str, said: &str| {
+        let mut command = std::process::Command::new("script");
+        command.args(["-qec", words, "/dev/null"]).current_dir(folder.path("."));
+        run_with(command, said)
+    };
+    for answer in ["no\n", "\n", "y\n"] {
+        let outcome = at_a_terminal(&revoke, answer);
+        assert_eq!(outcome.code, Some(1), "{outcome:?}");
+        assert!(outcome.out.contains("`key revoke` cannot be undone"), "{outcome:?}");
+        assert!(outcome.out.contains("nothing was done"), "{outcome:?}");
+        assert_eq!(state(), "active");
+    }
+    let outcome = at_a_terminal(&revoke, "yes\n");
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert_eq!(state(), "revoked");
+    // Said beforehand, and where nobody could answer.
+    let outcome = at_a_terminal(&format!("{revoke} --yes"), "");
+    assert!(outcome.code == Some(0) && !outcome.out.contains("cannot be undone"), "{outcome:?}");
+    assert_eq!(run(&folder, &["key", "revoke", "--tenant", &known.tenant, &known.key_id]).code, Some(0));
+}
+
+#[test]
+fn shells_and_man_know_the_commands() {
+    let folder = Folder::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let completions = run(&folder, &["completions", shell]);
+        assert!(completions.code == Some(0) && completions.out.contains("rotate-key"), "{completions:?}");
+    }
+    assert_eq!(run(&folder, &["manual", "--to", "man"]).code, Some(0));
+    assert!(folder.read("man/claviger-key-rotate.1").contains("grace"), "{:?}", folder.contents());
+}
