@@ -176,7 +176,7 @@ fn certificate_warnings(
             warnings.push(ConfigError { hint: Some(hint.to_owned()), ..source.error(&place, what) });
         };
         if let Some(what) = found.complaint(now) {
-            warn(what, "renew it, and restart the server");
+            warn(what, "renew it, and have the server read its settings again (`claviger settings reload`)");
         }
         if !hosts.is_empty() && !hosts.iter().any(|host| found.is_for(host)) {
             let what = format!("it is for `{}`, and for no host of an API", found.names.join("`, `"));

@@ -53,9 +53,9 @@ impl KeyFiles {
         Arc::new(Self(Mutex::new(files.into_iter().map(watched).collect())))
     }
 
-    /// Looks at these from now on, which were read just now.
+    /// Looks at these from now on, and reads each at the next look: what is remembered of one may be older than its file.
     pub(crate) fn replace(&self, files: impl IntoIterator<Item = KeyFile>) {
-        let watched = |file: KeyFile| Watched { seen: Version::of(&file.path), file };
+        let watched = |file: KeyFile| Watched { seen: None, file };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = files.into_iter().map(watched).collect();
     }
 

@@ -115,6 +115,13 @@ impl Reloader {
             old.served.api.replaced_by(new);
         }
         self.key_files.replace(key_files);
+        // A key that its issuer has taken back is nobody's when this returns. A file may be on a disk that does not answer.
+        let files = self.key_files.clone();
+        if tokio::task::spawn_blocking(move || files.look(false)).await.is_err() {
+            tracing::error!(
+                "the keys of other issuers could not be read again now, and will be within a second"
+            );
+        }
         if let Some(lease) = &self.lease {
             lease.serves_by(&config);
         }

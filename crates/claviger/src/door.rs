@@ -9,6 +9,8 @@
 
 use std::sync::Arc;
 
+use http::{Method, Uri};
+
 use crate::api::Api;
 use crate::api_key::Peppers;
 use crate::arrival::Arrival;
@@ -25,6 +27,7 @@ use crate::limit_rule::LimitState;
 use crate::lookups::{LookupFigures, Lookups};
 use crate::need::Need;
 use crate::refusal::{Reason, Refusal, Who};
+use crate::target::Target;
 
 /// Decides who comes in. One serves all APIs of a process.
 #[derive(Debug)]
@@ -202,6 +205,33 @@ impl Door {
     /// # Errors
     /// As [`decide`](Self::decide), for what has changed since; limits are left out, as what is open was counted.
     pub async fn still_stands(&self, permit: &Permit) -> Result<(), Refusal> {
+        self.stands_for(permit, |_| Ok(permit.need().clone())).await
+    }
+
+    /// The same of a request that was for this: where the API's settings have changed, what its route asks is asked anew.
+    ///
+    /// # Errors
+    /// As [`still_stands`](Self::still_stands), and as [`decide`](Self::decide) where nothing is served there any more.
+    pub async fn still_stands_for(&self, permit: &Permit, method: &Method, uri: &Uri) -> Result<(), Refusal> {
+        let need = |api: &Api| api.routes.need(method, &Target::of(uri)?);
+        self.stands_for(permit, need).await
+    }
+
+    /// Whether what was let in without a credential still would be: the API's settings may have changed.
+    pub fn is_still_public(&self, permit: &PublicPermit, method: &Method, uri: &Uri) -> bool {
+        if permit.api().is_newest() {
+            return true;
+        }
+        let Some(newest) = permit.api().newest() else { return false };
+        let need = Target::of(uri).and_then(|target| newest.routes.need(method, &target));
+        need.is_ok_and(|need| need.is_public())
+    }
+
+    async fn stands_for(
+        &self,
+        permit: &Permit,
+        need: impl FnOnce(&Api) -> Result<Arc<Need>, Reason>,
+    ) -> Result<(), Refusal> {
         let fresh = self.fresh().await?;
         let then = permit.principal();
         let newest = then.api().newest().filter(|api| then.is_proven_to(api));
@@ -212,7 +242,14 @@ impl Door {
         })?;
         let proof = then.proof_again();
         let now = self.authenticator.stand(&api, then.client(), proof, fresh, Gate::Free).await?;
-        authorize::still_may(&now, permit.need()).map_err(|reason| Refusal::new(reason).of(|| now.who()))
+        let need = match Arc::ptr_eq(&api, then.api()) {
+            true => permit.need().clone(),
+            false => need(&api).map_err(Refusal::new)?,
+        };
+        if need.is_public() {
+            return Ok(());
+        }
+        authorize::still_may(&now, &need).map_err(|reason| Refusal::new(reason).of(|| now.who()))
     }
 
     /// Whether nothing has changed of what a permit hangs on, as far as that is known without asking. While it is so,

@@ -1,5 +1,7 @@
 //! `claviger init`: from nothing to an API that can be served, with a first tenant, its key and an operator.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
@@ -138,14 +140,14 @@ impl Init {
         self.owner_email
             .parse::<claviger_store::Email>()
             .map_err(|error| Failure::argument("owner_email", &self.owner_email, error.to_string()))?;
-        let data = data_directory_of(&config).filter(|data| !data.exists());
-        write_private(file, &text)?;
-        let made = self.fill(file).inspect_err(|_| {
+        let before = Before::of(&config);
+        // Before anything is made: a token that cannot be written down would be nobody's.
+        write_private(&self.operator_token, "")?;
+        let made = write_private(file, &text).and_then(|()| self.fill(file, &config)).inspect_err(|_| {
             // What is half done would stand in the way of the next try.
             let _ = std::fs::remove_file(file);
-            if let Some(data) = &data {
-                let _ = std::fs::remove_dir_all(data);
-            }
+            let _ = std::fs::remove_file(&self.operator_token);
+            before.restore(&config);
         })?;
         let value = json!({
             "settings": file.display().to_string(),
@@ -173,7 +175,14 @@ impl Init {
     }
 
     /// Makes what the settings are for.
-    fn fill(&self, file: &Path) -> Result<Made, Failure> {
+    fn fill(&self, file: &Path, config: &Config) -> Result<Made, Failure> {
+        // Not what the environment says: a first tenant belongs into no store that is there.
+        if Config::load(file)?.0.store.url != config.store.url {
+            let hint = "run it without CLAVIGER_STORE_URL, or make tenant and key by `claviger tenant create` and `key create`";
+            return Err(
+                Failure::new("the environment names a store of its own, and this makes a new one").hint(hint)
+            );
+        }
         let way = Way::Home(file.to_owned());
         let done = |id: &str, input: Value| {
             ask(&way, &Asked { id: id.to_owned(), input }, false).map(|done| done.value)
@@ -190,6 +199,40 @@ impl Init {
         let token = operator.get("token").and_then(Value::as_str).unwrap_or_default();
         write_private(&self.operator_token, &format!("{token}\n"))?;
         Ok(Made { tenant, key })
+    }
+}
+
+/// What was there before of what is made.
+struct Before {
+    /// The files in the directory of the data; `None` if there was none.
+    data: Option<BTreeSet<OsString>>,
+    has_keyring: bool,
+}
+
+fn files_in(directory: &Path) -> Option<BTreeSet<OsString>> {
+    let entries = std::fs::read_dir(directory).ok()?;
+    Some(entries.filter_map(|entry| Some(entry.ok()?.file_name())).collect())
+}
+
+impl Before {
+    fn of(config: &Config) -> Self {
+        let data = data_directory_of(config).and_then(|data| files_in(&data));
+        Self { data, has_keyring: config.keyring.file.exists() }
+    }
+
+    /// Takes away what was not.
+    fn restore(&self, config: &Config) {
+        if !self.has_keyring {
+            let _ = std::fs::remove_file(&config.keyring.file);
+        }
+        let Some(directory) = data_directory_of(config) else { return };
+        let Some(before) = &self.data else {
+            let _ = std::fs::remove_dir_all(directory);
+            return;
+        };
+        for name in files_in(&directory).unwrap_or_default().difference(before) {
+            let _ = std::fs::remove_file(directory.join(name));
+        }
     }
 }
 

@@ -29,6 +29,8 @@ use crate::wire::{Body, Exchange, Handler};
 
 pub use openapi::openapi;
 
+/// How long a body may take to come.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 /// The longest body of a request, in bytes.
 const MAX_BODY: usize = 1 << 20;
 
@@ -158,19 +160,25 @@ impl Desk {
         // Who asks comes first: a stranger hears nothing of what is right or wrong with the rest.
         let token = bearer(&parts.headers)?.to_owned();
         let (management, address) = (self.management.clone(), arrival.peer.ip().to_canonical());
-        let caller =
+        let again = token.clone();
+        let first =
             self.carry_out(async move { management.caller_with(&token, Some(address)).await }).await?;
-        let mut input = Map::new();
-        if management::role_is_enough(&caller, operation).is_ok() {
-            input = self.input(operation, parts.uri.query(), &parts.headers, body).await?;
-        }
+        management::role_is_enough(&first, operation)?;
+        let input = self.input(operation, parts.uri.query(), &parts.headers, body);
+        let late = |_| Failure::new(format!("the body did not come within {} seconds", PATIENCE.as_secs()));
+        let mut input = tokio::time::timeout(PATIENCE, input).await.map_err(late)??;
+        // Whoever was ended while the body was on its way is nobody by now.
+        let management = self.management.clone();
+        let caller =
+            self.carry_out(async move { management.caller_with(&again, Some(address)).await }).await?;
         for (name, value) in parameters {
             if input.insert(name.to_owned(), value.into()).is_some() {
                 let what = format!("`{name}` stands in the path, and nowhere else");
                 return Err(Failure::new(what).into());
             }
         }
-        let waits = prefers_to_wait(&parts.headers);
+        let waits = operation.method != http::Method::GET && prefers_to_wait(&parts.headers);
+        let names_nodes = caller.reach == management::Reach::Everything;
         let (management, id) = (self.management.clone(), operation.id);
         let value = self
             .carry_out(async move { management::call(&management, &caller, id, input.into()).await })
@@ -186,7 +194,8 @@ impl Desk {
             let behind = self.carry_out(async move { Ok(management.behind().await) }).await?;
             let (name, value) = match behind {
                 Ok(names) if names.is_empty() => ("preference-applied", "wait".to_owned()),
-                Ok(names) => ("x-claviger-behind", names.join(", ")),
+                Ok(names) if names_nodes => ("x-claviger-behind", names.join(", ")),
+                Ok(names) => ("x-claviger-behind", format!("{} servers", names.len())),
                 // It is done all the same, and only that is known.
                 Err(_) => ("x-claviger-behind", "unknown".to_owned()),
             };

@@ -38,7 +38,7 @@ pub use principal_token::{Binding, PrincipalSigner, PrincipalTokens};
 pub use reception::ListenerRules;
 
 use passage::{Beginning, Held, Passage};
-use standing::Standing;
+use standing::{PublicStanding, Standing};
 
 /// Hears of credentials that were shown over plain HTTP where that is refused.
 pub trait SeenInClear: fmt::Debug + Send + Sync {
@@ -302,9 +302,12 @@ impl Gateway {
         let stopwatch = Stopwatch::start();
         let decision = self.door.decide(api, &inbound).await;
         surface.metrics.decided(stopwatch.nanos());
+        let asked = (exchange.request.method(), exchange.request.uri());
         passage.let_in(match decision? {
-            Admitted::Known(permit) => Held::Known(Arc::new(Standing::new(self.door.clone(), permit))),
-            Admitted::Public(permit) => Held::Public(permit),
+            Admitted::Known(permit) => Held::Known(Arc::new(Standing::new(self.door.clone(), permit, asked))),
+            Admitted::Public(permit) => {
+                Held::Public(Arc::new(PublicStanding::new(self.door.clone(), permit, asked)))
+            }
         });
         self.forward(surface, exchange, is_secure, passage).await
     }

@@ -4,10 +4,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use claviger::Permit;
 use claviger::clock::UnixMillis;
 use claviger::limit_rule::LimitState;
 use claviger::network::Client;
-use claviger::{Permit, PublicPermit};
 use http::{HeaderValue, Method, StatusCode, Uri};
 
 use crate::clock::Stopwatch;
@@ -16,7 +16,7 @@ use crate::metrics::ApiMetrics;
 use crate::wire::{Ended, Ending, Watch};
 
 use super::principal_token::PrincipalToken;
-use super::standing::Standing;
+use super::standing::{PublicStanding, Standing};
 use super::{Surface, spell};
 use crate::refused::{CLIENT_CLOSED_REQUEST, Fault, Refused};
 
@@ -36,7 +36,7 @@ pub(super) enum Held {
     /// Somebody's credential, which may be withdrawn.
     Known(Arc<Standing>),
     /// A route that asks for nobody.
-    Public(PublicPermit),
+    Public(Arc<PublicStanding>),
 }
 
 /// An exchange with everything that is known of it. Dropping it is its end: places of limits are given back, and its
@@ -118,8 +118,10 @@ impl Passage {
     /// It is let in, and watched from now on: the wait for the upstream, the answer and a tunnel alike end when the
     /// credential is withdrawn.
     pub(super) fn let_in(&mut self, held: Held) {
-        if let Held::Known(standing) = &held {
-            self.watch.set(standing.clone());
+        match &held {
+            Held::Known(standing) => self.watch.set(standing.clone()),
+            Held::Public(standing) => self.watch.set(standing.clone()),
+            Held::Nothing => {}
         }
         self.held = held;
     }
@@ -137,7 +139,7 @@ impl Passage {
         match &self.held {
             Held::Nothing => None,
             Held::Known(standing) => standing.permit().limit(),
-            Held::Public(permit) => permit.limit(),
+            Held::Public(standing) => standing.permit().limit(),
         }
     }
 
@@ -146,7 +148,7 @@ impl Passage {
         match &self.held {
             Held::Nothing => false,
             Held::Known(standing) => standing.permit().need().websocket(),
-            Held::Public(permit) => permit.need().websocket(),
+            Held::Public(standing) => standing.permit().need().websocket(),
         }
     }
 

@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use claviger::{Door, Permit};
+use claviger::refusal::Refusal;
+use claviger::{Door, Permit, PublicPermit};
+use http::{Method, Uri};
 
 use crate::wire::StillAllowed;
 
@@ -16,6 +18,8 @@ const AT_LEAST_EVERY_MILLIS: u64 = 1000;
 pub(super) struct Standing {
     door: Arc<Door>,
     permit: Permit,
+    method: Method,
+    uri: Uri,
     lost: AtomicBool,
     asking: AtomicBool,
     /// When the whole question was last asked, or first came up, by the boot clock; 0 before that.
@@ -38,13 +42,52 @@ impl fmt::Debug for Standing {
 }
 
 impl Standing {
-    pub(super) fn new(door: Arc<Door>, permit: Permit) -> Self {
+    /// Of a request for this.
+    pub(super) fn new(door: Arc<Door>, permit: Permit, (method, uri): (&Method, &Uri)) -> Self {
         let (lost, asking) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { door, permit, lost, asking, asked_at: AtomicU64::new(0) }
+        let (method, uri) = (method.clone(), uri.clone());
+        Self { door, permit, method, uri, lost, asking, asked_at: AtomicU64::new(0) }
     }
 
     pub(super) fn permit(&self) -> &Permit {
         &self.permit
+    }
+}
+
+impl Standing {
+    async fn still_stands(&self) -> Result<(), Refusal> {
+        self.door.still_stands_for(&self.permit, &self.method, &self.uri).await
+    }
+}
+
+/// What an exchange was let in on that asked for nobody. Only changed settings can withdraw it.
+pub(super) struct PublicStanding {
+    door: Arc<Door>,
+    permit: PublicPermit,
+    method: Method,
+    uri: Uri,
+}
+
+impl fmt::Debug for PublicStanding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PublicStanding")
+    }
+}
+
+impl PublicStanding {
+    /// Of a request for this.
+    pub(super) fn new(door: Arc<Door>, permit: PublicPermit, (method, uri): (&Method, &Uri)) -> Self {
+        Self { door, permit, method: method.clone(), uri: uri.clone() }
+    }
+
+    pub(super) fn permit(&self) -> &PublicPermit {
+        &self.permit
+    }
+}
+
+impl StillAllowed for PublicStanding {
+    fn still_allowed(self: Arc<Self>) -> bool {
+        self.door.is_still_public(&self.permit, &self.method, &self.uri)
     }
 }
 
@@ -69,7 +112,7 @@ impl StillAllowed for Standing {
             tokio::spawn(async move {
                 let Asked(standing) = &asked;
                 // A directory that cannot say ends the exchange too: nothing stays open on faith.
-                if standing.door.still_stands(&standing.permit).await.is_err() {
+                if standing.still_stands().await.is_err() {
                     standing.lost.store(true, Ordering::Release);
                 }
             });

@@ -1,5 +1,7 @@
 //! Why a request would be let in or refused.
 
+use std::sync::Arc;
+
 use claviger::Inbound;
 use claviger::explain::Explanation;
 use claviger::network::Client;
@@ -10,8 +12,8 @@ use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use super::operation::{Call, operations};
-use super::parse;
-use crate::failure::Failure;
+use super::{ManagedApi, parse};
+use crate::failure::{Failure, FailureKind};
 
 const STANDARD: [Method; 9] = [
     Method::GET,
@@ -86,15 +88,16 @@ async fn explain(call: &Call, question: Question) -> Result<Answer, Failure> {
         .ok_or_else(|| Failure::argument("host", &question.host, "this is not a host"))?
         .to_ascii_lowercase();
     let apis = management.apis.load_full();
-    let named = apis.values().find(|api| api.hosts.contains(&host));
+    let within = |api: &&Arc<ManagedApi>| call.caller.reaches_realm(&api.api.realm).is_ok();
+    let named = apis.values().filter(within).find(|api| api.hosts.contains(&host));
     let api = named.ok_or_else(|| {
-        let mut known: Vec<String> = apis.values().flat_map(|api| api.hosts.clone()).collect();
+        let mut known: Vec<String> = apis.values().filter(within).flat_map(|api| api.hosts.clone()).collect();
         known.sort();
-        Failure::new(format!("no API answers to `{host}`: a request would be refused with 421"))
-            .hint(format!("the hosts are {}", known.join(", ")))
+        let what = format!("no API answers to `{host}`: a request would be refused with 421");
+        // To somebody bound, another realm's host is as one that is not there.
+        let failure = Failure::of(FailureKind::NotFound, what);
+        if known.is_empty() { failure } else { failure.hint(format!("the hosts are {}", known.join(", "))) }
     })?;
-    // What is told is of whoever holds the credential, of any tenant of the realm.
-    call.caller.reaches_realm(&api.api.realm)?;
     // Methods are told apart by case (RFC 9110, section 9.1); whoever asks in small letters means the one there is.
     let method = question.method.as_deref().unwrap_or("GET");
     let method: Method = match STANDARD.iter().find(|known| known.as_str().eq_ignore_ascii_case(method)) {

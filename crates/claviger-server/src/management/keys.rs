@@ -222,7 +222,7 @@ async fn create(call: &Call, input: Create) -> Result<KeyMade, Failure> {
     let management = &call.management;
     let grants = management.known_scope(&realm, input.scope.as_deref().unwrap_or("read"))?;
     let api = match &input.api {
-        Some(api) => management.api_in(&realm, api)?,
+        Some(api) => call.api_for(&store, api).await?,
         None => management.some_api_of(&realm)?,
     };
     let expires_at = input.expires_at.as_deref().map(|text| input::time(text, "expires_at")).transpose()?;

@@ -199,7 +199,7 @@ struct Unlinked {
 
 operations! {
     /// Add a person to an organization; an account is made if there is none
-    "member.add": POST "/v1/tenants/{tenant}/organizations/{org}/members" for Support = add(Add) -> MemberShown;
+    "member.add": POST "/v1/tenants/{tenant}/organizations/{org}/members" for Owner = add(Add) -> MemberShown;
     /// List an organization's members
     "member.list": GET "/v1/tenants/{tenant}/organizations/{org}/members" for Reader = list(List) -> Page<MemberShown>;
     /// Show a member
@@ -207,7 +207,7 @@ operations! {
     /// Say what your own systems call a member, and what to keep with it
     "member.annotate": PATCH "/v1/tenants/{tenant}/organizations/{org}/members/{member}/annotations" for Support = annotate(Annotate) -> MemberShown;
     /// Give a member another role
-    "member.role": POST "/v1/tenants/{tenant}/organizations/{org}/members/{member}/role" for Support = role(NewRole) -> MemberShown;
+    "member.role": POST "/v1/tenants/{tenant}/organizations/{org}/members/{member}/role" for Owner = role(NewRole) -> MemberShown;
     /// Refuse a member for now (403)
     "member.suspend": POST "/v1/tenants/{tenant}/organizations/{org}/members/{member}/suspend" for Support = suspend(Who) -> MemberShown;
     /// Let an invited or suspended member in
@@ -320,6 +320,10 @@ async fn suspend(call: &Call, input: Who) -> Result<MemberShown, Failure> {
 
 async fn resume(call: &Call, input: Who) -> Result<MemberShown, Failure> {
     let (store, org, account) = find(call, &input).await?;
+    if store.member_view(org, account).await?.state == MemberState::Invited {
+        // Whoever was asked in says yes themselves, or an owner does for them.
+        call.caller.may(super::Role::Owner)?;
+    }
     store.member_resume(org, account).await?;
     shown_whole(&store, org, account).await
 }

@@ -100,10 +100,23 @@ impl Call {
         if is_within { Ok(store) } else { Err(StoreError::NotFound { what: "tenant" }.into()) }
     }
 
+    /// Whether there is an API of that name, before anything else is looked at. To somebody bound it is not told: what they hear is of
+    /// their tenant's realm alone.
+    pub(super) fn api_is_there(&self, name: &str) -> Result<(), Failure> {
+        match self.caller.reach {
+            Reach::Everything => self.management.api(name).map(drop),
+            Reach::Realms(_) | Reach::Tenants(_) => Ok(()),
+        }
+    }
+
     /// The API of that name, for somebody of the tenant's realm.
     pub(super) async fn api_for(&self, store: &TenantStore, name: &str) -> Result<Arc<ManagedApi>, Failure> {
-        self.management.api(name)?;
-        self.management.api_in(&store.tenant_view().await?.realm, name)
+        let realm = store.tenant_view().await?.realm;
+        match (&self.caller.reach, self.management.api_in(&realm, name)) {
+            (Reach::Everything, answer) => answer,
+            (_, Ok(api)) => Ok(api),
+            (_, Err(_)) => Err(Failure::new(format!("realm `{realm}` has no API of that name"))),
+        }
     }
 }
 

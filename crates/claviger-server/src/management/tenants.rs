@@ -149,7 +149,7 @@ struct Revoked {
 
 operations! {
     /// Make a tenant with its first organization, and its owner an ADMIN there
-    "tenant.create": POST "/v1/tenants" for Support = create(Create) -> Created;
+    "tenant.create": POST "/v1/tenants" for Owner = create(Create) -> Created;
     /// List the tenants of a realm
     "tenant.list": GET "/v1/tenants" for Reader = list(List) -> Page<TenantShown>;
     /// Show a tenant

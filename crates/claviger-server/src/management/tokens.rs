@@ -91,7 +91,7 @@ operations! {
 }
 
 async fn issue(call: &Call, input: Issue) -> Result<Issued, Failure> {
-    call.management.api(&input.api)?;
+    call.api_is_there(&input.api)?;
     let who = Who { tenant: input.tenant, org: input.org, member: input.member };
     let (store, org, account) = find(call, &who).await?;
     let api = call.api_for(&store, &input.api).await?.api.clone();

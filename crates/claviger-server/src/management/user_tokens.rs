@@ -89,7 +89,7 @@ impl Whose {
 
 async fn issue(call: &Call, input: Whose) -> Result<UserToken, Failure> {
     let (api, who) = input.split();
-    call.management.api(&api)?;
+    call.api_is_there(&api)?;
     let (store, org, account) = find(call, &who).await?;
     let api = call.api_for(&store, &api).await?;
     token(&api, &store.user_secret_issue(&api.api.name, org, account).await?)
@@ -97,7 +97,7 @@ async fn issue(call: &Call, input: Whose) -> Result<UserToken, Failure> {
 
 async fn regenerate(call: &Call, input: Whose) -> Result<UserToken, Failure> {
     let (api, who) = input.split();
-    call.management.api(&api)?;
+    call.api_is_there(&api)?;
     let (store, org, account) = find(call, &who).await?;
     let api = call.api_for(&store, &api).await?;
     token(&api, &store.user_secret_regenerate(&api.api.name, org, account).await?)
@@ -105,7 +105,7 @@ async fn regenerate(call: &Call, input: Whose) -> Result<UserToken, Failure> {
 
 async fn revoke(call: &Call, input: Whose) -> Result<Revoked, Failure> {
     let (api, who) = input.split();
-    call.management.api(&api)?;
+    call.api_is_there(&api)?;
     let (store, _, account) = find(call, &who).await?;
     let api = call.api_for(&store, &api).await?;
     store.user_secret_revoke(&api.api.name, account).await?;

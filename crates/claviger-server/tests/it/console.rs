@@ -385,3 +385,26 @@ fn operating_09_a_token_lives_no_longer_than_its_session_and_says_so() {
         assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), expected, "{claims}");
     }
 }
+
+#[test]
+fn an_operator_who_is_ended_while_a_body_is_on_its_way_does_nothing_any_more() {
+    let office = Office::open();
+    let token = office.operator("mallory", Role::Owner, None);
+    let body = json!({ "name": "other", "role": "owner" }).to_string();
+    let (first, rest) = body.split_at(10);
+    let console = office.server.console();
+    let mut connection = console.connect();
+    let length = body.len();
+    connection.send(format!(
+        "POST /v1/operators HTTP/1.1\r\nHost: console\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"
+    ));
+    // Asked for, so the token has been looked at.
+    connection.until("HTTP/1.1 100");
+    connection.send(first);
+    assert_eq!(office.ask("DELETE", "/v1/operators/mallory", Some(&office.owner), None).status, 200);
+    connection.send(rest);
+    connection.until("\r\n\r\n");
+    assert_eq!(connection.answer(false).status, 401);
+    assert_eq!(office.ask("GET", "/v1/operators/other", Some(&office.owner), None).status, 404);
+}

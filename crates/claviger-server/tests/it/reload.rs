@@ -174,6 +174,35 @@ fn what_is_open_ends_where_the_new_settings_would_not_let_it_in(on: On) {
     let time = took(|| of_viewer.until_closed());
     assert!(time <= LIMIT, "the socket ended after {time:?}");
     echoes(&mut of_admin, "still here");
+    // What its route asks is asked anew, of whoever was let in and of what asked for nobody.
+    let asks = |access: &'static str| {
+        reload(&server, |settings| {
+            for route in api(settings, "synq")["route"].as_array_mut().unwrap() {
+                if route["path"].as_str() == Some("/socket") {
+                    route.as_table_mut().unwrap().insert("access".into(), access.into());
+                }
+            }
+        })
+        .unwrap();
+    };
+    asks("none");
+    let mut of_nobody = {
+        let mut connection = server.synq().connect();
+        let head = "GET /socket HTTP/1.1\r\nHost: synq.localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        connection.send(head);
+        assert!(connection.until("\r\n\r\n").starts_with("HTTP/1.1 101"));
+        echoes(&mut connection, "hello");
+        connection
+    };
+    let editor = server.token(&server.member(&home, "EDITOR")).text;
+    let mut of_editor = socket(&server.synq(), &editor);
+    asks("admin");
+    for open in [&mut of_nobody, &mut of_editor] {
+        let time = took(|| open.until_closed());
+        assert!(time <= LIMIT, "the socket ended after {time:?}");
+    }
+    echoes(&mut of_admin, "still here");
     // Tokens for another audience are others' from now on.
     reload(&server, |settings| {
         api(settings, "synq").insert("token_audience".into(), "another".into());

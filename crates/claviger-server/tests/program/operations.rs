@@ -290,6 +290,20 @@ fn init_leads_from_nothing_to_an_api_that_is_served() {
     assert!(said.contains("name"), "{said}");
     assert_eq!(folder.contents(), nothing, "what was begun is taken back");
 
+    // Nor is a store taken for a new one that the environment names.
+    let mut command = program(&folder);
+    command.env("CLAVIGER_STORE_URL", "sqlite:elsewhere.db");
+    command.args(["init", "--upstream", &url, "--owner-email", "you@example.com"]);
+    let (said, hint) = run_with(command, "").error();
+    assert!(said.contains("the environment names a store of its own"), "{said}");
+    assert!(hint.unwrap().contains("CLAVIGER_STORE_URL"));
+    assert_eq!(folder.contents(), nothing);
+    // What is there already stays, and what was begun beside it goes again.
+    std::fs::create_dir(folder.path("data")).unwrap();
+    init(&["--tenant", ""]).error();
+    assert!(std::fs::read_dir(folder.path("data")).unwrap().next().is_none());
+    std::fs::remove_dir(folder.path("data")).unwrap();
+
     let made = init(&["--name", "orders", "--host", "orders.example"]).json();
     let mode = |name: &str| std::fs::metadata(folder.path(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("operator.token"), mode("data")), (0o600, 0o700));

@@ -103,6 +103,11 @@ impl NewOperator {
                 "an operator's name has 1 to {LONGEST_NAME} letters, digits and - _ . @ +"
             )));
         }
+        // The audit calls the users of a machine so.
+        if self.name.eq_ignore_ascii_case("root") || self.name.to_ascii_lowercase().starts_with("uid-") {
+            let what = "`root` and `uid-…` are users of the machine; choose another name";
+            return Err(StoreError::Invalid(what.to_owned()));
+        }
         if !(1..=LONGEST_DAYS).contains(&self.days) {
             return Err(StoreError::Invalid(format!(
                 "an operator's token lives from 1 to {LONGEST_DAYS} days"
