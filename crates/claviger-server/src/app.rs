@@ -28,10 +28,10 @@ use crate::lease::Lease;
 use crate::management::{Management, Reload};
 use crate::metrics::Metrics;
 use crate::ops::Ops;
-use crate::reload::{Reloader, Reloads};
+use crate::reload::{Reloader, Reloads, exempt_networks};
 use crate::surfaces::Workshop;
 use crate::walls::Walls;
-use crate::wire::{Counters, Limits, Ports, Server};
+use crate::wire::{Counters, Exempt, Limits, Ports, Server};
 use crate::world::World;
 
 /// A server that runs.
@@ -123,7 +123,8 @@ impl App {
         });
         let leaving = Arc::new(AtomicBool::new(false));
         let reloads = Arc::new(Reloads::default());
-        let limits = limits(&config.server);
+        let exempt: Exempt = Arc::new(ArcSwap::from_pointee(exempt_networks(&config.server)));
+        let limits = limits(&config.server, exempt.clone());
         let server = Server::start(ports, gateway.clone(), limits.clone(), counters.clone()).map_err(io)?;
         let ops_handler = Arc::new(Ops {
             store: management.store.clone(),
@@ -172,6 +173,7 @@ impl App {
             key_files: key_files.clone(),
             tls,
             lease: lease.clone(),
+            exempt,
             reloads,
             is_demo: world.is_demo,
         });
@@ -321,7 +323,7 @@ async fn principal_signer(store: &Store) -> Result<Arc<PrincipalSigner>, Failure
     Ok(Arc::new(PrincipalSigner::new(key)))
 }
 
-fn limits(server: &crate::config::Server) -> Limits {
+fn limits(server: &crate::config::Server, exempt: Exempt) -> Limits {
     let seconds = Duration::from_secs;
     Limits {
         handshake: seconds(server.head_seconds),
@@ -334,11 +336,7 @@ fn limits(server: &crate::config::Server) -> Limits {
         max_target_bytes: claviger::target::MAX_TARGET_BYTES,
         max_connections: server.max_connections,
         max_connections_per_address: server.max_connections_per_address,
-        per_address_exempt: server
-            .trusted_proxies
-            .iter()
-            .filter_map(|network| network.parse().ok())
-            .collect(),
+        per_address_exempt: exempt,
     }
 }
 

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::BoxFuture;
+use ipnet::IpNet;
 use tokio::sync::Mutex;
 
 use crate::checks::{certificates, check, check_serving, warnings};
-use crate::config::{Config, ConfigError, ServedApi};
+use crate::config::{Config, ConfigError, ServedApi, Server};
 use crate::core::{managed, prepare_realms};
 use crate::failure::{Failure, FailureKind};
 use crate::gateway::{Gateway, Surface};
@@ -17,7 +18,7 @@ use crate::key_files::KeyFiles;
 use crate::lease::Lease;
 use crate::management::{Management, Reload, Reloaded};
 use crate::surfaces::Workshop;
-use crate::wire::ServerTls;
+use crate::wire::{Exempt, ServerTls};
 
 /// How often settings were taken up, and how often they were refused.
 #[derive(Debug, Default)]
@@ -36,6 +37,7 @@ pub(crate) struct Reloader {
     pub(crate) key_files: Arc<KeyFiles>,
     pub(crate) tls: Option<ServerTls>,
     pub(crate) lease: Option<Arc<Lease>>,
+    pub(crate) exempt: Exempt,
     pub(crate) reloads: Arc<Reloads>,
     pub(crate) is_demo: bool,
 }
@@ -103,6 +105,7 @@ impl Reloader {
         }
         let tables = Arc::new(tables);
         self.gateway.tables.store(tables.clone());
+        self.exempt.store(Arc::new(exempt_networks(&config.server)));
         self.management.apis.store(Arc::new(apis));
         // Whatever was let in by the old ones and is still open is asked about by the new ones.
         for (name, old) in &before.surfaces {
@@ -129,6 +132,11 @@ impl Reloader {
         reloaded.sort();
         Ok(reloaded)
     }
+}
+
+/// Whoever stands before this server for many clients has no bound of its own.
+pub(crate) fn exempt_networks(server: &Server) -> Vec<IpNet> {
+    server.trusted_proxies.iter().filter_map(|network| network.parse().ok()).collect()
 }
 
 /// APIs whose settings are as they were stay the same ones, with all that is remembered of them.

@@ -5,8 +5,7 @@ use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex};
 
-use ipnet::IpNet;
-
+use super::listen::Exempt;
 use super::lock::lock;
 
 /// Counts open connections over all cores.
@@ -14,7 +13,7 @@ use super::lock::lock;
 pub(super) struct Admission {
     total: usize,
     per_address: usize,
-    exempt: Vec<IpNet>,
+    exempt: Exempt,
     open: Mutex<Open>,
 }
 
@@ -41,7 +40,7 @@ pub(super) struct Seat {
 impl Admission {
     /// `exempt` are networks whose addresses have no bound of their own, such
     /// as a proxy in front of us.
-    pub(super) fn new(total: usize, per_address: usize, exempt: Vec<IpNet>) -> Self {
+    pub(super) fn new(total: usize, per_address: usize, exempt: Exempt) -> Self {
         Self { total, per_address, exempt, open: Mutex::default() }
     }
 
@@ -53,7 +52,7 @@ impl Admission {
             return Err(Full::Total);
         }
         let here = open.by_block.get(&block).copied().unwrap_or_default();
-        if here >= self.per_address && !self.exempt.iter().any(|network| network.contains(&address)) {
+        if here >= self.per_address && !self.exempt.load().iter().any(|network| network.contains(&address)) {
             return Err(Full::Address);
         }
         open.total += 1;
@@ -98,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_place_is_free_again_when_its_connection_ends() {
-        let admission = Arc::new(Admission::new(2, 1, Vec::new()));
+        let admission = Arc::new(Admission::new(2, 1, Exempt::default()));
 
         let first = admission.enter(address("192.0.2.1")).unwrap();
         let _second = admission.enter(address("192.0.2.2")).unwrap();
@@ -111,7 +110,7 @@ mod tests {
 
     #[test]
     fn an_ipv6_network_of_64_bits_is_one_client() {
-        let admission = Arc::new(Admission::new(9, 1, Vec::new()));
+        let admission = Arc::new(Admission::new(9, 1, Exempt::default()));
 
         let _first = admission.enter(address("2001:db8::1")).unwrap();
 
@@ -121,7 +120,7 @@ mod tests {
 
     #[test]
     fn an_ipv4_address_written_as_ipv6_is_the_same_client() {
-        let admission = Arc::new(Admission::new(9, 1, Vec::new()));
+        let admission = Arc::new(Admission::new(9, 1, Exempt::default()));
 
         let _first = admission.enter(address("192.0.2.1")).unwrap();
 
@@ -131,11 +130,24 @@ mod tests {
 
     #[test]
     fn an_exempt_network_is_bounded_by_the_total_alone() {
-        let admission = Arc::new(Admission::new(2, 1, vec!["10.0.0.0/8".parse().unwrap()]));
+        let exempt = Exempt::default();
+        exempt.store(Arc::new(vec!["10.0.0.0/8".parse().unwrap()]));
+        let admission = Arc::new(Admission::new(2, 1, exempt));
 
         let _first = admission.enter(address("10.0.0.1")).unwrap();
         let _second = admission.enter(address("10.0.0.1")).unwrap();
 
         assert_eq!(admission.enter(address("10.0.0.1")).err(), Some(Full::Total));
+    }
+
+    #[test]
+    fn whoever_is_exempt_no_more_has_a_bound_from_then_on() {
+        let exempt = Exempt::default();
+        let admission = Arc::new(Admission::new(9, 1, exempt.clone()));
+        let _first = admission.enter(address("10.1.2.3")).unwrap();
+        exempt.store(Arc::new(vec!["10.0.0.0/8".parse().unwrap()]));
+        let _second = admission.enter(address("10.1.2.3")).unwrap();
+        exempt.store(Arc::default());
+        assert_eq!(admission.enter(address("10.1.2.3")).err(), Some(Full::Address));
     }
 }

@@ -3,8 +3,10 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
@@ -16,6 +18,9 @@ const BACKLOG: i32 = 4096;
 
 /// The caller's own number for one of its listeners.
 pub type ListenerId = u16;
+
+/// Networks whose addresses have no bound of their own.
+pub type Exempt = Arc<ArcSwap<Vec<IpNet>>>;
 
 /// One address to listen on.
 #[derive(Clone, Debug)]
@@ -52,7 +57,8 @@ pub struct Limits {
     /// Open connections from one IPv4 address or one IPv6 /64.
     pub max_connections_per_address: usize,
     /// Networks without a bound per address, such as a proxy in front of us.
-    pub per_address_exempt: Vec<IpNet>,
+    /// It can be replaced while connections are open, and counts for those that come.
+    pub per_address_exempt: Exempt,
 }
 
 /// Why an address cannot be listened on.

@@ -200,7 +200,7 @@ pub(crate) fn limits() -> Limits {
         max_target_bytes: 8 * 1024,
         max_connections: 10_000,
         max_connections_per_address: 10_000,
-        per_address_exempt: Vec::new(),
+        per_address_exempt: Arc::default(),
     }
 }
 
