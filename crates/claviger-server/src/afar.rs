@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use claviger::secret::Secret;
-use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::BodyExt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
@@ -125,8 +125,10 @@ impl Server {
     pub(crate) fn ask(&self, asked: &Asked, waits: bool) -> Result<(Value, Option<String>), Failure> {
         let operation = operations().into_iter().find(|operation| operation.id == asked.id);
         let operation = operation.ok_or_else(|| Failure::new("no server knows this command"))?;
+        // What changes nothing has nothing to wait for.
+        let waits = waits && operation.method != Method::GET;
         let request = self.request(&operation, asked, waits)?;
-        let (status, behind, answer) = self.runtime.block_on(async {
+        let (status, applied, answer) = self.runtime.block_on(async {
             let cannot = |error: crate::wire::SendError| {
                 let what = format!("`{}` cannot be asked: {error}", self.url);
                 Failure::of(FailureKind::Unavailable, what.replace("the upstream", "the server"))
@@ -138,12 +140,11 @@ impl Server {
                 Failure::of(FailureKind::Broken, "the answer did not come to its end")
                     .hint("look whether it is done before you try again")
             })?;
-            let behind = parts.headers.get("x-claviger-behind").and_then(|value| value.to_str().ok());
-            Ok::<_, Failure>((parts.status, behind.map(str::to_owned), body.to_bytes()))
+            Ok::<_, Failure>((parts.status, behind(&parts.headers), body.to_bytes()))
         })?;
         let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
         if status.is_success() {
-            return Ok((answer, behind));
+            return Ok((answer, applied.filter(|_| waits)));
         }
         Err(failure(status, &answer, &asked.input, &self.url))
     }
@@ -169,7 +170,7 @@ impl Server {
                 }
             }
         }
-        let takes_a_query = matches!(operation.method, Method::GET | Method::DELETE);
+        let takes_a_query = operation.takes_a_query();
         let mut body = Body::empty();
         if takes_a_query {
             let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -199,6 +200,15 @@ impl Server {
             request = request.header("prefer", "wait");
         }
         request.body(body).map_err(|_| Failure::new("this command cannot be spelt"))
+    }
+}
+
+/// Who has not applied what was done: nobody if the server says that it has waited (RFC 7240), and whoever it is otherwise.
+fn behind(headers: &HeaderMap) -> Option<String> {
+    let said = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    match said("preference-applied") {
+        Some("wait") => None,
+        _ => Some(said("x-claviger-behind").unwrap_or("unknown").to_owned()),
     }
 }
 

@@ -13,9 +13,17 @@ pub(crate) struct Asked {
     pub(crate) id: String,
     /// What it is given.
     pub(crate) input: Value,
+    /// How many are wanted of what is listed; all, if nobody says.
+    #[serde(skip)]
+    pub(crate) most: Option<usize>,
 }
 
 impl Asked {
+    /// The operation of that name.
+    pub(crate) fn new(id: &str, input: Value) -> Self {
+        Self { id: id.to_owned(), input, most: None }
+    }
+
     /// A verb of `noun`, as a command line was parsed: its options have the names that the management API has.
     ///
     /// # Errors
@@ -25,9 +33,9 @@ impl Asked {
         match serde_json::to_value(command).map_err(|error| Failure::new(error.to_string()))? {
             Value::Object(members) => {
                 let (verb, input) = members.into_iter().next().ok_or_else(broken)?;
-                Ok(Self { id: format!("{noun}.{verb}"), input })
+                Ok(Self::new(&format!("{noun}.{verb}"), input))
             }
-            Value::String(verb) => Ok(Self { id: format!("{noun}.{verb}"), input: serde_json::json!({}) }),
+            Value::String(verb) => Ok(Self::new(&format!("{noun}.{verb}"), serde_json::json!({}))),
             _ => Err(broken()),
         }
     }
@@ -40,6 +48,6 @@ impl Asked {
         {
             members.insert("after".into(), after.into());
         }
-        Self { id: self.id.clone(), input }
+        Self { id: self.id.clone(), input, most: self.most }
     }
 }

@@ -193,7 +193,7 @@ pub(crate) fn ask(way: &Way, asked: &Asked, waits: bool) -> Result<Done, Failure
 
 fn ask_afar(place: &afar::Place, asked: &Asked, waits: bool) -> Result<Done, Failure> {
     let server = afar::Server::at(place)?;
-    let whole = Whole::default();
+    let whole = Whole::of(asked);
     loop {
         let (value, behind) = server.ask(&whole.next_of(asked), waits)?;
         if let Some(value) = whole.add(value) {
@@ -208,7 +208,7 @@ fn ask_at_home(file: &Path, asked: &Asked, waits: bool) -> Result<Done, Failure>
     if let Some(database) = config.store.url.sqlite_path()
         && is_served(database)
     {
-        let whole = Whole::default();
+        let whole = Whole::of(asked);
         let value = loop {
             let stream = BlockingStream::connect(socket_of(database)).map_err(|_| lost())?;
             if let Some(value) = whole.add(ask_server(stream, &whole.next_of(asked))?) {
@@ -228,9 +228,9 @@ fn ask_at_home(file: &Path, asked: &Asked, waits: bool) -> Result<Done, Failure>
     let outcome = runtime.block_on(async {
         let core = Core::open(&config, served, &world, Holds::Either).await?;
         let answer = async {
-            let (whole, caller) = (Whole::default(), Caller::at_home());
+            let (whole, caller) = (Whole::of(asked), Caller::at_home());
             let value = loop {
-                let Asked { id, input } = whole.next_of(asked);
+                let Asked { id, input, .. } = whole.next_of(asked);
                 let answer = management::call(&core.management, &caller, &id, input).await?;
                 if let Some(value) = whole.add(answer) {
                     break value;
@@ -249,12 +249,18 @@ fn ask_at_home(file: &Path, asked: &Asked, waits: bool) -> Result<Done, Failure>
 }
 
 /// The pages of a list, put together.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Whole {
+    most: usize,
     read: std::cell::RefCell<(Vec<Value>, Option<String>)>,
 }
 
 impl Whole {
+    /// As many as are asked for; all, if nobody says.
+    fn of(asked: &Asked) -> Self {
+        Self { most: asked.most.unwrap_or(usize::MAX), read: std::cell::RefCell::default() }
+    }
+
     /// What to ask next.
     fn next_of(&self, asked: &Asked) -> Asked {
         asked.reading_on(self.read.borrow().1.as_deref())
@@ -269,7 +275,11 @@ impl Whole {
         let (all, next) = &mut *self.read.borrow_mut();
         all.extend(items);
         *next = members.get("next").and_then(Value::as_str).map(str::to_owned);
-        next.is_none().then(|| std::mem::take(all).into())
+        if next.is_some() && all.len() < self.most {
+            return None;
+        }
+        all.truncate(self.most);
+        Some(std::mem::take(all).into())
     }
 }
 
@@ -326,6 +336,32 @@ fn ask_server(mut stream: BlockingStream, asked: &Asked) -> Result<Value, Failur
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_server_of_before_says_is_said() {
+        let old =
+            r#"{"failed":{"what":"the server does not know this command","hint":"restart the server"}}"#;
+        let Answer::Failed(failure) = serde_json::from_str(old).unwrap() else { panic!("it has failed") };
+        assert_eq!(failure.to_string(), "the server does not know this command");
+        assert_eq!(failure.hint.as_deref(), Some("restart the server"));
+    }
+
+    #[test]
+    fn what_is_listed_is_put_together_and_no_more_of_it_than_was_asked_for() {
+        let page = |items: &[u8], next: Option<&str>| serde_json::json!({ "items": items, "next": next });
+        let asked = |most| Asked { id: "org.list".into(), input: serde_json::json!({}), most };
+        let whole = Whole::of(&asked(None));
+        assert_eq!(whole.add(page(&[1, 2], Some("b"))), None);
+        assert_eq!(whole.next_of(&asked(None)).input["after"], "b");
+        assert_eq!(whole.add(page(&[3], None)), Some(serde_json::json!([1, 2, 3])));
+        let bounded = Whole::of(&asked(Some(3)));
+        assert_eq!(bounded.add(page(&[1, 2], Some("b"))), None);
+        assert_eq!(bounded.add(page(&[3, 4], Some("c"))), Some(serde_json::json!([1, 2, 3])));
+        assert_eq!(
+            Whole::of(&asked(None)).add(serde_json::json!({ "a": 1 })),
+            Some(serde_json::json!({ "a": 1 }))
+        );
+    }
 
     #[test]
     fn a_failed_wait_says_that_the_command_is_done() {

@@ -37,7 +37,8 @@ pub struct Argument {
 /// Why something could not be done, and what to do about it. One line each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// What kind of failure it is.
+    /// What kind of failure it is. Servers of before say none.
+    #[serde(default = "any")]
     pub kind: FailureKind,
     /// What is wrong.
     pub what: String,
@@ -45,6 +46,10 @@ pub struct Failure {
     pub hint: Option<String>,
     /// Which argument is wrong, if it is one.
     pub argument: Option<Argument>,
+}
+
+fn any() -> FailureKind {
+    FailureKind::Invalid
 }
 
 impl Failure {

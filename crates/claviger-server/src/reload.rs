@@ -1,15 +1,16 @@
 //! Takes up changed settings while the server runs: all of a file or nothing of it.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use claviger::clock::UnixMillis;
 use futures_util::future::BoxFuture;
 use ipnet::IpNet;
 use tokio::sync::Mutex;
 
-use crate::checks::{certificates, check, check_serving, warnings};
+use crate::checks::{Files, certificates, check, check_serving, warnings};
 use crate::config::{Config, ConfigError, ServedApi, Server};
 use crate::core::{managed, prepare_realms};
 use crate::failure::{Failure, FailureKind};
@@ -74,12 +75,13 @@ impl Reloader {
     async fn take_up(&self) -> Result<Reloaded, Failure> {
         // One at a time: what the second reads is what counts.
         let mut in_force = self.in_force.lock().await;
-        let (config, source) = Config::load(&self.file)?;
-        let served = check(&config, &source)?;
-        check_serving(&config, &source, &served, self.is_demo)?;
+        let (file, is_demo, now) = (self.file.clone(), self.is_demo, self.management.clock.now());
+        // Files may be on a disk that does not answer, and the store is asked from this runtime.
+        let read = tokio::task::spawn_blocking(move || read(&file, is_demo, now)).await;
+        let broken = |_| Failure::of(FailureKind::Broken, "the settings could not be read");
+        let Read { config, served, files, warnings } = read.map_err(broken)??;
         stays(&in_force, &config)?;
-        let files = certificates(&config, self.is_demo)?;
-        for warning in warnings(&config, &source, &served, self.management.clock.now()) {
+        for warning in warnings {
             let what = ConfigError { hint: None, ..warning.clone() }.to_string();
             tracing::warn!(hint = warning.hint, "{what}");
         }
@@ -132,6 +134,23 @@ impl Reloader {
         reloaded.sort();
         Ok(reloaded)
     }
+}
+
+/// What stands in files, each of which was good.
+struct Read {
+    config: Config,
+    served: Vec<ServedApi>,
+    files: Files,
+    warnings: Vec<ConfigError>,
+}
+
+fn read(file: &Path, is_demo: bool, now: UnixMillis) -> Result<Read, Failure> {
+    let (config, source) = Config::load(file)?;
+    let served = check(&config, &source)?;
+    check_serving(&config, &source, &served, is_demo)?;
+    let files = certificates(&config, is_demo)?;
+    let warnings = warnings(&config, &source, &served, now);
+    Ok(Read { config, served, files, warnings })
 }
 
 /// Whoever stands before this server for many clients has no bound of its own.

@@ -90,21 +90,32 @@ impl Recorded for AnnotationRecord {
 }
 
 statements! { "external id";
+    /// Sees to it that there is a row to hold. The time is given it when it is held, as this may wait.
+    ANNOTATION_BEGIN: Tenant [Uuid, Text, Text]
+        "INSERT INTO annotation (tenant_id, kind, entity, created_at) VALUES ($1, $2, $3, 0)
+         ON CONFLICT (tenant_id, kind, entity) DO NOTHING";
+    ANNOTATION_BEGIN_OF_TENANT: System [Uuid, Text]
+        "INSERT INTO annotation (tenant_id, kind, entity, created_at) VALUES ($1, 'tenant', $2, 0)
+         ON CONFLICT (tenant_id, kind, entity) DO NOTHING";
+    /// Holds the row until the transaction ends: of two who change it at once, the second changes what the first has left.
+    ANNOTATION_HELD: Tenant [Uuid, Text, Text]
+        "SELECT entity, external_id, metadata FROM annotation WHERE tenant_id = $1 AND kind = $2 AND entity = $3"
+        postgres "SELECT entity, external_id, metadata FROM annotation WHERE tenant_id = $1 AND kind = $2 AND entity = $3 FOR UPDATE";
+    ANNOTATION_HELD_OF_TENANT: System [Uuid]
+        "SELECT entity, external_id, metadata FROM annotation WHERE tenant_id = $1 AND kind = 'tenant'"
+        postgres "SELECT entity, external_id, metadata FROM annotation WHERE tenant_id = $1 AND kind = 'tenant' FOR UPDATE";
     ANNOTATION_PUT: Tenant [Uuid, Text, Text, Text, Text, Int]
-        "INSERT INTO annotation (tenant_id, kind, entity, external_id, metadata, created_at) VALUES ($1, $2, $3, $4, $5, $6)
-         ON CONFLICT (tenant_id, kind, entity) DO UPDATE SET external_id = excluded.external_id, metadata = excluded.metadata";
-    ANNOTATION_PUT_OF_TENANT: System [Uuid, Text, Text, Text, Int]
-        "INSERT INTO annotation (tenant_id, kind, entity, external_id, metadata, created_at)
-         VALUES ($1, 'tenant', $2, $3, $4, $5)
-         ON CONFLICT (tenant_id, kind, entity) DO UPDATE SET external_id = excluded.external_id, metadata = excluded.metadata";
+        "UPDATE annotation SET external_id = $4, metadata = $5, created_at = CASE created_at WHEN 0 THEN $6 ELSE created_at END
+         WHERE tenant_id = $1 AND kind = $2 AND entity = $3";
+    ANNOTATION_PUT_OF_TENANT: System [Uuid, Text, Text, Int]
+        "UPDATE annotation SET external_id = $2, metadata = $3, created_at = CASE created_at WHEN 0 THEN $4 ELSE created_at END
+         WHERE tenant_id = $1 AND kind = 'tenant'";
     ANNOTATION: Tenant [Uuid, Text, Text]
         "SELECT entity, external_id, metadata FROM annotation WHERE tenant_id = $1 AND kind = $2 AND entity = $3";
     /// Of sixteen things, or of fewer and of what is called nothing.
     ANNOTATIONS: Tenant [Uuid, Text, Text, Text, Text, Text, Text, Text, Text, Text, Text, Text, Text, Text, Text, Text, Text, Text]
         "SELECT entity, external_id, metadata FROM annotation WHERE tenant_id = $1 AND kind = $2
              AND entity IN ($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
-    ANNOTATION_OF_TENANT: System [Uuid]
-        "SELECT entity, external_id, metadata FROM annotation WHERE tenant_id = $1 AND kind = 'tenant'";
     ANNOTATIONS_OF_TENANTS: System [Text]
         "SELECT a.entity, a.external_id, a.metadata FROM json_each($1) AS j
          JOIN annotation AS a ON a.tenant_id = j.value AND a.kind = 'tenant' AND a.entity = j.value"
@@ -215,6 +226,12 @@ fn read_all(rows: Vec<Row>) -> Result<BTreeMap<String, AnnotationView>, StoreErr
     rows.into_iter().map(|row| read(&mut row.read())).collect()
 }
 
+/// What was held.
+fn held_view(row: Option<Row>) -> Result<AnnotationView, StoreError> {
+    let row = row.ok_or(StoreError::Corrupt { what: "annotation" })?;
+    read(&mut row.read()).map(|(_, view)| view)
+}
+
 async fn view(tx: &mut Tx<'_>, tenant: TenantId, about: Annotated) -> Result<AnnotationView, StoreError> {
     let row = tx.run_one(&ANNOTATION, values![tenant, about.kind(), about.entity()]).await?;
     Ok(row.map(|row| read(&mut row.read())).transpose()?.map(|(_, view)| view).unwrap_or_default())
@@ -226,10 +243,16 @@ async fn is_there(tx: &mut Tx<'_>, tenant: TenantId, about: Annotated) -> Result
         Annotated::Tenant(_) => ("tenant", tenants::view(tx, tenant).await?.state == State::Deleted),
         Annotated::Org(org) => return orgs::not_deleted(tx, tenant, org).await.map(drop),
         Annotated::Member(org, account) => {
+            // What hangs on an organization is gone with it.
+            orgs::not_deleted(tx, tenant, org).await?;
             let member = members::view(tx, tenant, org, account).await?;
             ("membership", member.state == MemberState::Removed)
         }
-        Annotated::Key(key) => ("API key", api_keys::state_of(tx, tenant, key).await? == State::Deleted),
+        Annotated::Key(key) => {
+            let (org, state) = api_keys::place_and_state(tx, tenant, key).await?;
+            orgs::not_deleted(tx, tenant, org).await?;
+            ("API key", state == State::Deleted)
+        }
     };
     if is_gone { Err(StoreError::NotFound { what }) } else { Ok(()) }
 }
@@ -243,7 +266,9 @@ async fn put(
     entry: &Entry,
 ) -> Result<AnnotationView, StoreError> {
     is_there(tx, tenant, about).await?;
-    let new = update.applied_to(view(tx, tenant, about).await?)?;
+    tx.run(&ANNOTATION_BEGIN, values![tenant, about.kind(), about.entity()]).await?;
+    let held = tx.run_one(&ANNOTATION_HELD, values![tenant, about.kind(), about.entity()]).await?;
+    let new = update.applied_to(held_view(held)?)?;
     if let Some(id) = &new.external_id {
         release_of_the_gone(tx, tenant, about, id).await?;
     }
@@ -365,9 +390,9 @@ impl Operator {
         self.write(async move |tx: &mut Tx<'_>| {
             let row = tx.run_one(&TENANT_REALM, values![tenant]).await?;
             let realm: RealmName = row.ok_or(StoreError::NotFound { what: "tenant" })?.read().parse()?;
-            let before = tx.run_one(&ANNOTATION_OF_TENANT, values![tenant]).await?;
-            let before = before.map(|row| read(&mut row.read())).transpose()?;
-            let new = update.applied_to(before.map(|(_, view)| view).unwrap_or_default())?;
+            tx.run(&ANNOTATION_BEGIN_OF_TENANT, values![tenant, tenant.to_string()]).await?;
+            let held = tx.run_one(&ANNOTATION_HELD_OF_TENANT, values![tenant]).await?;
+            let new = update.applied_to(held_view(held)?)?;
             if update.external_id.is_some() {
                 tx.run(&TENANT_CALL_NOTHING, values![tenant]).await?;
             }
@@ -386,7 +411,7 @@ impl Operator {
                 tx.run(&TENANT_CALL, values![realm.as_str(), id, tenant]).await?;
             }
             let (now, kept) = (tx.now().await?, json!(new.metadata).to_string());
-            let row = values![tenant, tenant.to_string(), new.external_id.as_deref(), kept, now];
+            let row = values![tenant, new.external_id.as_deref(), kept, now];
             tx.run(&ANNOTATION_PUT_OF_TENANT, row).await?;
             entry.clone().write(tx).await?;
             Ok(new)

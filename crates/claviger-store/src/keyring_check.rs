@@ -6,7 +6,7 @@ use claviger::clock::Clock;
 use claviger::random::Random;
 
 use crate::backend::{Backend, Bound, FEED, Mode, Tx};
-use crate::credentials::key_uses::{CHECKS, PEPPERS_IN_USE, uses};
+use crate::credentials::key_uses::{CHECKS, peppers_in_use, uses};
 use crate::error::StoreError;
 use crate::facts::{META, META_ADD};
 use crate::feed::FEED_EPOCH;
@@ -45,9 +45,8 @@ pub(crate) async fn accept_keyring(
             let mut in_use = Vec::new();
             // Which are in use is counted over all keys, millions maybe: only where one is lacking does it matter.
             if !checks.iter().all(is_known) {
-                for row in tx.run(&PEPPERS_IN_USE, &[]).await? {
-                    in_use.push(("pepper", row.read().text()?));
-                }
+                let peppers = peppers_in_use(tx).await?;
+                in_use.extend(peppers.into_iter().map(|(pepper, _)| ("pepper", pepper)));
             }
             for (kind, name, _) in checks.iter().filter(|check| !is_known(check)) {
                 if kind == "encryption" && uses(tx, name).await? > 0 {

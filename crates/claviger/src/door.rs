@@ -189,6 +189,11 @@ impl Door {
         Ok(Fresh::of(&**self.directory(), &**self.clock()).await?)
     }
 
+    /// Whether the store is believed: for what is read from it past the directory, and must hold what was withdrawn as well.
+    pub async fn believes(&self) -> bool {
+        self.fresh().await.is_ok()
+    }
+
     /// Whose credential a request shows that is refused because it came in clear, so that its owner can be told. Lets
     /// nobody in.
     ///

@@ -65,7 +65,7 @@ impl Explain {
             "plain": self.plain,
             "from": self.from,
         });
-        let asked = Asked { id: "explain.request".to_owned(), input };
+        let asked = Asked::new("explain.request", input);
         let answer = crate::control::ask(way, &asked, false)?.value;
         if json {
             print::value(&answer, true);

@@ -184,9 +184,7 @@ impl Init {
             );
         }
         let way = Way::Home(file.to_owned());
-        let done = |id: &str, input: Value| {
-            ask(&way, &Asked { id: id.to_owned(), input }, false).map(|done| done.value)
-        };
+        let done = |id: &str, input: Value| ask(&way, &Asked::new(id, input), false).map(|done| done.value);
         let tenant = done(
             "tenant.create",
             json!({ "realm": self.name, "name": self.tenant, "owner_email": self.owner_email }),

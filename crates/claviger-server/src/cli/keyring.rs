@@ -113,14 +113,20 @@ fn shown(path: &Path, keyring: &Keyring) -> Value {
 
 /// What the store says of each key.
 fn status(way: &Way) -> Result<Vec<Value>, Failure> {
-    let asked = Asked { id: "keyring.status".to_owned(), input: json!({}) };
+    let asked = Asked::new("keyring.status", json!({}));
     let Done { value, .. } = control::ask(way, &asked, false)?;
     Ok(value.as_array().cloned().unwrap_or_default())
 }
 
 fn drop_key(way: &Way, path: &Path, name: &str) -> Result<Keyring, Failure> {
-    let uses = status(way)?.iter().find(|key| key["key"] == name).and_then(|key| key["uses"].as_i64());
-    match uses {
+    let keys = status(way)?;
+    let known = keys.iter().find(|key| key["key"] == name);
+    if known.is_some_and(|key| key["current"] == true) {
+        // A newer one may stand in the file already: it is used once every live server holds it.
+        return Err(Failure::new(format!("`{name}` is in use: what is made now hangs on it"))
+            .hint("restart the servers with the newer key; `claviger keyring status` says when that is the current one"));
+    }
+    match known.and_then(|key| key["uses"].as_i64()) {
         Some(0) | None => Ok(Keyring::drop_key(path, name)?),
         Some(uses) => Err(Failure::new(format!("`{name}` is needed: {uses} hang on it"))
             .hint("rotate or revoke the API keys of an old pepper; what an old encryption key sealed is sealed anew by the servers themselves")),

@@ -29,7 +29,7 @@ impl NodeCommand {
             return Err(Failure::new("an embedded store has one server, and keeps no list")
                 .hint("`claviger doctor` looks at it"));
         }
-        let asked = Asked { id: "node.list".to_owned(), input: json!({}) };
+        let asked = Asked::new("node.list", json!({}));
         print::value(&crate::control::ask(way, &asked, false)?.value, json);
         Ok(ExitCode::SUCCESS)
     }

@@ -15,6 +15,7 @@ use axum::response::Response as AxumResponse;
 use axum::routing::{MethodFilter, get, on};
 use claviger::answer::REQUEST_ID;
 use claviger::id::TokenId;
+use claviger::secret::Secret;
 use claviger_store::signing_keys::Line;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -24,7 +25,7 @@ use tower_service::Service;
 
 use crate::failure::{Failure, FailureKind};
 use crate::identity_tokens::jwk_set;
-use crate::management::{self, Management, Operation};
+use crate::management::{self, Caller, Management, Operation};
 use crate::wire::{Body, Exchange, Handler};
 
 pub use openapi::openapi;
@@ -93,6 +94,7 @@ enum Refusal {
     Failed(Failure),
     TooLarge,
     NotJson,
+    Late,
 }
 
 impl From<Failure> for Refusal {
@@ -113,6 +115,10 @@ impl Refusal {
                 let failure = Failure::new("the body is not said to be JSON")
                     .hint("send `Content-Type: application/json`");
                 problem::spelt(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", &failure, id)
+            }
+            Self::Late => {
+                let what = format!("the body did not come within {} seconds", PATIENCE.as_secs());
+                problem::spelt(StatusCode::REQUEST_TIMEOUT, "request_timeout", &Failure::new(what), id)
             }
         }
     }
@@ -158,19 +164,13 @@ impl Desk {
     ) -> Result<AxumResponse, Refusal> {
         let (parts, body) = request.into_parts();
         // Who asks comes first: a stranger hears nothing of what is right or wrong with the rest.
-        let token = bearer(&parts.headers)?.to_owned();
-        let (management, address) = (self.management.clone(), arrival.peer.ip().to_canonical());
-        let again = token.clone();
-        let first =
-            self.carry_out(async move { management.caller_with(&token, Some(address)).await }).await?;
+        let token = Arc::new(Secret::new(bearer(&parts.headers)?.as_bytes().to_vec()));
+        let first = self.caller(&token, arrival).await?;
         management::role_is_enough(&first, operation)?;
         let input = self.input(operation, parts.uri.query(), &parts.headers, body);
-        let late = |_| Failure::new(format!("the body did not come within {} seconds", PATIENCE.as_secs()));
-        let mut input = tokio::time::timeout(PATIENCE, input).await.map_err(late)??;
+        let mut input = tokio::time::timeout(PATIENCE, input).await.map_err(|_| Refusal::Late)??;
         // Whoever was ended while the body was on its way is nobody by now.
-        let management = self.management.clone();
-        let caller =
-            self.carry_out(async move { management.caller_with(&again, Some(address)).await }).await?;
+        let caller = self.caller(&token, arrival).await?;
         for (name, value) in parameters {
             if input.insert(name.to_owned(), value.into()).is_some() {
                 let what = format!("`{name}` stands in the path, and nowhere else");
@@ -206,6 +206,15 @@ impl Desk {
         Ok(response)
     }
 
+    async fn caller(&self, token: &Arc<Secret>, arrival: &Arrival) -> Result<Caller, Failure> {
+        let (management, token) = (self.management.clone(), token.clone());
+        let address = arrival.peer.ip().to_canonical();
+        let asked = async move {
+            management.caller_with(token.expose_text().unwrap_or_default(), Some(address)).await
+        };
+        self.carry_out(asked).await
+    }
+
     async fn carry_out<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Failure>> + Send + 'static,
@@ -229,7 +238,7 @@ impl Desk {
             }
         })?;
         let bytes = bytes.to_bytes();
-        if openapi::takes_a_query(operation) {
+        if operation.takes_a_query() {
             if !bytes.is_empty() {
                 return Err(Failure::new("this takes no body").hint("say it in the query").into());
             }

@@ -5,13 +5,8 @@ use serde_json::{Map, Value, json};
 use crate::management::{Operation, Role, operations};
 
 /// The names in braces of a path.
-pub(super) fn names_in(path: &str) -> impl Iterator<Item = &str> {
+fn names_in(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
-}
-
-/// Whether what an operation is given, beside what stands in the path, is a query.
-pub(super) fn takes_a_query(operation: &Operation) -> bool {
-    matches!(operation.method, http::Method::GET | http::Method::DELETE)
 }
 
 /// The description of the whole API.
@@ -70,7 +65,7 @@ fn problem() -> Value {
             "code": {
                 "type": "string",
                 "enum": ["invalid_request", "unauthenticated", "forbidden", "not_found", "method_not_allowed", "conflict",
-                    "content_too_large", "unsupported_media_type", "internal", "unavailable"],
+                    "request_timeout", "content_too_large", "unsupported_media_type", "internal", "unavailable"],
                 "description": "What kind of failure it is.",
             },
             "hint": text("What to do about it."),
@@ -106,7 +101,7 @@ fn described(operation: &Operation) -> Value {
         parameters.push(parameter("path", name, schema));
     }
     let mut body = None;
-    if takes_a_query(operation) {
+    if operation.takes_a_query() {
         parameters.extend(properties.iter().map(|(name, schema)| parameter("query", name, schema.clone())));
     } else if !properties.is_empty() {
         let required: Vec<&String> = required.iter().filter(|name| properties.contains_key(*name)).collect();

@@ -210,7 +210,7 @@ operations! {
     "member.role": POST "/v1/tenants/{tenant}/organizations/{org}/members/{member}/role" for Owner = role(NewRole) -> MemberShown;
     /// Refuse a member for now (403)
     "member.suspend": POST "/v1/tenants/{tenant}/organizations/{org}/members/{member}/suspend" for Support = suspend(Who) -> MemberShown;
-    /// Let an invited or suspended member in
+    /// Let a suspended member in again, or an invited one, which takes the role owner
     "member.resume": POST "/v1/tenants/{tenant}/organizations/{org}/members/{member}/resume" for Support = resume(Who) -> MemberShown;
     /// Take a person out of an organization (401)
     "member.remove": DELETE "/v1/tenants/{tenant}/organizations/{org}/members/{member}" for Support = remove(Who) -> Removed;

@@ -48,6 +48,11 @@ impl std::fmt::Debug for Operation {
 }
 
 impl Operation {
+    /// Whether what it is given, beside what stands in the path, is a query and not a body.
+    pub fn takes_a_query(&self) -> bool {
+        matches!(self.method, Method::GET | Method::DELETE)
+    }
+
     /// Whether it makes something that was not there, which is answered with 201.
     pub fn makes_something(&self) -> bool {
         ["create", "add", "issue"].iter().any(|verb| self.id.ends_with(&format!(".{verb}")))

@@ -268,6 +268,12 @@ impl Management {
             Failure::of(FailureKind::Unauthenticated, "this is no operator's token")
                 .hint("send `Authorization: Bearer` with the token of an operator who is not ended")
         })?;
+        // After a failover, those who were ended by what it lost are ended again before the store is believed.
+        if !self.door.believes().await {
+            let what = "the store is not believed at the moment, and with it nobody's token";
+            return Err(Failure::of(FailureKind::Unavailable, what)
+                .hint("`/readyz` on the address of operations says why"));
+        }
         let role = operator.role.parse().map_err(|_| {
             Failure::of(FailureKind::Broken, "the role of this operator is none that this program knows")
         })?;

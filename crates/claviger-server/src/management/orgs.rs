@@ -99,7 +99,7 @@ struct OrgShown {
     org_id: String,
     /// What it is called.
     name: String,
-    /// `active` or `suspended`.
+    /// `active`, `suspended` or `deleted`.
     state: String,
     /// When it was made.
     created_at: String,

@@ -51,5 +51,13 @@ async fn reload(call: &Call, _: TheSettings) -> Result<Reloaded, Failure> {
         Failure::of(FailureKind::Conflict, "no server runs on this data, so there is nothing to reload")
             .hint("a server reads its settings at its start; on PostgreSQL ask each with `--server`, or send it SIGHUP")
     })?;
-    reload.reload().await
+    let reloaded = reload.reload().await?;
+    // They are in force, whether that can be written down or not.
+    let details = serde_json::json!({
+        "added": reloaded.added, "changed": reloaded.changed, "removed": reloaded.removed,
+    });
+    if let Err(error) = call.operator().settings_reloaded(details).await {
+        tracing::error!(%error, by = call.caller.name, "that settings were taken up could not be written into the audit");
+    }
+    Ok(reloaded)
 }

@@ -117,7 +117,7 @@ struct TenantShown {
     name: String,
     /// The realm it is of.
     realm: String,
-    /// `active` or `suspended`.
+    /// `active`, `suspended` or `deleted`.
     state: String,
     /// Its plan.
     plan: String,

@@ -408,3 +408,119 @@ fn an_operator_who_is_ended_while_a_body_is_on_its_way_does_nothing_any_more() {
     assert_eq!(connection.answer(false).status, 401);
     assert_eq!(office.ask("GET", "/v1/operators/other", Some(&office.owner), None).status, 404);
 }
+
+#[test]
+fn support_brings_back_whom_it_suspended_and_lets_in_nobody_else() {
+    let office = Office::open();
+    let support = office.operator("support", Role::Support, None);
+    let home = office.server.tenant("synq", "Acme");
+    let member = |email: &str, verb: &str, token: &str| {
+        let path = format!("/v1/tenants/{}/organizations/{}/members/{email}/{verb}", home.tenant, home.org);
+        office.ask("POST", &path, Some(token), Some(&json!({})))
+    };
+    let state = claviger::directory::MemberState::Invited;
+    let invited = office.server.add(&home, home.org, "guest@acme.example", "VIEWER", state);
+    let refused = member(&invited.email, "resume", &support);
+    assert_eq!((refused.status, refused.json()["code"].as_str()), (403, Some("forbidden")));
+    assert_eq!(member(&invited.email, "resume", &office.owner).json()["state"], "active");
+    assert_eq!(member(&invited.email, "suspend", &support).json()["state"], "suspended");
+    assert_eq!(member(&invited.email, "resume", &support).json()["state"], "active");
+}
+
+#[test]
+fn an_owner_of_a_realm_sees_and_ends_who_is_bound_within_it_and_nobody_beyond() {
+    let office = Office::open();
+    let ours = office.operator("ours", Role::Owner, Some("synq"));
+    let bound_to = |name: &str, realm: &str| {
+        let tenant = office.server.tenant(realm, name).tenant.to_string();
+        let body = json!({ "name": name, "role": "reader", "tenants": [tenant] });
+        assert_eq!(office.ask("POST", "/v1/operators", Some(&office.owner), Some(&body)).status, 201);
+    };
+    bound_to("within", "synq");
+    bound_to("beyond", "synaptiq");
+    let status = |method: &str, name: &str| {
+        office.ask(method, &format!("/v1/operators/{name}"), Some(&ours), None).status
+    };
+    assert_eq!((status("GET", "within"), status("GET", "beyond")), (200, 404));
+    assert_eq!((status("DELETE", "beyond"), status("DELETE", "within")), (404, 200));
+    let left = office.ask("GET", "/v1/operators/beyond", Some(&office.owner), None);
+    assert_eq!(left.json()["state"], "active");
+}
+
+#[test]
+fn whoever_is_bound_hears_nothing_of_what_is_beyond() {
+    let office = Office::open();
+    let ours = office.operator("ours", Role::Owner, Some("synq"));
+    let explain = |host: &str| {
+        let body = json!({ "host": host, "path": "/" });
+        office.ask("POST", "/v1/explain", Some(&ours), Some(&body))
+    };
+    assert_eq!(explain("synq.localhost").status, 200);
+    // Another realm's host, and one that is nobody's.
+    let (foreign, nobodys) = (explain("syncello.localhost"), explain("nobody.localhost"));
+    assert_eq!((foreign.status, nobodys.status), (404, 404));
+    for answer in [&foreign, &nobodys] {
+        let hint = answer.json()["hint"].as_str().unwrap().to_owned();
+        assert!(hint.contains("synq.localhost") && !hint.contains("syncello"), "{hint}");
+    }
+    let home = office.server.tenant("synq", "Acme");
+    let path = format!("/v1/tenants/{}/organizations/{}", home.tenant, home.org);
+    let member = format!("{path}/members/{}", home.owner.email);
+    for (path, body) in [
+        (format!("{member}/tokens"), json!({ "api": "syncello" })),
+        (format!("{member}/tokens"), json!({ "api": "nobodys" })),
+        (format!("{member}/user-tokens"), json!({ "api": "syncello" })),
+        (format!("{path}/keys"), json!({ "api": "synaptiq", "name": "k" })),
+    ] {
+        let answer = office.ask("POST", &path, Some(&ours), Some(&body));
+        let said = answer.text();
+        assert_eq!(answer.status, 400, "{body}: {said}");
+        assert!(!said.contains("syncello") && !said.contains("synaptiq"), "{body}: {said}");
+    }
+}
+
+#[test]
+fn an_answer_waits_for_every_server_if_that_is_preferred_and_says_so() {
+    for on in [On::Sqlite, On::Postgres] {
+        let mut office = Office { server: TestServer::start(on), owner: String::new() };
+        office.owner = office.operator("first", Role::Owner, None);
+        let path = format!("/v1/tenants/{}/suspend", office.server.tenant("synq", "Acme").tenant);
+        let ask = |prefer: Option<&str>| {
+            let mut request = office.server.console().post(&path, &json!({})).bearer(&office.owner);
+            if let Some(prefer) = prefer {
+                request = request.header("Prefer", prefer);
+            }
+            let answer = request.send();
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            answer.header("preference-applied").map(str::to_owned)
+        };
+        assert_eq!(ask(None), None);
+        assert_eq!(ask(Some("respond-async")), None);
+        assert_eq!(ask(Some("wait=10")).as_deref(), Some("wait"));
+    }
+}
+
+#[test]
+fn a_body_that_does_not_come_is_not_waited_for() {
+    let office = Office::open();
+    let mut connection = office.server.console().connect();
+    connection.send(format!(
+        "POST /v1/operators HTTP/1.1\r\nHost: console\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/json\r\nContent-Length: 40\r\n\r\n{{\"name\":",
+        office.owner
+    ));
+    let answer = connection.answer(false);
+    assert_eq!((answer.status, answer.json()["code"].as_str()), (408, Some("request_timeout")));
+}
+
+#[test]
+fn who_had_the_settings_taken_up_is_written_down() {
+    let office = Office::open();
+    let reloaded = office.ask("POST", "/v1/settings/reload", Some(&office.owner), Some(&json!({})));
+    assert_eq!(reloaded.status, 200, "{}", reloaded.text());
+    let entry = office.ask("GET", "/v1/audit?limit=1", Some(&office.owner), None).json()["items"][0].clone();
+    assert_eq!(
+        (entry["action"].as_str(), entry["actor"].as_str()),
+        (Some("SETTINGS_RELOADED"), Some("operator:first"))
+    );
+}

@@ -14,6 +14,7 @@ use toml::Table;
 on_every_store!(
     another_issuer_speaks_for_its_tenants_and_of_who_was_linked,
     j06_an_issuers_keys_are_read_again_when_their_file_changes,
+    a_key_that_its_issuer_took_back_is_nobodys_when_the_settings_are_taken_up,
     j02_one_of_its_tokens_is_revoked_by_issuer_and_jti,
 );
 
@@ -120,6 +121,21 @@ fn j06_an_issuers_keys_are_read_again_when_their_file_changes(on: On) {
     eventually("a key that is gone ends what it signed", soon, || status(&old) == 401);
     assert_eq!(status(&new), 200);
     eventually("one of no use is named", soon, || said("the key `for-encryption`") > 0);
+}
+
+fn a_key_that_its_issuer_took_back_is_nobodys_when_the_settings_are_taken_up(on: On) {
+    let (server, home, issuer) = trusting(on);
+    let second = keypair("second", Algorithm::Es256);
+    let token = issuer.sign("at+jwt", &claims(&server, &home, &issuer));
+    let status = || server.synq().get("/api/v1/products").bearer(&token).status();
+    assert_eq!(status(), 200);
+    issuer.publish(&[second.verifying_key().unwrap().to_jwk()]);
+    // At once, and not when somebody next looks at the file: nothing else of the settings has changed.
+    let caller = claviger_server::management::Caller::at_home();
+    let reload =
+        claviger_server::management::call(server.management(), &caller, "settings.reload", json!({}));
+    assert_eq!(server.run(reload).unwrap()["changed"], json!([]));
+    assert_eq!(status(), 401);
 }
 
 fn j02_one_of_its_tokens_is_revoked_by_issuer_and_jti(on: On) {

@@ -174,6 +174,17 @@ fn what_is_open_ends_where_the_new_settings_would_not_let_it_in(on: On) {
     let time = took(|| of_viewer.until_closed());
     assert!(time <= LIMIT, "the socket ended after {time:?}");
     echoes(&mut of_admin, "still here");
+    // A key that begins otherwise than keys do from now on.
+    let key = server.key(&server.tenant("synaptiq", "Southwind"), "read").text;
+    let mut events = server.synaptiq().connect();
+    events.send(server.synaptiq().get("/events").bearer(&key).bytes());
+    events.until("data: tick");
+    reload(&server, |settings| {
+        api(settings, "synaptiq").insert("key_prefix".into(), "zz".into());
+    })
+    .unwrap();
+    let time = took(|| events.until_closed());
+    assert!(time <= LIMIT, "the stream ended after {time:?}");
     // What its route asks is asked anew, of whoever was let in and of what asked for nobody.
     let asks = |access: &'static str| {
         reload(&server, |settings| {

@@ -184,6 +184,10 @@ fn every_command_prints_json_with_a_server_without_one_and_from_afar() {
             (&"SESSION_ENDED".into(), &format!("operator:{operator}").into())
         );
         assert_eq!(json("audit list")[0]["entity_type"], "account");
+        let entries = |limit: u16| {
+            json(&format!("audit list --tenant TENANT --limit {limit}")).as_array().unwrap().len()
+        };
+        assert_eq!((entries(1), entries(7)), (1, 7));
         let made = json(&format!("operator create --name {way} --role reader --realms orders"));
         assert_eq!(made["realms"][0], "orders");
         assert_eq!(json(&format!("operator view {way}"))["operator_id"], made["operator_id"]);
@@ -214,6 +218,13 @@ fn every_command_prints_json_with_a_server_without_one_and_from_afar() {
     assert_eq!(run(&folder, &["--json", "keyring", "drop-key", "e1"]).json()["encryption_keys"][0], "e2");
     drop(server);
     drop(serve(&folder, "claviger.toml"));
+    // What the server uses stays, though a newer one stands in the file.
+    let server = serve(&folder, "claviger.toml");
+    assert_eq!(run(&folder, &["--json", "keyring", "add-encryption-key"]).json()["encryption_keys"][1], "e3");
+    let (said, hint) = run(&folder, &["keyring", "drop-key", "e2"]).error();
+    assert_eq!(said, "`e2` is in use: what is made now hangs on it");
+    assert!(hint.unwrap().contains("restart"));
+    drop(server);
     // One keyring is made on purpose, and never a second over it.
     let (said, hint) = run(&folder, &["keyring", "create"]).error();
     assert_eq!(said, "the keyring `data/keyring.toml` is there already");

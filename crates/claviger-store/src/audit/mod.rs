@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use claviger::clock::UnixMillis;
 
+use crate::audit::entry::Entry;
 use crate::backend::Tx;
 use crate::error::StoreError;
 use crate::page::After;
@@ -124,6 +125,16 @@ impl TenantStore {
 }
 
 impl Operator {
+    /// Writes down that a server took up changed settings.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn settings_reloaded(&self, details: serde_json::Value) -> Result<(), StoreError> {
+        let entity = ("settings", String::new());
+        let entry = Entry::new(&self.inner, None, &self.actor, "SETTINGS_RELOADED", entity, &details);
+        self.write(async move |tx: &mut Tx<'_>| entry.write(tx).await).await
+    }
+
     /// At most `limit` (500) entries of the operator's own audit after `cursor`, the newest first.
     ///
     /// # Errors

@@ -185,9 +185,14 @@ async fn view(tx: &mut Tx<'_>, tenant: TenantId, key: KeyId, now: UnixMillis) ->
 ///
 /// # Errors
 /// If there is none.
-pub(crate) async fn state_of(tx: &mut Tx<'_>, tenant: TenantId, key: KeyId) -> Result<State, StoreError> {
+pub(crate) async fn place_and_state(
+    tx: &mut Tx<'_>,
+    tenant: TenantId,
+    key: KeyId,
+) -> Result<(OrgId, State), StoreError> {
     let row = tx.run_one(&KEY, values![tenant, key]).await?;
-    Ok(read(row.ok_or(StoreError::NotFound { what: "API key" })?)?.state)
+    let key = read(row.ok_or(StoreError::NotFound { what: "API key" })?)?;
+    Ok((key.org, key.state))
 }
 
 async fn generate(

@@ -7,12 +7,14 @@ use crate::keyring::Keyring;
 use crate::parts::system_store::SystemStore;
 use crate::seal;
 use crate::statement::statements;
-use crate::value::values;
+use crate::value::{Row, values};
 
 statements! { "key of the keyring";
     CHECKS: System [] "SELECT kind, key_id, check_hash FROM keyring_check";
-    PEPPERS_IN_USE: System []
-        "SELECT pepper, CAST(count(*) AS bigint) FROM key_secret WHERE revoked = 0 GROUP BY pepper";
+    /// A secret whose grace has ended opens nothing any more, and hangs on nothing.
+    PEPPERS_IN_USE: System [Int]
+        "SELECT pepper, CAST(count(*) AS bigint) FROM key_secret
+         WHERE revoked = 0 AND (expires_at IS NULL OR expires_at > $1) GROUP BY pepper";
     /// Of those that begin as `$1` does, and before `$2`.
     SEALED_TENANTS: System [Blob, Blob]
         "SELECT CAST(count(*) AS bigint) FROM tenant WHERE data_key >= $1 AND data_key < $2";
@@ -69,17 +71,27 @@ pub(crate) async fn uses(tx: &mut Tx<'_>, name: &str) -> Result<i64, StoreError>
     Ok(uses)
 }
 
+/// How many secrets hang on each pepper. What ended less than a day ago is counted: another server's clock may go behind.
+///
+/// # Errors
+/// If the store does not answer.
+pub(crate) async fn peppers_in_use(tx: &mut Tx<'_>) -> Result<Vec<(String, i64)>, StoreError> {
+    let since = tx.now().await?.plus_seconds(-24 * 60 * 60);
+    let rows = tx.run(&PEPPERS_IN_USE, values![since]).await?;
+    let read = |row: Row| {
+        let mut columns = row.read();
+        Ok((columns.text()?, columns.int()?))
+    };
+    rows.into_iter().map(read).collect()
+}
+
 async fn key_uses(tx: &mut Tx<'_>, keyring: &Keyring) -> Result<Vec<KeyUse>, StoreError> {
     let mut known = Vec::new();
     for row in tx.run(&CHECKS, &[]).await? {
         let mut columns = row.read();
         known.push((columns.text()?, columns.text()?));
     }
-    let mut peppers = Vec::new();
-    for row in tx.run(&PEPPERS_IN_USE, &[]).await? {
-        let mut columns = row.read();
-        peppers.push((columns.text()?, columns.int()?));
-    }
+    let peppers = peppers_in_use(tx).await?;
     let pepper = held_keys::pepper(tx, keyring).await?;
     let encryption = held_keys::encryption_key(tx, keyring).await?;
     let mut found = Vec::new();

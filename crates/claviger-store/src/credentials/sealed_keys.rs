@@ -111,6 +111,11 @@ impl SystemStore {
             };
             self.inner.run_in_growth(Bound::Tenant(tenant), Mode::Write, work).await?;
         }
+        if count > 0 {
+            let details = json!({ "under": under, "tenants": count });
+            let entry = self.entry("KEYRING_RESEALED", ("keyring", old.to_owned()), details);
+            self.write_in_growth(async move |tx: &mut Tx<'_>| entry.write(tx).await).await?;
+        }
         Ok(count)
     }
 }

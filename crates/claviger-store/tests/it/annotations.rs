@@ -17,6 +17,8 @@ on_every_backend!(
     a_tenants_external_id_is_its_own_within_its_realm,
     what_is_no_external_id_or_metadata_is_refused_and_nothing_is_changed,
     an_annotation_is_written_down_without_its_values,
+    of_those_who_annotate_at_once_nobody_undoes_what_another_did,
+    what_hangs_on_an_organization_gives_its_external_id_back_with_it,
 );
 
 fn called(id: &str) -> AnnotationUpdate {
@@ -143,4 +145,61 @@ async fn an_annotation_is_written_down_without_its_values(test: TestStore) {
         ("organization", &*acme.org.to_string())
     );
     assert_eq!(entry.details, serde_json::json!({ "metadata": ["note"] }));
+}
+
+async fn of_those_who_annotate_at_once_nobody_undoes_what_another_did(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    acme.store.annotate(Annotated::Org(acme.org), called("crm-1")).await.unwrap();
+    test.operator().tenant_annotate(acme.tenant, called("cus-1")).await.unwrap();
+    let key = acme.store.key_create(new_key(&acme)).await.unwrap().view.key;
+    let names: Vec<String> = (0..24).map(|number| format!("n{number:02}")).collect();
+    let tasks = names.iter().flat_map(|name| {
+        let update = with(&[(name, Some("x"))]);
+        // One that is there already, one that is not, and a tenant's.
+        let of = |about| {
+            let (store, update) = (acme.store.clone(), update.clone());
+            tokio::spawn(async move { store.annotate(about, update).await.map(drop) })
+        };
+        let operator = test.operator();
+        let (tenant, of_tenant) = (acme.tenant, update.clone());
+        [
+            of(Annotated::Org(acme.org)),
+            of(Annotated::Key(key)),
+            tokio::spawn(async move { operator.tenant_annotate(tenant, of_tenant).await.map(drop) }),
+        ]
+    });
+    let tasks: Vec<_> = tasks.collect();
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    let org = acme.store.annotation(Annotated::Org(acme.org)).await.unwrap();
+    let key = acme.store.annotation(Annotated::Key(key)).await.unwrap();
+    let tenants = test.operator().tenant_annotations(vec![acme.tenant]).await.unwrap();
+    let tenant = &tenants[&acme.tenant.to_string()];
+    for (view, external_id) in [(&org, Some("crm-1")), (&key, None), (tenant, Some("cus-1"))] {
+        assert_eq!(view.metadata.keys().collect::<Vec<_>>(), names.iter().collect::<Vec<_>>());
+        assert_eq!(view.external_id.as_deref(), external_id);
+    }
+}
+
+async fn what_hangs_on_an_organization_gives_its_external_id_back_with_it(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let (gone, stays) = (acme.store.org_create("Gone").await.unwrap().org, acme.org);
+    let ann = acme.member("ann@acme.example", "EDITOR").await;
+    let (address, role) = (claviger_store::testing::email("ann@acme.example"), "EDITOR".parse().unwrap());
+    let active = claviger::directory::MemberState::Active;
+    acme.store.member_add(gone, &address, &role, active).await.unwrap();
+    let of_gone = claviger_store::api_keys::NewApiKey { org: gone, ..new_key(&acme) };
+    let key = acme.store.key_create(of_gone).await.unwrap().view.key;
+    let other = acme.store.key_create(new_key(&acme)).await.unwrap().view.key;
+    acme.store.annotate(Annotated::Member(gone, ann), called("crm-1")).await.unwrap();
+    acme.store.annotate(Annotated::Key(key), called("backup")).await.unwrap();
+    acme.store.org_delete(gone).await.unwrap();
+    acme.store.annotate(Annotated::Member(stays, ann), called("crm-1")).await.unwrap();
+    acme.store.annotate(Annotated::Key(other), called("backup")).await.unwrap();
+    assert_eq!(acme.store.annotated("member", "crm-1").await.unwrap(), Annotated::Member(stays, ann));
+    for about in [Annotated::Member(gone, ann), Annotated::Key(key)] {
+        let refused = acme.store.annotate(about, called("x")).await.unwrap_err();
+        assert!(matches!(refused, StoreError::NotFound { .. }), "{about:?}: {refused}");
+    }
 }

@@ -61,10 +61,34 @@ async fn an_old_pepper_may_leave_once_nothing_uses_it(test: TestStore) {
     let store = open(&test, Keyring::load(&test.keyring_path()).unwrap()).await.unwrap();
     let again = store.operator(&claviger_store::OperatorPermit::for_command("test")).tenant(acme.tenant);
     assert!(
-        again.key_rotate(key, 0).await.unwrap().key.secret.expose_text().unwrap().starts_with("sk_live_k2_")
+        again
+            .key_rotate(key, 3600)
+            .await
+            .unwrap()
+            .key
+            .secret
+            .expose_text()
+            .unwrap()
+            .starts_with("sk_live_k2_")
     );
     store.close().await;
-    open(&test, lacking).await.unwrap().close().await;
+    // As long as the old secret has its grace, and for a day after it, as clocks differ.
+    let day_millis = 24 * 60 * 60 * 1000;
+    for (wait, may_leave) in [(0, false), (day_millis, false), (3_600_000, true)] {
+        test.clock.advance_millis(wait);
+        let opened = open(&test, lacking.clone()).await;
+        assert_eq!(opened.is_ok(), may_leave, "{wait}");
+        if let Ok(store) = opened {
+            store.close().await;
+        }
+    }
+    let store = open(&test, lacking).await.unwrap();
+    let system = store.system(&claviger_store::SystemPermit::for_job("test"));
+    assert_eq!(
+        uses(&system, KeyKind::Pepper).await,
+        [("k1".to_owned(), false, 0), ("k2".to_owned(), true, 1)]
+    );
+    store.close().await;
 }
 
 /// The names of the keys of this kind, whether each is the current one, and how many hang on it.
@@ -105,6 +129,13 @@ async fn what_is_sealed_is_sealed_anew_and_the_old_key_may_leave(test: TestStore
     assert_eq!(system.reseal(&lease).await, Ok(3));
     assert_eq!(system.reseal(&lease).await, Ok(0));
     assert_eq!(uses(&system, encryption).await, [("e1".to_owned(), false, 0), ("e2".to_owned(), true, 3)]);
+    // Of signing keys, and of tenants.
+    let operator = store.operator(&claviger_store::OperatorPermit::for_command("test"));
+    let entries = operator.audit_list(claviger_store::audit::AuditCursor::NEWEST, 50).await.unwrap();
+    let resealed = entries.iter().filter(|entry| entry.action == "KEYRING_RESEALED");
+    let of_tenants: Vec<&serde_json::Value> =
+        resealed.clone().filter_map(|entry| entry.details.get("tenants")).collect();
+    assert_eq!((resealed.count(), of_tenants), (2, vec![&serde_json::json!(2)]));
     system.lease_end(lease.clone()).await.unwrap();
     assert!(system.reseal(&lease).await.is_err(), "by one server at a time");
     store.close().await;

@@ -182,7 +182,7 @@ impl Principal {
         match (&self.proof, self.claims()) {
             (Proof::User(_), _) => self.api.user_token_issuer == other.user_token_issuer,
             (_, Some(claims)) => claims.has_the_same_issuer(&self.api, other),
-            (_, None) => true,
+            (_, None) => self.api.key_prefix == other.key_prefix,
         }
     }
 

@@ -276,6 +276,10 @@ fn a_stream_outlives_neither_its_token_nor_a_silent_directory() {
     admitted.test.directory.silence(claviger::testing::Silence::Lasts);
     assert_eq!(now(admitted.test.door.still_stands(&admitted.permit)).unwrap_err().status(), 503);
     assert_eq!(admitted.test.directory.catch_ups(), 1);
+    assert!(
+        !now(admitted.test.door.believes()),
+        "what is read past the directory is believed no more than it"
+    );
 }
 
 #[test]
