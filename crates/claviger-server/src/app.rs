@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,11 +10,13 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use claviger::network::Client;
 use claviger::refusal::Who;
-use claviger_store::Store;
 use claviger_store::memory::Memory;
 use claviger_store::signing_keys::Line;
+use claviger_store::{Holding, Store};
 use tokio::runtime::Runtime;
+use tokio::task::AbortHandle;
 
+use crate::certificate_files::CertificateFiles;
 use crate::checks::{Bound, bind, check, check_serving, server_tls, warnings};
 use crate::config::{Config, ConfigError, Source};
 use crate::console::Console;
@@ -29,6 +32,7 @@ use crate::management::{Management, Reload};
 use crate::metrics::Metrics;
 use crate::ops::Ops;
 use crate::reload::{Reloader, Reloads, exempt_networks};
+use crate::succession::{self, Succession};
 use crate::surfaces::Workshop;
 use crate::walls::Walls;
 use crate::wire::{Counters, Exempt, Limits, Ports, Server};
@@ -54,6 +58,10 @@ pub struct App {
     leaving: Arc<AtomicBool>,
     socket: Option<crate::control::Listening>,
     lease: Option<Arc<Lease>>,
+    /// The file of an embedded store.
+    database: Option<PathBuf>,
+    /// What is done beside requests, and writes.
+    chores: Vec<AbortHandle>,
     runtime: Option<Runtime>,
 }
 
@@ -82,8 +90,9 @@ impl App {
         };
         // Ports first: a port that is taken is found out before anything is written.
         let tls = server_tls(config, world.is_demo)?;
+        let beside = succession::await_turn(config)?;
         let Bound { listeners: ports, ops: ops_ports, console: console_ports } =
-            bind(config, tls.as_ref(), cores)?;
+            bind(config, tls.as_ref(), cores, beside)?;
         let mut addresses = ports.addresses();
         addresses.sort_by_key(|(id, _)| *id);
         let addresses: Vec<SocketAddr> = addresses.into_iter().map(|(_, address)| address).collect();
@@ -103,6 +112,7 @@ impl App {
         let holds = if world.is_demo { Holds::Demonstration } else { Holds::Own };
         let Core { management, memory, served, .. } =
             runtime.block_on(Core::open(config, served, world, holds))?;
+        succession::say(&management.store, Holding::Serving);
         // Before anybody is told that the server is ready: from now on commands reach it.
         let socket = match data_directory(config)? {
             Some(directory) => Some(crate::control::listen(&directory, management.clone(), &runtime)?),
@@ -120,12 +130,14 @@ impl App {
             records: Arc::new(Records { journal, unrouted: metrics.of_api(None) }),
             in_clear: Arc::new(TellOwner::new(management.clone(), handle.clone())),
             ids: RequestIds::new(&*world.random),
+            decides_nothing: Arc::default(),
         });
         let leaving = Arc::new(AtomicBool::new(false));
         let reloads = Arc::new(Reloads::default());
         let exempt: Exempt = Arc::new(ArcSwap::from_pointee(exempt_networks(&config.server)));
         let limits = limits(&config.server, exempt.clone());
         let server = Server::start(ports, gateway.clone(), limits.clone(), counters.clone()).map_err(io)?;
+        let certificates = CertificateFiles::new(config, tls.clone(), world.clock.clone(), world.is_demo);
         let ops_handler = Arc::new(Ops {
             store: management.store.clone(),
             memory: memory.clone(),
@@ -136,6 +148,7 @@ impl App {
             oldest_transaction: oldest_transaction.clone(),
             leaving: leaving.clone(),
             reloads: reloads.clone(),
+            certificates: certificates.clone(),
         });
         let ops = Server::start(ops_ports, ops_handler, limits.clone(), counters.clone()).map_err(io)?;
         let console = match console_ports {
@@ -156,7 +169,7 @@ impl App {
                 Some(lease)
             }
         };
-        runtime.spawn(housekeeping::keep(
+        let housekeeping = runtime.spawn(housekeeping::keep(
             management.clone(),
             memory.clone(),
             signer,
@@ -172,6 +185,7 @@ impl App {
             workshop,
             key_files: key_files.clone(),
             tls,
+            certificates: certificates.clone(),
             lease: lease.clone(),
             exempt,
             reloads,
@@ -179,8 +193,9 @@ impl App {
         });
         // The only one that ever sets it.
         let _ = management.reload.set(Arc::downgrade(&reloader));
-        runtime.spawn(walls.watch(management.store.clone()));
+        let walls = runtime.spawn(walls.watch(management.store.clone()));
         runtime.spawn(key_files.clone().watch());
+        runtime.spawn(certificates.watch());
         let drain = Duration::from_secs(config.server.drain_seconds);
         let close_delay = Duration::from_secs(config.server.close_delay_seconds);
         match console_address {
@@ -204,6 +219,8 @@ impl App {
             leaving,
             socket,
             lease,
+            database: config.store.url.sqlite_path().map(Path::to_owned),
+            chores: vec![housekeeping.abort_handle(), walls.abort_handle()],
             runtime: Some(runtime),
         })
     }
@@ -262,7 +279,9 @@ impl App {
 
     /// Says from now on that it is not ready: whoever asks before sending requests here sends them elsewhere.
     pub fn leave(&self) {
-        self.leaving.store(true, Ordering::SeqCst);
+        if !self.leaving.swap(true, Ordering::SeqCst) {
+            succession::say(&self.management.store, Holding::Leaving);
+        }
     }
 
     /// Stops: says that it leaves and goes on for `server.close_delay_seconds`; then accepts nothing more, lets requests under
@@ -275,7 +294,7 @@ impl App {
     pub fn stop_unless(mut self, hurry: impl Future<Output = ()>) {
         let Some(runtime) = self.runtime.take() else { return };
         self.leave();
-        let (server, ops) = (self.server.take(), self.ops.take());
+        let (server, mut ops) = (self.server.take(), self.ops.take());
         let (socket, console) = (self.socket.take(), self.console.take());
         runtime.block_on(async {
             let mut hurry = std::pin::pin!(hurry);
@@ -285,13 +304,19 @@ impl App {
                 () = &mut hurry => is_hurried = true,
                 () = tokio::time::sleep(self.close_delay) => {}
             }
+            succession::close(&self.management.store, self.database.as_deref()).await;
             // Commands go to whoever takes over the data.
             drop(socket);
-            if let Some(console) = console {
-                // What an operator has begun is short.
-                console.drain(Duration::from_secs(5)).await;
-            }
-            if let Some(server) = server {
+            let (tell, console_is_done) = tokio::sync::oneshot::channel();
+            let console = async {
+                if let Some(console) = console {
+                    // What an operator has begun is short.
+                    console.drain(Duration::from_secs(5)).await;
+                }
+                let _ = tell.send(());
+            };
+            let requests = async {
+                let Some(server) = server else { return };
                 let drained = match is_hurried {
                     true => server.drain(Duration::ZERO).await,
                     false => server.drain_unless(self.drain, hurry).await,
@@ -302,6 +327,28 @@ impl App {
                         "requests were still under way when their time was over"
                     );
                 }
+            };
+            let succession = self.database.as_ref().map(|_| Succession {
+                store: self.management.store.clone(),
+                memory: self.memory.clone(),
+                decides_nothing: self.gateway.decides_nothing.clone(),
+                chores: std::mem::take(&mut self.chores),
+            });
+            let handing_over = async {
+                // What operators have begun is written first.
+                let _ = console_is_done.await;
+                if let Some(succession) = succession {
+                    succession.hand_over().await;
+                    if let Some(ops) = ops.take() {
+                        // Whoever asks how it goes asks the next server.
+                        ops.drain(Duration::ZERO).await;
+                    }
+                }
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                _ = async { tokio::join!(requests, console) } => {}
+                () = handing_over => {}
             }
             if let Some(ops) = ops {
                 ops.drain(Duration::ZERO).await;

@@ -12,7 +12,7 @@ use crate::certificates::Certificate;
 use crate::config::{Config, ConfigError, ServedApi, Source, build_api, doubts};
 use crate::core::store_settings;
 use crate::failure::{Failure, complaint};
-use crate::wire::{BindError, Listen, PemPair, Ports, ServerTls, Upstream, UpstreamSettings};
+use crate::wire::{Beside, BindError, Listen, PemPair, Ports, ServerTls, Upstream, UpstreamSettings};
 
 /// Checks everything about the settings that can be checked without a store.
 ///
@@ -176,7 +176,7 @@ fn certificate_warnings(
             warnings.push(ConfigError { hint: Some(hint.to_owned()), ..source.error(&place, what) });
         };
         if let Some(what) = found.complaint(now) {
-            warn(what, "renew it, and have the server read its settings again (`claviger settings reload`)");
+            warn(what, "renew it: a running server takes up what stands in its files by itself");
         }
         if !hosts.is_empty() && !hosts.iter().any(|host| found.is_for(host)) {
             let what = format!("it is for `{}`, and for no host of an API", found.names.join("`, `"));
@@ -213,7 +213,7 @@ fn is_internal(address: IpAddr) -> bool {
 /// # Errors
 /// Naming the one that is not.
 pub(crate) fn check_ports(config: &Config) -> Result<(), Failure> {
-    bind(config, None, 1).map(|_| ())
+    bind(config, None, 1, Beside::Nobody).map(|_| ())
 }
 
 /// Certificate chains and their keys, as they stand in their files.
@@ -284,7 +284,12 @@ pub(crate) struct Bound {
 }
 
 /// Takes the ports: those of the listeners, once per core, and the others once.
-pub(crate) fn bind(config: &Config, tls: Option<&ServerTls>, cores: usize) -> Result<Bound, Failure> {
+pub(crate) fn bind(
+    config: &Config,
+    tls: Option<&ServerTls>,
+    cores: usize,
+    beside: Beside,
+) -> Result<Bound, Failure> {
     let mut listens = Vec::new();
     for (id, listener) in config.listener.iter().enumerate() {
         let id = u16::try_from(id).map_err(|_| Failure::new("there are more than 65536 listeners"))?;
@@ -295,11 +300,11 @@ pub(crate) fn bind(config: &Config, tls: Option<&ServerTls>, cores: usize) -> Re
     let cannot = |error: BindError| Failure::new(error.to_string());
     let console = config.console.address.map(|address| {
         let tls = tls.filter(|_| config.console.tls).cloned();
-        Ports::bind(&[Listen { id: 0, address, tls }], 1)
+        Ports::bind(&[Listen { id: 0, address, tls }], 1, beside)
     });
     Ok(Bound {
-        listeners: Ports::bind(&listens, cores).map_err(cannot)?,
-        ops: Ports::bind(&[ops], 1).map_err(cannot)?,
+        listeners: Ports::bind(&listens, cores, beside).map_err(cannot)?,
+        ops: Ports::bind(&[ops], 1, beside).map_err(cannot)?,
         console: console.transpose().map_err(cannot)?,
     })
 }

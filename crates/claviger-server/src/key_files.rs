@@ -1,13 +1,12 @@
 //! Public keys of other issuers, read again when their file changes: an issuer's next key needs no restart.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use claviger::key_set::KeySet;
 
 use crate::config::KeyFile;
+use crate::file_version::FileVersion;
 
 /// How often the files are looked at.
 const EVERY: Duration = Duration::from_secs(1);
@@ -20,36 +19,13 @@ pub(crate) struct KeyFiles(Mutex<Vec<Watched>>);
 struct Watched {
     file: KeyFile,
     /// What the file was when it was last read, whether it could be used or not.
-    seen: Option<Version>,
-}
-
-/// What changes when a file is written, replaced, or reached by another link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Version {
-    device: u64,
-    inode: u64,
-    size: u64,
-    changed: (i64, i64),
-    written: (i64, i64),
-}
-
-impl Version {
-    fn of(path: &Path) -> Option<Self> {
-        let metadata = std::fs::metadata(path).ok()?;
-        Some(Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-            written: (metadata.mtime(), metadata.mtime_nsec()),
-        })
-    }
+    seen: Option<FileVersion>,
 }
 
 impl KeyFiles {
     /// Files that were read just now.
     pub(crate) fn new(files: impl IntoIterator<Item = KeyFile>) -> Arc<Self> {
-        let watched = |file: KeyFile| Watched { seen: Version::of(&file.path), file };
+        let watched = |file: KeyFile| Watched { seen: FileVersion::of(&file.path), file };
         Arc::new(Self(Mutex::new(files.into_iter().map(watched).collect())))
     }
 
@@ -78,7 +54,7 @@ impl KeyFiles {
         let mut watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for watched in watched.iter_mut() {
             // Before the file is read: what is written meanwhile is a change the next time.
-            let version = Version::of(&watched.file.path);
+            let version = FileVersion::of(&watched.file.path);
             if all || version != watched.seen {
                 watched.seen = version;
                 read_again(&watched.file);

@@ -8,6 +8,7 @@ use claviger_store::memory::Memory;
 use claviger_store::signing_keys::Line;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 
+use crate::certificate_files::CertificateFiles;
 use crate::gateway::Gateway;
 use crate::housekeeping::OldestTransaction;
 use crate::identity_tokens::jwk_set;
@@ -28,6 +29,7 @@ pub struct Ops {
     pub(crate) oldest_transaction: Arc<OldestTransaction>,
     pub(crate) leaving: Arc<AtomicBool>,
     pub(crate) reloads: Arc<Reloads>,
+    pub(crate) certificates: Arc<CertificateFiles>,
 }
 
 impl Ops {
@@ -58,6 +60,11 @@ impl Ops {
                 "settings_refusals",
                 "Times that changed settings were refused, and the old ones stayed",
                 self.reloads.refused.load(Ordering::Relaxed),
+            ),
+            (
+                "certificate_refusals",
+                "Times that certificates were read again and could not be used",
+                self.certificates.refused.load(Ordering::Relaxed),
             ),
             ("directory_hits", "Look-ups answered from memory", figures.hits),
             ("directory_misses", "Look-ups that went to the store", figures.misses),
@@ -114,6 +121,10 @@ impl Ops {
                 "# HELP claviger_{name} {help}.\n# TYPE claviger_{name} gauge\nclaviger_{name} {value}\n"
             ));
         }
+        let ends = self.certificates.ends_at_seconds();
+        text.push_str(&format!(
+            "# HELP claviger_certificate_ends_timestamp_seconds When the first certificate in use ends, in Unix time; 0 where there are none.\n# TYPE claviger_certificate_ends_timestamp_seconds gauge\nclaviger_certificate_ends_timestamp_seconds {ends}\n"
+        ));
         let behind = self.memory.store_time_offset_millis().unwrap_or(0);
         text.push_str(&format!(
             "# HELP claviger_store_clock_offset_millis How far this server's clock is behind the store's.\n# TYPE claviger_store_clock_offset_millis gauge\nclaviger_store_clock_offset_millis {behind}\n"

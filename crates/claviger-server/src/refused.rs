@@ -41,6 +41,8 @@ pub enum Fault {
     UpstreamTimeout(SendError),
     /// The signing keys could not be read.
     KeysUnavailable,
+    /// The server has given its store to the next one.
+    HandedOver,
 }
 
 /// What nginx made the word for a client that has closed its connection.
@@ -58,7 +60,7 @@ impl Fault {
             }
             Self::Upstream(_) => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimeout(_) => StatusCode::GATEWAY_TIMEOUT,
-            Self::KeysUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::KeysUnavailable | Self::HandedOver => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -71,7 +73,7 @@ impl Fault {
             Self::ClientGone => Code::BadRequest,
             Self::Upstream(_) => Code::BadGateway,
             Self::UpstreamTimeout(_) => Code::GatewayTimeout,
-            Self::KeysUnavailable => Code::Unavailable,
+            Self::KeysUnavailable | Self::HandedOver => Code::Unavailable,
         }
     }
 
@@ -105,6 +107,7 @@ impl fmt::Display for Fault {
                 Ok(())
             }
             Self::KeysUnavailable => f.write_str("the signing keys could not be read"),
+            Self::HandedOver => f.write_str("the next server on the store decides"),
         }
     }
 }
@@ -218,6 +221,7 @@ mod tests {
             (Fault::Upstream(SendError::NameNotFound), 502, "bad_gateway", false, true),
             (Fault::UpstreamTimeout(SendError::HeadTimeout { after }), 504, "gateway_timeout", false, true),
             (Fault::KeysUnavailable, 503, "unavailable", false, false),
+            (Fault::HandedOver, 503, "unavailable", false, false),
         ] {
             assert_eq!(
                 (fault.leaves_a_body(), fault.is_upstreams()),

@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use ipnet::IpNet;
 use tokio::sync::Mutex;
 
+use crate::certificate_files::CertificateFiles;
 use crate::checks::{Files, certificates, check, check_serving, warnings};
 use crate::config::{Config, ConfigError, ServedApi, Server};
 use crate::core::{managed, prepare_realms};
@@ -37,6 +38,7 @@ pub(crate) struct Reloader {
     pub(crate) workshop: Workshop,
     pub(crate) key_files: Arc<KeyFiles>,
     pub(crate) tls: Option<ServerTls>,
+    pub(crate) certificates: Arc<CertificateFiles>,
     pub(crate) lease: Option<Arc<Lease>>,
     pub(crate) exempt: Exempt,
     pub(crate) reloads: Arc<Reloads>,
@@ -119,6 +121,7 @@ impl Reloader {
             }
             old.served.api.replaced_by(new);
         }
+        self.certificates.replace(&config);
         self.key_files.replace(key_files);
         // A key that its issuer has taken back is nobody's when this returns. A file may be on a disk that does not answer.
         let files = self.key_files.clone();

@@ -6,7 +6,7 @@ use claviger::clock::UnixMillis;
 use claviger::envelope::Envelope;
 use http::{HeaderValue, Response, header};
 
-use crate::refused::Refused;
+use crate::refused::{Fault, Refused};
 
 /// The answer to a refused request: the core's, never to be kept by a cache, and closing the connection where the
 /// rest of the request is not worth reading.
@@ -27,7 +27,7 @@ pub fn refuse(
         Refused::Fault(fault) if fault.leaves_a_body() => {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        Refused::Fault(crate::refused::Fault::KeysUnavailable) => {
+        Refused::Fault(Fault::KeysUnavailable | Fault::HandedOver) => {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         Refused::Fault(_) | Refused::Decision(_) => {}

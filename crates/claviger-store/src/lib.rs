@@ -59,5 +59,5 @@ pub use parts::tenant_store::TenantStore;
 pub use parts::{operator, system_store, tenant_store};
 pub use people::{accounts, foreign_identities, members, operators, sessions, sign_up};
 pub use settings::Settings;
-pub use store::Store;
+pub use store::{Holding, Store};
 pub use tenancy::{orgs, tenants};

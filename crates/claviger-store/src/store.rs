@@ -10,6 +10,8 @@ use claviger::random::Random;
 
 use crate::actor::Actor;
 use crate::backend::postgres::{Keeper, KeeperSlot};
+pub use crate::backend::sqlite::lock::Holding;
+use crate::backend::sqlite::lock::LockFile;
 use crate::backend::{Backend, FollowerSlot, postgres, sqlite};
 use crate::error::StoreError;
 use crate::feed::Feed;
@@ -86,7 +88,8 @@ impl Store {
         let keeper: KeeperSlot = Arc::new(OnceLock::new());
         let backend = match settings.engine()? {
             Engine::Sqlite(path) => {
-                Backend::Sqlite(sqlite::Sqlite::open(path, NOUNS, settings.readers, follower.clone())?)
+                let opened = sqlite::Sqlite::open(path, NOUNS, settings.readers, follower.clone());
+                Backend::Sqlite(Box::new(opened.await?))
             }
             Engine::Postgres => {
                 Backend::Postgres(postgres::Postgres::open(settings, follower.clone(), keeper.clone()).await?)
@@ -171,6 +174,39 @@ impl Store {
     /// The part for the named job.
     pub fn system(&self, permit: &SystemPermit) -> SystemStore {
         SystemStore::new(Arc::clone(&self.inner), permit.job())
+    }
+
+    /// Tells whoever wants an embedded store next what this process is about to do. Without a word it is taken for one that passes,
+    /// and is waited for.
+    ///
+    /// # Errors
+    /// If the lock's file cannot be written.
+    pub fn say(&self, holding: Holding) -> Result<(), StoreError> {
+        match &self.inner.backend {
+            Backend::Sqlite(sqlite) => sqlite.say(holding),
+            Backend::Postgres(_) => Ok(()),
+        }
+    }
+
+    /// Changes nothing from now on, and gives an embedded store to whoever wants it next once what was begun is done; what is
+    /// read from then on is what they write. A store that several nodes share needs no handing over.
+    ///
+    /// A memory that followed by itself has to be told before ([`Memory::follow_others`](crate::memory::Memory::follow_others)).
+    pub async fn hand_over(&self) {
+        if let Backend::Sqlite(sqlite) = &self.inner.backend {
+            sqlite.hand_over().await;
+        }
+    }
+
+    /// What the process that has this embedded store open is about to do; `None` if none has it, and where nodes share a store.
+    ///
+    /// # Errors
+    /// If the settings name no store.
+    pub fn holder(settings: &Settings) -> Result<Option<Holding>, StoreError> {
+        match settings.engine()? {
+            Engine::Sqlite(path) => Ok(LockFile::of(path).holder()),
+            Engine::Postgres => Ok(None),
+        }
     }
 
     /// Finishes what is under way and gives the database free. Every clone is closed with it.

@@ -10,7 +10,7 @@ mod standing;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use claviger::cors;
@@ -111,6 +111,8 @@ pub struct Gateway {
     pub in_clear: Arc<dyn SeenInClear>,
     /// Makes request ids.
     pub ids: RequestIds,
+    /// Whether the next server on the store decides from now on, and this one about nothing.
+    pub decides_nothing: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for Gateway {
@@ -276,6 +278,9 @@ impl Gateway {
         exchange: Exchange,
         passage: &mut Passage,
     ) -> Result<Outcome, Refused> {
+        if self.decides_nothing.load(Ordering::Relaxed) {
+            return Err(Fault::HandedOver.into());
+        }
         let api = &surface.served.api;
         // A development listener counts as secure where everything is local, and nowhere else.
         let is_secure = tables.is_secure(&exchange);

@@ -121,17 +121,26 @@ pub(super) struct Port {
     pub(super) socket: TcpListener,
 }
 
+/// Whose ports may be shared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beside {
+    /// Nobody's: a port that is taken is an error.
+    Nobody,
+    /// Those of a server of the same user that is about to stop.
+    Predecessor,
+}
+
 impl Ports {
     /// Binds each address once per core, for `cores` cores (at least one).
     ///
     /// # Errors
     ///
     /// [`BindError`] names the address and the cure.
-    pub fn bind(listens: &[Listen], cores: usize) -> Result<Self, BindError> {
+    pub fn bind(listens: &[Listen], cores: usize, beside: Beside) -> Result<Self, BindError> {
         let mut ports: Vec<Vec<Port>> = (0..cores.max(1)).map(|_| Vec::new()).collect();
         for listen in listens {
             let mut address = listen.address;
-            if address.port() != 0 {
+            if address.port() != 0 && beside == Beside::Nobody {
                 // With SO_REUSEPORT a second program of the same user could
                 // listen beside us and take a part of the connections.
                 bind(address, false).map_err(|error| BindError::new(address, error))?;

@@ -70,7 +70,7 @@ pub use counters::{Count, Counters};
 pub use ending::{Ended, Ending};
 pub use exchange::{Defect, Exchange, Handler, TlsInfo, Unserved};
 pub use link::{StillAllowed, Watch};
-pub use listen::{BindError, Exempt, Limits, Listen, ListenerId, Ports, raise_open_files};
+pub use listen::{Beside, BindError, Exempt, Limits, Listen, ListenerId, Ports, raise_open_files};
 pub use server::{Drained, Server};
 pub use tls::{PemPair, ServerTls, TlsError};
 pub use tunnel::{ClientUpgrade, Handshake, Tunnel, TunnelError, websocket};

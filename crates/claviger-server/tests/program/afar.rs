@@ -1,6 +1,6 @@
 //! Commands for a server elsewhere.
 
-use crate::support::{Folder, customer, orders, program, run, run_with, serve};
+use crate::support::{Folder, customer, get, orders, program, run, run_with, serve, until};
 
 fn with_token(folder: &Folder, token: &str, words: &[&str]) -> crate::support::Outcome {
     let mut command = program(folder);
@@ -106,4 +106,25 @@ fn a_console_that_others_reach_speaks_tls_and_the_command_believes_whom_it_is_to
     folder.write("other.pem", &other.cert.pem());
     let (said, _) = list(&["--ca-file", "other.pem"]).error();
     assert!(said.contains("cannot be asked: TLS with the server failed"), "{said}");
+
+    // Renewed: the key first, which does not fit the old certificate, then the new certificate. Nobody says a word to the server.
+    let figure = |name: &str| {
+        let text = get(server.ops, "/metrics", None).body;
+        let line =
+            text.lines().find(|line| line.starts_with(&format!("claviger_{name} "))).unwrap().to_owned();
+        line.rsplit_once(' ').unwrap().1.parse::<i64>().unwrap()
+    };
+    let ends = figure("certificate_ends_timestamp_seconds");
+    assert!(ends > 0);
+    folder.write("key.pem", &other.signing_key.serialize_pem());
+    until("the files are looked at", || (figure("certificate_refusals_total") > 0).then_some(()));
+    assert_eq!(list(&["--ca-file", "cert.pem"]).json()[0]["realm"], "orders", "the last ones stay");
+    let mut renewed = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    renewed.not_after = rcgen::date_time_ymd(2031, 1, 31);
+    let renewed = renewed.self_signed(&other.signing_key).unwrap();
+    folder.write("cert.pem", &renewed.pem());
+    until("the new one is in use", || (figure("certificate_ends_timestamp_seconds") != ends).then_some(()));
+    assert_eq!(list(&["--ca-file", "cert.pem"]).json()[0]["realm"], "orders");
+    let log = folder.read("claviger.err");
+    assert!(log.contains("the last ones stay") && log.contains("the certificates were read again"), "{log}");
 }

@@ -23,4 +23,5 @@ mod refusals;
 mod rolling;
 mod settings;
 mod store_faults;
+mod succession;
 mod support;

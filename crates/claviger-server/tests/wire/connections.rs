@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use claviger_server::wire::{
-    BindError, Limits, Listen, PemPair, Ports, ServerTls, UpstreamSettings, raise_open_files,
+    Beside, BindError, Limits, Listen, PemPair, Ports, ServerTls, UpstreamSettings, raise_open_files,
 };
 use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject;
@@ -189,10 +189,10 @@ async fn what_does_not_finish_in_time_is_cut_by_a_drain() {
 #[tokio::test]
 async fn a_port_that_is_taken_is_named_with_the_cure() {
     let listen = |address| Listen { id: 0, address, tls: None };
-    let first = Ports::bind(&[listen("127.0.0.1:0".parse().unwrap())], 2).unwrap();
+    let first = Ports::bind(&[listen("127.0.0.1:0".parse().unwrap())], 2, Beside::Nobody).unwrap();
     let address = first.addresses()[0].1;
 
-    let error = Ports::bind(&[listen(address)], 2).unwrap_err();
+    let error = Ports::bind(&[listen(address)], 2, Beside::Nobody).unwrap_err();
 
     assert!(matches!(error, BindError::Taken { .. }));
     assert_eq!(
@@ -201,10 +201,12 @@ async fn a_port_that_is_taken_is_named_with_the_cure() {
             "cannot listen on `{address}`: the port is taken by another program; stop it or choose another port"
         )
     );
-    let foreign = Ports::bind(&[listen("192.0.2.1:0".parse().unwrap())], 1).unwrap_err();
+    let foreign = Ports::bind(&[listen("192.0.2.1:0".parse().unwrap())], 1, Beside::Nobody).unwrap_err();
     assert_eq!(foreign.to_string(), "cannot listen on `192.0.2.1:0`: this machine does not have the address");
+    // Whoever takes over from a server that is about to stop listens beside it.
+    drop(Ports::bind(&[listen(address)], 2, Beside::Predecessor).unwrap());
     drop(first);
-    Ports::bind(&[listen(address)], 2).unwrap();
+    Ports::bind(&[listen(address)], 2, Beside::Nobody).unwrap();
 }
 
 struct Issued {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use claviger_server::wire::{
-    Body, Counters, Ended, Ending, Exchange, Handler, Handshake, Limits, Listen, PhaseLimits, Ports,
+    Beside, Body, Counters, Ended, Ending, Exchange, Handler, Handshake, Limits, Listen, PhaseLimits, Ports,
     SendError, Server, ServerTls, StillAllowed, Tunnel, TunnelError, Unserved, Upstream, UpstreamSettings,
     Watch, hop, websocket,
 };
@@ -219,7 +219,7 @@ impl Gateway {
 
     pub(crate) fn start_with(handler: Forwarder, limits: Limits, tls: Option<ServerTls>) -> Self {
         let address = "127.0.0.1:0".parse().unwrap();
-        let ports = Ports::bind(&[Listen { id: 7, address, tls }], 1).unwrap();
+        let ports = Ports::bind(&[Listen { id: 7, address, tls }], 1, Beside::Nobody).unwrap();
         let address = ports.addresses()[0].1;
         let handler = Arc::new(handler);
         let counters = Arc::new(Counters::default());

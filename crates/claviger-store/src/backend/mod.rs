@@ -28,7 +28,7 @@ use crate::error::StoreError;
 /// Either database.
 #[derive(Debug)]
 pub(crate) enum Backend {
-    Sqlite(sqlite::Sqlite),
+    Sqlite(Box<sqlite::Sqlite>),
     Postgres(postgres::Postgres),
 }
 

@@ -133,8 +133,8 @@ impl Feed {
 
     /// Waits for the time of the next poll. `false` if nobody can arrive any more.
     async fn pause(&mut self, begun: Instant) -> bool {
-        let settles = self.known.settings.follows_by_itself && self.state.has_tokens;
         loop {
+            let settles = self.known.follows_by_itself() && self.state.has_tokens;
             let next = match (settles, self.waiting.is_empty()) {
                 (true, true) => None,
                 (false, true) => Some(begun + self.known.settings.poll_every),
@@ -210,9 +210,13 @@ async fn try_round(known: &Known, source: &Arc<dyn Source>, state: &mut State) -
     if !state.has_tokens {
         read_tokens(known, source, state).await?;
     }
-    if known.settings.follows_by_itself {
+    if known.follows_by_itself() {
         known.pulse.follow_by_itself();
-        return Ok(());
+        if known.follows_by_itself() {
+            return Ok(());
+        }
+        // It was told so just now.
+        known.pulse.doubt();
     }
     let Some(cursor) = state.cursor.clone() else {
         return Err(DirectoryError::Unavailable("the store gave no cursor to follow from".to_owned()));

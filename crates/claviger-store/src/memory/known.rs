@@ -41,6 +41,8 @@ pub(super) struct Known {
     pub(super) counts: Counts,
     pub(super) clock: Arc<StoreClock>,
     pub(super) is_outdated: AtomicBool,
+    /// Whether others write to the store by now, though this process was to be the only one.
+    others_write: AtomicBool,
     /// Peppers that others have and this node lacks.
     lacking_peppers: Mutex<Vec<String>>,
     /// Why the store is not to be believed, if it said so last.
@@ -74,12 +76,24 @@ impl Known {
             counts: Counts::default(),
             clock: Arc::new(StoreClock { node, store: Arc::new(StoreTime::default()) }),
             is_outdated: AtomicBool::new(false),
+            others_write: AtomicBool::new(false),
             lacking_peppers: Mutex::default(),
             distrusted: Mutex::default(),
             jitter: AtomicU64::new(0),
             suspicions: Mutex::default(),
             settings,
         }
+    }
+
+    /// Whether there is nothing to poll for.
+    pub(super) fn follows_by_itself(&self) -> bool {
+        self.settings.follows_by_itself && !self.others_write.load(Ordering::SeqCst)
+    }
+
+    /// From now on there is, and nothing is believed before a poll.
+    pub(super) fn others_write(&self) {
+        self.others_write.store(true, Ordering::SeqCst);
+        self.pulse.doubt();
     }
 
     /// The boot clock. Whoever reads it lets all look-ups know.

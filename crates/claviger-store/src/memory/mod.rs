@@ -117,6 +117,16 @@ impl Memory {
         ready.wait_for(|ready| *ready).await.map(|_| ()).map_err(|_| stopped())
     }
 
+    /// Follows the feed from now on, where it followed by itself: another process is about to write to the store. Returns when
+    /// the feed has been heard.
+    ///
+    /// # Errors
+    /// If the store does not answer; nothing remembered is believed until it does.
+    pub async fn follow_others(&self) -> Result<(), DirectoryError> {
+        self.known.others_write();
+        self.waiting_room.wait().await
+    }
+
     /// Whether the memory may be relied on now.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ mod annotations;
 mod api_keys;
 mod feed;
 mod growth;
+mod handing_over;
 mod nodes;
 mod opening;
 mod operators;

@@ -179,6 +179,7 @@ async fn what_was_stored_is_there_after_reopening(test: TestStore) {
 #[tokio::test]
 async fn a_second_process_on_the_file_is_refused() {
     let test = TestStore::start(Engine::Sqlite).await;
+    test.store.say(claviger_store::Holding::Serving).unwrap();
     let error = test.open_again().await.map(drop).unwrap_err().to_string();
     assert!(error.contains("another process uses the database"), "{error}");
     test.store.clone().close().await;

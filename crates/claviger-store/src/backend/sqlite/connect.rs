@@ -1,6 +1,6 @@
 //! Opens connections to the file, each with its walls.
 
-use std::fs::{File, OpenOptions, Permissions, TryLockError};
+use std::fs::{OpenOptions, Permissions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
@@ -18,41 +18,6 @@ use crate::noun::Nouns;
 const OLDEST_VERSION: i32 = 3_051_003;
 /// How many prepared statements a connection keeps: more than there are.
 const PREPARED: usize = 512;
-
-/// The directory's lock, held until this is dropped or the process ends.
-pub(crate) struct Lock(File);
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // Not left to closing the file: a process that is just being started may still have it open.
-        let _ = self.0.unlock();
-    }
-}
-
-/// Takes the directory's lock.
-///
-/// # Errors
-/// If another process has it.
-pub(crate) fn lock(path: &Path) -> Result<Lock, StoreError> {
-    let lock_path = path.with_file_name("claviger.lock");
-    let shown = lock_path.display();
-    let lock = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(&lock_path)
-        .map_err(|error| StoreError::Setup(format!("cannot open `{shown}`: {}", error.kind())))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(Lock(lock)),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Setup(format!(
-            "another process uses the database in this directory: `{shown}` is locked"
-        ))),
-        Err(TryLockError::Error(error)) => {
-            Err(StoreError::Setup(format!("cannot lock `{shown}`: {}", error.kind())))
-        }
-    }
-}
 
 /// Takes every right on a file from its group and from others, if it is there.
 fn close_to_others(path: &Path) -> Result<(), StoreError> {
