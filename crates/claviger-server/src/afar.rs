@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use crate::asked::Asked;
 use crate::config::{TOKEN_VARIABLE, operator_token};
 use crate::failure::{Argument, Failure, FailureKind, complaint};
+use crate::management::{BEHIND, IDEMPOTENCY_KEY, REVISION};
 use crate::management::{Operation, operations};
 use crate::wire::{Body, PhaseLimits, Upstream, UpstreamSettings};
 
@@ -37,6 +38,16 @@ pub(crate) struct Place {
     pub(crate) ca_file: Option<PathBuf>,
     /// Where the token stands, if not in the environment.
     pub(crate) token_file: Option<PathBuf>,
+}
+
+/// What a server answered.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) value: Value,
+    /// How far the store's changes have come with it, if it changed something.
+    pub(crate) revision: Option<String>,
+    /// Which servers were not heard to have applied it, if that was waited for.
+    pub(crate) behind: Option<String>,
 }
 
 /// A server that can be asked.
@@ -117,18 +128,17 @@ impl Server {
         Ok(Self { upstream, url: url.to_owned(), host, token: token(place)?, runtime })
     }
 
-    /// Asks for an operation. Gives what it answers, and with `waits` whether every server was heard to have applied it:
-    /// otherwise which were not.
+    /// Asks for an operation. Waits with `waits` until every server was heard to have applied it.
     ///
     /// # Errors
     /// As the server says, or that it cannot be asked.
-    pub(crate) fn ask(&self, asked: &Asked, waits: bool) -> Result<(Value, Option<String>), Failure> {
+    pub(crate) fn ask(&self, asked: &Asked, waits: bool) -> Result<Told, Failure> {
         let operation = operations().into_iter().find(|operation| operation.id == asked.id);
         let operation = operation.ok_or_else(|| Failure::new("no server knows this command"))?;
         // What changes nothing has nothing to wait for.
         let waits = waits && operation.method != Method::GET;
         let request = self.request(&operation, asked, waits)?;
-        let (status, applied, answer) = self.runtime.block_on(async {
+        let (parts, answer) = self.runtime.block_on(async {
             let cannot = |error: crate::wire::SendError| {
                 let what = format!("`{}` cannot be asked: {error}", self.url);
                 Failure::of(FailureKind::Unavailable, what.replace("the upstream", "the server"))
@@ -140,20 +150,20 @@ impl Server {
                 Failure::of(FailureKind::Broken, "the answer did not come to its end")
                     .hint("look whether it is done before you try again")
             })?;
-            Ok::<_, Failure>((parts.status, behind(&parts.headers), body.to_bytes()))
+            Ok::<_, Failure>((parts, body.to_bytes()))
         })?;
         let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
-        if status.is_success() {
-            return Ok((answer, applied.filter(|_| waits)));
+        if parts.status.is_success() {
+            let revision = said(&parts.headers, REVISION).map(str::to_owned);
+            return Ok(Told { value: answer, revision, behind: behind(&parts.headers).filter(|_| waits) });
         }
-        Err(failure(status, &answer, &asked.input, &self.url))
+        Err(failure(parts.status, &answer, &asked.input, &self.url))
     }
 
     fn request(&self, operation: &Operation, asked: &Asked, waits: bool) -> Result<Request<Body>, Failure> {
         let mut members: Map<String, Value> = asked.input.as_object().cloned().unwrap_or_default();
-        members.retain(|name, value| {
-            !value.is_null() || name == "external_id" && operation.method == Method::PATCH
-        });
+        // What is changed is given, and what is taken away is `null`; elsewhere that is what was not given.
+        members.retain(|_, value| !value.is_null() || operation.method == Method::PATCH);
         let mut target = String::new();
         for part in operation.path.split('/').skip(1) {
             target.push('/');
@@ -199,17 +209,23 @@ impl Server {
         if waits {
             request = request.header("prefer", "wait");
         }
+        if let Some(key) = &asked.idempotency_key {
+            request = request.header(IDEMPOTENCY_KEY, key);
+        }
         request.body(body).map_err(|_| Failure::new("this command cannot be spelt"))
     }
 }
 
 /// Who has not applied what was done: nobody if the server says that it has waited (RFC 7240), and whoever it is otherwise.
 fn behind(headers: &HeaderMap) -> Option<String> {
-    let said = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    match said("preference-applied") {
+    match said(headers, "preference-applied") {
         Some("wait") => None,
-        _ => Some(said("x-claviger-behind").unwrap_or("unknown").to_owned()),
+        _ => Some(said(headers, BEHIND).unwrap_or("unknown").to_owned()),
     }
+}
+
+fn said<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 /// A problem (RFC 9457) as a failure: the argument is named with what was given for it here.
@@ -220,6 +236,8 @@ fn failure(status: StatusCode, problem: &Value, input: &Value, url: &str) -> Fai
         403 => FailureKind::Forbidden,
         404 => FailureKind::NotFound,
         409 => FailureKind::Conflict,
+        412 => FailureKind::Outdated,
+        422 => FailureKind::Reused,
         503 => FailureKind::Unavailable,
         400..500 => FailureKind::Invalid,
         _ => FailureKind::Broken,

@@ -16,12 +16,15 @@ pub(crate) struct Asked {
     /// How many are wanted of what is listed; all, if nobody says.
     #[serde(skip)]
     pub(crate) most: Option<usize>,
+    /// The key under which it is done once, however often it is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) idempotency_key: Option<String>,
 }
 
 impl Asked {
     /// The operation of that name.
     pub(crate) fn new(id: &str, input: Value) -> Self {
-        Self { id: id.to_owned(), input, most: None }
+        Self { id: id.to_owned(), input, most: None, idempotency_key: None }
     }
 
     /// A verb of `noun`, as a command line was parsed: its options have the names that the management API has.
@@ -48,6 +51,6 @@ impl Asked {
         {
             members.insert("after".into(), after.into());
         }
-        Self { id: self.id.clone(), input, most: self.most }
+        Self { id: self.id.clone(), input, most: self.most, idempotency_key: self.idempotency_key.clone() }
     }
 }

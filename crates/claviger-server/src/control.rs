@@ -28,7 +28,7 @@ use crate::config::Config;
 use crate::control_socket::{SOCKET, is_served, socket_of};
 use crate::core::{Core, Holds};
 use crate::failure::{Failure, FailureKind, complaint};
-use crate::management::{self, Caller, Management};
+use crate::management::{self, Caller, Management, Outcome};
 use crate::world::World;
 
 /// The longest question or answer, in bytes.
@@ -44,9 +44,21 @@ enum Answer {
     Failed(Failure),
 }
 
-impl From<Result<Value, Failure>> for Answer {
-    fn from(answer: Result<Value, Failure>) -> Self {
-        answer.map_or_else(Self::Failed, Self::Done)
+/// An answer with how far the store's changes have come, if something was changed.
+#[derive(Serialize, Deserialize)]
+struct Answered {
+    #[serde(flatten)]
+    answer: Answer,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revision: Option<String>,
+}
+
+impl From<Result<Outcome, Failure>> for Answered {
+    fn from(outcome: Result<Outcome, Failure>) -> Self {
+        match outcome {
+            Ok(Outcome { value, revision, .. }) => Self { answer: Answer::Done(value), revision },
+            Err(failure) => Self { answer: Answer::Failed(failure), revision: None },
+        }
     }
 }
 
@@ -127,18 +139,17 @@ async fn answer(stream: UnixStream, management: &Management) -> std::io::Result<
     let (read, mut write) = stream.into_split();
     let mut line = Zeroizing::new(String::new());
     AsyncBufReader::new(read.take(MAX_LINE)).read_line(&mut line).await?;
-    let answer = match serde_json::from_str::<Asked>(&line) {
-        Ok(asked) => {
+    let answer: Answered = match serde_json::from_str::<Asked>(&line) {
+        Ok(Asked { id, input, idempotency_key, .. }) => {
             let answer = async {
                 let caller = Caller::on_this_machine(uid)?;
-                management::call(management, &caller, &asked.id, asked.input).await
+                management::call(management, &caller, &id, input, idempotency_key.as_deref()).await
             };
             answer.await.into()
         }
-        Err(_) => Answer::Failed(
-            Failure::new("the server does not know this command")
-                .hint("the server and this program are of different versions; restart the server"),
-        ),
+        Err(_) => Err(Failure::new("the server does not know this command")
+            .hint("the server and this program are of different versions; restart the server"))
+        .into(),
     };
     let text = serde_json::to_string(&answer)?;
     write.write_all(text.as_bytes()).await?;
@@ -173,6 +184,8 @@ impl Way {
 /// What a command gave.
 pub(crate) struct Done {
     pub(crate) value: Value,
+    /// How far the store's changes have come with it, if it changed something.
+    pub(crate) revision: Option<String>,
     /// Whether every server was heard to have applied it, if that was waited for. A failure is none of the command's.
     pub(crate) applied: Result<(), Failure>,
     /// The keyring, if it was made for this, as the store is new.
@@ -195,10 +208,10 @@ fn ask_afar(place: &afar::Place, asked: &Asked, waits: bool) -> Result<Done, Fai
     let server = afar::Server::at(place)?;
     let whole = Whole::of(asked);
     loop {
-        let (value, behind) = server.ask(&whole.next_of(asked), waits)?;
+        let afar::Told { value, revision, behind } = server.ask(&whole.next_of(asked), waits)?;
         if let Some(value) = whole.add(value) {
             let applied = behind.map_or(Ok(()), |names| Err(not_yet(&names)));
-            return Ok(Done { value, applied, new_keyring: None });
+            return Ok(Done { value, revision, applied, new_keyring: None });
         }
     }
 }
@@ -209,14 +222,15 @@ fn ask_at_home(file: &Path, asked: &Asked, waits: bool) -> Result<Done, Failure>
         && is_served(database)
     {
         let whole = Whole::of(asked);
-        let value = loop {
+        let (value, revision) = loop {
             let stream = BlockingStream::connect(socket_of(database)).map_err(|_| lost())?;
-            if let Some(value) = whole.add(ask_server(stream, &whole.next_of(asked))?) {
-                break value;
+            let (value, revision) = ask_server(stream, &whole.next_of(asked))?;
+            if let Some(value) = whole.add(value) {
+                break (value, revision);
             }
         };
         // The one server that there is has applied it when it answers.
-        return Ok(Done { value, applied: Ok(()), new_keyring: None });
+        return Ok(Done { value, revision, applied: Ok(()), new_keyring: None });
     }
     let served = checks::check(&config, &source)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -229,16 +243,17 @@ fn ask_at_home(file: &Path, asked: &Asked, waits: bool) -> Result<Done, Failure>
         let core = Core::open(&config, served, &world, Holds::Either).await?;
         let answer = async {
             let (whole, caller) = (Whole::of(asked), Caller::at_home());
-            let value = loop {
-                let Asked { id, input, .. } = whole.next_of(asked);
-                let answer = management::call(&core.management, &caller, &id, input).await?;
-                if let Some(value) = whole.add(answer) {
-                    break value;
+            let (value, revision) = loop {
+                let Asked { id, input, idempotency_key, .. } = whole.next_of(asked);
+                let key = idempotency_key.as_deref();
+                let outcome = management::call(&core.management, &caller, &id, input, key).await?;
+                if let Some(value) = whole.add(outcome.value) {
+                    break (value, outcome.revision);
                 }
             };
             let applied = if waits { applied(core.management.behind().await) } else { Ok(()) };
             let new_keyring = core.has_new_keyring.then(|| config.keyring.file.clone());
-            Ok(Done { value, applied, new_keyring })
+            Ok(Done { value, revision, applied, new_keyring })
         };
         let answer = answer.await;
         core.management.store.clone().close().await;
@@ -315,7 +330,7 @@ fn lost() -> Failure {
     Failure::new("the server went away before it answered").hint("look at its log, then try again")
 }
 
-fn ask_server(mut stream: BlockingStream, asked: &Asked) -> Result<Value, Failure> {
+fn ask_server(mut stream: BlockingStream, asked: &Asked) -> Result<(Value, Option<String>), Failure> {
     // It may carry a credential to be explained.
     let line = serde_json::to_vec(asked).map_err(|error| Failure::new(error.to_string()))?;
     let mut line = Zeroizing::new(line);
@@ -327,8 +342,9 @@ fn ask_server(mut stream: BlockingStream, asked: &Asked) -> Result<Value, Failur
     let mut answer = String::new();
     let read = BufReader::new(std::io::Read::take(stream, MAX_LINE)).read_line(&mut answer);
     read.map_err(|error| silent(&error))?;
-    match serde_json::from_str(&answer).map_err(|_| lost())? {
-        Answer::Done(value) => Ok(value),
+    let Answered { answer, revision } = serde_json::from_str(&answer).map_err(|_| lost())?;
+    match answer {
+        Answer::Done(value) => Ok((value, revision)),
         Answer::Failed(failure) => Err(failure),
     }
 }
@@ -341,7 +357,9 @@ mod tests {
     fn what_a_server_of_before_says_is_said() {
         let old =
             r#"{"failed":{"what":"the server does not know this command","hint":"restart the server"}}"#;
-        let Answer::Failed(failure) = serde_json::from_str(old).unwrap() else { panic!("it has failed") };
+        let Answered { answer: Answer::Failed(failure), .. } = serde_json::from_str(old).unwrap() else {
+            panic!("it has failed")
+        };
         assert_eq!(failure.to_string(), "the server does not know this command");
         assert_eq!(failure.hint.as_deref(), Some("restart the server"));
     }
@@ -349,7 +367,7 @@ mod tests {
     #[test]
     fn what_is_listed_is_put_together_and_no_more_of_it_than_was_asked_for() {
         let page = |items: &[u8], next: Option<&str>| serde_json::json!({ "items": items, "next": next });
-        let asked = |most| Asked { id: "org.list".into(), input: serde_json::json!({}), most };
+        let asked = |most| Asked { most, ..Asked::new("org.list", serde_json::json!({})) };
         let whole = Whole::of(&asked(None));
         assert_eq!(whole.add(page(&[1, 2], Some("b"))), None);
         assert_eq!(whole.next_of(&asked(None)).input["after"], "b");

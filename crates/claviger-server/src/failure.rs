@@ -19,6 +19,10 @@ pub enum FailureKind {
     NotFound,
     /// It stands against what is there: 409.
     Conflict,
+    /// It was edited since whoever asks has seen it: 412.
+    Outdated,
+    /// Something else was asked for under the same idempotency key: 422.
+    Reused,
     /// The store does not answer, or nothing is granted for now: 503. Nothing was changed.
     Unavailable,
     /// Something is broken here: 500.
@@ -119,6 +123,9 @@ impl From<StoreError> for Failure {
             StoreError::NotFound { .. } => Self::of(FailureKind::NotFound, what),
             StoreError::AlreadyExists { .. } | StoreError::Refused { .. } => {
                 Self::of(FailureKind::Conflict, what)
+            }
+            StoreError::Edited { .. } => {
+                Self::of(FailureKind::Outdated, what).hint("look at it again, and change what you see then")
             }
             StoreError::Invalid(_) => Self::new(what),
             StoreError::Corrupt { .. } | StoreError::Setup(_) => Self::of(FailureKind::Broken, what),

@@ -72,6 +72,7 @@ CREATE TABLE tenant (
     FOREIGN KEY (realm, plan) REFERENCES plan (realm, name)
 );
 CREATE INDEX tenant_by_realm ON tenant (realm, created_at, tenant_id);
+CREATE INDEX tenant_by_name ON tenant (name);
 CREATE TRIGGER tenant_updated BEFORE UPDATE ON tenant FOR EACH ROW
     WHEN (current_user <> 'claviger_owner' OR current_setting('claviger.backfill', true) IS DISTINCT FROM 'on')
     EXECUTE FUNCTION raise_version();
@@ -106,6 +107,7 @@ CREATE TABLE organization (
     PRIMARY KEY (tenant_id, org_id),
     FOREIGN KEY (tenant_id) REFERENCES tenant (tenant_id)
 );
+CREATE INDEX organization_by_name ON organization (tenant_id, name);
 CREATE TRIGGER organization_updated BEFORE UPDATE ON organization FOR EACH ROW
     WHEN (current_user <> 'claviger_owner' OR current_setting('claviger.backfill', true) IS DISTINCT FROM 'on')
     EXECUTE FUNCTION raise_version();
@@ -215,6 +217,8 @@ CREATE TABLE api_key (
     FOREIGN KEY (tenant_id, org_id) REFERENCES organization (tenant_id, org_id)
 );
 CREATE INDEX api_key_by_org ON api_key (tenant_id, org_id, created_at);
+CREATE INDEX api_key_by_time ON api_key (tenant_id, created_at, key_id);
+CREATE INDEX api_key_by_name ON api_key (tenant_id, name);
 CREATE TRIGGER api_key_updated BEFORE UPDATE ON api_key FOR EACH ROW
     WHEN (current_user <> 'claviger_owner' OR current_setting('claviger.backfill', true) IS DISTINCT FROM 'on')
     EXECUTE FUNCTION raise_version();
@@ -251,6 +255,7 @@ CREATE TABLE key_secret (
 );
 CREATE INDEX key_secret_by_digest ON key_secret (digest);
 CREATE INDEX key_secret_by_key ON key_secret (tenant_id, key_id);
+CREATE INDEX key_secret_by_end ON key_secret (last_four);
 CREATE UNIQUE INDEX key_secret_current ON key_secret (tenant_id, key_id) WHERE slot = 'current' AND revoked = 0;
 CREATE TRIGGER key_secret_updated BEFORE UPDATE ON key_secret FOR EACH ROW
     WHEN (current_user <> 'claviger_owner' OR current_setting('claviger.backfill', true) IS DISTINCT FROM 'on')
@@ -527,6 +532,21 @@ CREATE TABLE lease (
 GRANT SELECT ON lease TO claviger_system;
 GRANT INSERT ON lease TO claviger_system;
 GRANT UPDATE ON lease TO claviger_system;
+
+-- What an operator has asked for under a key of their own, and what the answer was, without secrets.
+CREATE TABLE idempotency (
+    owner text NOT NULL,
+    key_digest bytea NOT NULL,
+    request_digest bytea NOT NULL,
+    answer text,
+    created_at bigint NOT NULL,
+    PRIMARY KEY (owner, key_digest)
+);
+CREATE INDEX idempotency_by_age ON idempotency (created_at);
+GRANT SELECT ON idempotency TO claviger_system;
+GRANT INSERT ON idempotency TO claviger_system;
+GRANT UPDATE ON idempotency TO claviger_system;
+GRANT DELETE ON idempotency TO claviger_system;
 
 -- Runs as its owner, so that nobody else needs a right on the feed to change what it tells of.
 CREATE OR REPLACE FUNCTION note_change() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = claviger, pg_temp AS $$

@@ -67,6 +67,7 @@ CREATE TABLE tenant (
     FOREIGN KEY (realm, plan) REFERENCES plan (realm, name)
 ) STRICT;
 CREATE INDEX tenant_by_realm ON tenant (realm, created_at, tenant_id);
+CREATE INDEX tenant_by_name ON tenant (name);
 CREATE TRIGGER tenant_inserted AFTER INSERT ON tenant BEGIN
     INSERT INTO change (kind, id, row_version) VALUES ('tenant', NEW.tenant_id, NEW.row_version);
 END;
@@ -94,6 +95,7 @@ CREATE TABLE organization (
     PRIMARY KEY (tenant_id, org_id),
     FOREIGN KEY (tenant_id) REFERENCES tenant (tenant_id)
 ) STRICT;
+CREATE INDEX organization_by_name ON organization (tenant_id, name);
 CREATE TRIGGER organization_inserted AFTER INSERT ON organization BEGIN
     INSERT INTO change (kind, id, row_version) VALUES ('org', NEW.tenant_id || char(10) || NEW.org_id, NEW.row_version);
 END;
@@ -188,6 +190,8 @@ CREATE TABLE api_key (
     FOREIGN KEY (tenant_id, org_id) REFERENCES organization (tenant_id, org_id)
 ) STRICT;
 CREATE INDEX api_key_by_org ON api_key (tenant_id, org_id, created_at);
+CREATE INDEX api_key_by_time ON api_key (tenant_id, created_at, key_id);
+CREATE INDEX api_key_by_name ON api_key (tenant_id, name);
 CREATE TRIGGER api_key_updated AFTER UPDATE ON api_key WHEN NEW.row_version = OLD.row_version BEGIN
     UPDATE api_key SET row_version = OLD.row_version + 1 WHERE tenant_id = NEW.tenant_id AND key_id = NEW.key_id;
     UPDATE key_secret SET row_version = row_version + 1 WHERE tenant_id = NEW.tenant_id AND key_id = NEW.key_id;
@@ -214,6 +218,7 @@ CREATE TABLE key_secret (
 ) STRICT;
 CREATE INDEX key_secret_by_digest ON key_secret (digest);
 CREATE INDEX key_secret_by_key ON key_secret (tenant_id, key_id);
+CREATE INDEX key_secret_by_end ON key_secret (last_four);
 CREATE UNIQUE INDEX key_secret_current ON key_secret (tenant_id, key_id) WHERE slot = 'current' AND revoked = 0;
 CREATE TRIGGER key_secret_inserted AFTER INSERT ON key_secret BEGIN
     INSERT INTO change (kind, id, row_version) VALUES ('key', lower(hex(NEW.digest)), NEW.row_version);
@@ -457,6 +462,17 @@ CREATE TABLE lease (
     ends_at INTEGER NOT NULL,
     PRIMARY KEY (job)
 ) STRICT;
+
+-- What an operator has asked for under a key of their own, and what the answer was, without secrets.
+CREATE TABLE idempotency (
+    owner TEXT NOT NULL,
+    key_digest BLOB NOT NULL,
+    request_digest BLOB NOT NULL,
+    answer TEXT,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (owner, key_digest)
+) STRICT;
+CREATE INDEX idempotency_by_age ON idempotency (created_at);
 
 -- How decisions' records are read.
 

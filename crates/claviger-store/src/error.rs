@@ -44,6 +44,12 @@ pub enum StoreError {
         "nothing is granted while this machine's clock differs from the store's by {0} ms; what is withdrawn is withdrawn"
     )]
     ClockOff(i64),
+    /// Somebody has edited it since that version of it was seen.
+    #[error("it was edited meanwhile: its version is {now} by now")]
+    Edited {
+        /// The present version.
+        now: String,
+    },
     /// Whether the change happened is not known.
     #[error("it is not known whether the change was stored")]
     UnknownOutcome,

@@ -14,6 +14,7 @@ pub mod ends;
 pub mod error;
 mod facts;
 mod feed;
+pub mod idempotency;
 pub mod keyring;
 mod keyring_check;
 pub mod memory;
@@ -42,6 +43,7 @@ mod tenancy;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod value;
+pub mod versions;
 pub mod withdrawals;
 
 pub use actor::Actor;

@@ -50,6 +50,28 @@ const AUDIT_BY_AGE: &[Later] = &[Later::Index {
     sql: "CREATE INDEX CONCURRENTLY audit_by_age ON audit (created_at)",
 }];
 
+/// The indices by which tenants, organizations and keys are found by their names, keys by the end of a secret, and the keys of a tenant
+/// listed. (SQLite makes them in the step itself.)
+const BY_WHAT_PEOPLE_FIND_THINGS: &[Later] = &[
+    Later::Index { name: "tenant_by_name", sql: "CREATE INDEX CONCURRENTLY tenant_by_name ON tenant (name)" },
+    Later::Index {
+        name: "organization_by_name",
+        sql: "CREATE INDEX CONCURRENTLY organization_by_name ON organization (tenant_id, name)",
+    },
+    Later::Index {
+        name: "api_key_by_time",
+        sql: "CREATE INDEX CONCURRENTLY api_key_by_time ON api_key (tenant_id, created_at, key_id)",
+    },
+    Later::Index {
+        name: "api_key_by_name",
+        sql: "CREATE INDEX CONCURRENTLY api_key_by_name ON api_key (tenant_id, name)",
+    },
+    Later::Index {
+        name: "key_secret_by_end",
+        sql: "CREATE INDEX CONCURRENTLY key_secret_by_end ON key_secret (last_four)",
+    },
+];
+
 /// Spells the list once for an engine.
 macro_rules! all_for {
     ($engine:tt) => {
@@ -67,6 +89,7 @@ macro_rules! all_for {
             "0011_annotation" works with "0007_walls_mark",
             "0012_retirement" works with "0007_walls_mark" later AUDIT_BY_AGE,
             "0013_operator" works with "0007_walls_mark",
+            "0014_idempotency" works with "0007_walls_mark" later BY_WHAT_PEOPLE_FIND_THINGS,
         )
     };
 }

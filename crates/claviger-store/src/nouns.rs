@@ -4,6 +4,7 @@ use crate::annotations;
 use crate::audit::entry;
 use crate::credentials::{api_keys, key_secrets, revoked_tokens, signing_keys, user_secrets};
 use crate::feed::leases;
+use crate::idempotency;
 use crate::noun::Nouns;
 use crate::people::{accounts, foreign_identities, members, operators, sessions};
 use crate::statement::Statement;
@@ -36,4 +37,5 @@ nouns! {
     revoked_tokens: REVOKED_TOKEN_ROWS;
     entry: AUDIT_ROWS, OPERATOR_AUDIT_ROWS;
     leases: LEASE_ROWS;
+    idempotency: IDEMPOTENCY_ROWS;
 }

@@ -6,7 +6,7 @@ use crate::credentials::{held_keys, key_uses, sealed_keys};
 use crate::feed::{loads, make_good, nodes, open_transaction, sweep};
 use crate::statement::Statement;
 use crate::withdrawals::repeat;
-use crate::{audit, facts, feed, keyring_check, nouns, retirement};
+use crate::{audit, facts, feed, keyring_check, nouns, retirement, versions};
 
 /// Every statement, once: the nouns', and those that hold the store together.
 pub(crate) fn statements() -> impl Iterator<Item = &'static Statement> {
@@ -26,6 +26,7 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static Statement> {
         sealed_keys::STATEMENTS,
         sweep::STATEMENTS,
         tx::STATEMENTS,
+        versions::STATEMENTS,
         withdrawn::STATEMENTS,
     ];
     nouns::STATEMENTS

@@ -8,7 +8,7 @@ use super::HowMuch;
 /// Which account.
 #[derive(Debug, Clone, Args, Serialize)]
 pub(crate) struct Which {
-    /// The account's id
+    /// The account: its id or e-mail address
     #[arg(long, value_name = "ID")]
     account: String,
 }

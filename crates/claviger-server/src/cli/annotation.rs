@@ -49,6 +49,14 @@ impl Serialize for Changes {
     }
 }
 
+/// Of which version something is changed.
+#[derive(Debug, Clone, Args, Serialize)]
+pub(crate) struct Seen {
+    /// Only if this is still its `version`, which `view` shows: nobody undoes what they have not seen
+    #[arg(long, value_name = "VERSION")]
+    if_version: Option<String>,
+}
+
 /// What is listed of those that your own systems call so.
 #[derive(Debug, Clone, Args, Serialize)]
 pub(crate) struct Called {

@@ -13,7 +13,7 @@ const LONGEST: u16 = 500;
 pub(crate) enum AuditCommand {
     /// List what happened, the newest first: in a tenant, or to what belongs to none
     List {
-        /// The tenant's id; without one, what belongs to no tenant is listed
+        /// The tenant: its id, external id or name; without one, what belongs to no tenant is listed
         #[arg(long, value_name = "ID")]
         tenant: Option<String>,
         /// How many at most

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::annotation::{Called, Changes};
+use super::annotation::{Called, Changes, Seen};
 use super::{HowMuch, InOrg, InTenant};
 
 /// Which member.
@@ -12,8 +12,8 @@ pub(crate) struct Who {
     #[command(flatten)]
     #[serde(flatten)]
     org: InOrg,
-    /// The member's e-mail address
-    #[arg(long = "email", value_name = "ADDRESS")]
+    /// The member: an e-mail address, account id or external id
+    #[arg(long = "email", alias = "member", value_name = "MEMBER")]
     member: String,
 }
 
@@ -42,6 +42,12 @@ pub(crate) enum MemberCommand {
         #[command(flatten)]
         #[serde(flatten)]
         org: InOrg,
+        /// Only those with this role
+        #[arg(long)]
+        role: Option<String>,
+        /// Only those in this state: invited, active or suspended
+        #[arg(long)]
+        state: Option<String>,
         #[command(flatten)]
         #[serde(flatten)]
         called: Called,
@@ -56,6 +62,9 @@ pub(crate) enum MemberCommand {
         #[command(flatten)]
         #[serde(flatten)]
         changes: Changes,
+        #[command(flatten)]
+        #[serde(flatten)]
+        seen: Seen,
     },
     /// Give a member another role
     Role {
@@ -65,6 +74,9 @@ pub(crate) enum MemberCommand {
         /// The new role
         #[arg(long)]
         role: String,
+        #[command(flatten)]
+        #[serde(flatten)]
+        seen: Seen,
     },
     /// Refuse a member for now (403)
     Suspend(Who),
@@ -96,6 +108,8 @@ pub(crate) enum MemberCommand {
         #[arg(long)]
         subject: String,
     },
+    /// List who of other issuers a member is
+    Links(Who),
     /// End a link: another issuer's subject is nobody here any more
     Unlink {
         #[command(flatten)]

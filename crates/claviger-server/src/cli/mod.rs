@@ -74,6 +74,9 @@ struct Program {
     /// have not; an embedded store's one server has anyway
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     wait: bool,
+    /// Do it once, however often it is asked for under this key within a day; a new UUID for each thing
+    #[arg(long, global = true, value_name = "KEY", help_heading = EVERYWHERE)]
+    idempotency_key: Option<String>,
     /// Have it done by this server, over its management API: `https://host:port` of its console
     ///
     /// As the operator whose token stands in CLAVIGER_OPERATOR_TOKEN, or in the file of `--token-file`.
@@ -119,6 +122,12 @@ enum Command {
     /// A realm's tariffs
     #[command(subcommand)]
     Plan(realm::PlanCommand),
+    /// How often what may be asked for
+    #[command(subcommand)]
+    Limit(realm::LimitCommand),
+    /// Other issuers whose tokens are taken
+    #[command(subcommand)]
+    Issuer(realm::IssuerCommand),
     /// Customers: isolated workspaces
     #[command(subcommand, after_help = tenant::EXAMPLES)]
     Tenant(tenant::TenantCommand),
@@ -198,7 +207,7 @@ fn confirmed(id: &str) -> Result<bool, Failure> {
 /// Which tenant.
 #[derive(Debug, Clone, Args, Serialize)]
 pub(crate) struct InTenant {
-    /// The tenant's id
+    /// The tenant: its id, external id or name
     #[arg(long, value_name = "ID")]
     pub(crate) tenant: String,
 }
@@ -217,7 +226,7 @@ pub(crate) struct InOrg {
     #[command(flatten)]
     #[serde(flatten)]
     pub(crate) tenant: InTenant,
-    /// The organization's id
+    /// The organization: its id, external id or name
     #[arg(long, value_name = "ID")]
     pub(crate) org: String,
 }
@@ -246,12 +255,12 @@ pub fn main() -> ExitCode {
 }
 
 fn run(program: Program) -> Result<ExitCode, Failure> {
-    let Program { config, json, yes, wait, server, ca_file, token_file, command } = program;
+    let Program { config, json, yes, wait, idempotency_key, server, ca_file, token_file, command } = program;
     let way = match server {
         Some(url) => Way::Afar(Place { url, ca_file, token_file }),
         None => Way::Home(config),
     };
-    let asked = match command {
+    let mut asked = match command {
         Command::Serve => return serve::serve(way.home()?),
         Command::Init(init) => return init.run(way.home()?, json),
         Command::Demo(demo) => return way.home().and_then(|_| demo.run()),
@@ -269,24 +278,30 @@ fn run(program: Program) -> Result<ExitCode, Failure> {
         Command::Operator(command) => Asked::of("operator", &command)?,
         Command::Realm(command) => Asked::of("realm", &command)?,
         Command::Plan(command) => Asked::of("plan", &command)?,
+        Command::Limit(command) => Asked::of("limit", &command)?,
+        Command::Issuer(command) => Asked::of("issuer", &command)?,
         Command::Settings(command) => Asked::of("settings", &command)?,
         Command::Session(command) => Asked::of("session", &command)?,
         Command::Tenant(command) => Asked::of("tenant", &command)?,
         Command::Org(command) => Asked::of("org", &command)?,
         Command::Member(command) => Asked::of("member", &command)?,
-        Command::Key(command) => Asked::of("key", &command)?,
+        Command::Key(command) => command.asked()?,
         Command::Token(command) => Asked::of("token", &command)?,
         Command::UserToken(command) => Asked::of("user-token", &command)?,
     };
+    asked.idempotency_key = idempotency_key;
     if !yes && FINAL.contains(&asked.id.as_str()) && !confirmed(&asked.id)? {
         return Err(Failure::new("nothing was done, as it was not confirmed"));
     }
-    let Done { value, applied, new_keyring } = crate::control::ask(&way, &asked, wait)?;
+    let Done { mut value, revision, applied, new_keyring } = crate::control::ask(&way, &asked, wait)?;
     if let Some(file) = new_keyring {
         print::note(&format!(
             "made the keyring `{}`: keep a copy of it apart from the backups of the database, which nobody can read without it",
             file.display()
         ));
+    }
+    if let (Some(members), Some(revision)) = (value.as_object_mut(), revision) {
+        members.insert("revision".into(), revision.into());
     }
     print::value(&value, json);
     applied.map(|()| ExitCode::SUCCESS)

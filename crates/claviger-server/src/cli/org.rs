@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::annotation::{Called, Changes};
+use super::annotation::{Called, Changes, Seen};
 use super::{HowMuch, InOrg, InTenant};
 
 #[derive(Debug, Subcommand, Serialize)]
@@ -23,6 +23,12 @@ pub(crate) enum OrgCommand {
         #[command(flatten)]
         #[serde(flatten)]
         tenant: InTenant,
+        /// Only those that are called so
+        #[arg(long)]
+        name: Option<String>,
+        /// Only those in this state: active or suspended
+        #[arg(long)]
+        state: Option<String>,
         #[command(flatten)]
         #[serde(flatten)]
         called: Called,
@@ -37,6 +43,9 @@ pub(crate) enum OrgCommand {
         #[command(flatten)]
         #[serde(flatten)]
         changes: Changes,
+        #[command(flatten)]
+        #[serde(flatten)]
+        seen: Seen,
     },
     /// Give an organization another name
     Rename {
@@ -46,6 +55,9 @@ pub(crate) enum OrgCommand {
         /// The new name
         #[arg(long)]
         name: String,
+        #[command(flatten)]
+        #[serde(flatten)]
+        seen: Seen,
     },
     /// Refuse everything of an organization for now (403)
     Suspend(InOrg),

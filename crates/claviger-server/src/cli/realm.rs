@@ -1,4 +1,4 @@
-//! `claviger realm` and `claviger plan`.
+//! `claviger realm`, `claviger plan`, `claviger limit` and `claviger issuer`.
 
 use clap::Subcommand;
 use serde::Serialize;
@@ -18,5 +18,27 @@ pub(crate) enum PlanCommand {
         /// The realm
         #[arg(long)]
         realm: String,
+    },
+}
+
+#[derive(Debug, Subcommand, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LimitCommand {
+    /// List the limits of the APIs, as the settings say
+    List {
+        /// Only this API's
+        #[arg(long)]
+        api: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum IssuerCommand {
+    /// List the other issuers whose tokens are taken, as the settings say
+    List {
+        /// Only this API's
+        #[arg(long)]
+        api: Option<String>,
     },
 }

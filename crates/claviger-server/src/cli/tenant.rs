@@ -3,13 +3,13 @@
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::annotation::{Called, Changes};
+use super::annotation::{Called, Changes, Seen};
 use super::{HowMuch, InTenant};
 
 pub(super) const EXAMPLES: &str = "Examples:
   claviger tenant create --realm orders --name Acme --owner-email owner@acme.example
   claviger tenant list --realm orders
-  claviger tenant update --tenant ID --plan Pro --require-identity-headers true
+  claviger tenant update --tenant Acme --plan Pro --require-identity-headers true
   claviger tenant annotate --tenant ID --external-id cus_4711 --metadata tier=gold
   claviger tenant list --realm orders --external-id cus_4711";
 
@@ -39,6 +39,15 @@ pub(crate) enum TenantCommand {
         /// The realm
         #[arg(long)]
         realm: String,
+        /// Only those that are called so
+        #[arg(long)]
+        name: Option<String>,
+        /// Only those in this state: active, suspended or deleted
+        #[arg(long)]
+        state: Option<String>,
+        /// Only those on this plan
+        #[arg(long)]
+        plan: Option<String>,
         #[command(flatten)]
         #[serde(flatten)]
         called: Called,
@@ -53,6 +62,9 @@ pub(crate) enum TenantCommand {
         #[command(flatten)]
         #[serde(flatten)]
         changes: Changes,
+        #[command(flatten)]
+        #[serde(flatten)]
+        seen: Seen,
     },
     /// Change a tenant's name, plan, or whether it demands the identity headers
     Update {
@@ -68,6 +80,9 @@ pub(crate) enum TenantCommand {
         /// Whether every request has to carry the tenant and organization headers
         #[arg(long, value_name = "BOOL")]
         require_identity_headers: Option<bool>,
+        #[command(flatten)]
+        #[serde(flatten)]
+        seen: Seen,
     },
     /// Refuse everything of a tenant for now (403)
     Suspend(InTenant),

@@ -25,6 +25,8 @@ pub(super) const EXAMPLES: &str = "Examples:
 pub(crate) enum UserTokenCommand {
     /// Print a member's token; a secret is made if there is none
     Issue(Whose),
+    /// List a member's tokens, without the tokens
+    List(Who),
     /// Give the member another secret: every token before is refused from now on
     Regenerate(Whose),
     /// Take the member's secret away

@@ -17,7 +17,7 @@ use claviger::answer::REQUEST_ID;
 use claviger::id::TokenId;
 use claviger::secret::Secret;
 use claviger_store::signing_keys::Line;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::{Map, Value};
 use tokio::runtime::Handle;
@@ -25,7 +25,7 @@ use tower_service::Service;
 
 use crate::failure::{Failure, FailureKind};
 use crate::identity_tokens::jwk_set;
-use crate::management::{self, Caller, Management, Operation};
+use crate::management::{self, BEHIND, Caller, IDEMPOTENCY_KEY, Management, Operation, Outcome, REVISION};
 use crate::wire::{Body, Exchange, Handler};
 
 pub use openapi::openapi;
@@ -167,7 +167,8 @@ impl Desk {
         let token = Arc::new(Secret::new(bearer(&parts.headers)?.as_bytes().to_vec()));
         let first = self.caller(&token, arrival).await?;
         management::role_is_enough(&first, operation)?;
-        let input = self.input(operation, parts.uri.query(), &parts.headers, body);
+        let (waits_for_all, query) = wait_for_all(parts.uri.query());
+        let input = self.input(operation, query, &parts.headers, body);
         let mut input = tokio::time::timeout(PATIENCE, input).await.map_err(|_| Refusal::Late)??;
         // Whoever was ended while the body was on its way is nobody by now.
         let caller = self.caller(&token, arrival).await?;
@@ -177,27 +178,49 @@ impl Desk {
                 return Err(Failure::new(what).into());
             }
         }
-        let waits = operation.method != http::Method::GET && prefers_to_wait(&parts.headers);
+        if let Some(version) = version_to_match(&parts.headers)? {
+            if !operation.takes("if_version") {
+                return Err(Failure::new("this hangs on no version").hint("leave `If-Match` out").into());
+            }
+            if input.insert("if_version".to_owned(), version.into()).is_some() {
+                let what = "a version stands in `If-Match` or in `if_version`, not in both";
+                return Err(Failure::new(what).into());
+            }
+        }
+        let key = idempotency_key(&parts.headers)?;
+        let waits =
+            operation.method != http::Method::GET && (waits_for_all || prefers_to_wait(&parts.headers));
         let names_nodes = caller.reach == management::Reach::Everything;
         let (management, id) = (self.management.clone(), operation.id);
-        let value = self
-            .carry_out(async move { management::call(&management, &caller, id, input.into()).await })
-            .await?;
+        let done =
+            async move { management::call(&management, &caller, id, input.into(), key.as_deref()).await };
+        let Outcome { value, revision, is_repeated } = self.carry_out(done).await?;
         let mut response = Response::new(AxumBody::from(value.to_string()));
         if operation.makes_something() {
             *response.status_mut() = StatusCode::CREATED;
         }
         let json = HeaderValue::from_static("application/json");
-        response.headers_mut().insert(header::CONTENT_TYPE, json);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, json);
+        let version = value.get("version").and_then(Value::as_str).map(|version| format!("\"{version}\""));
+        for (name, value) in [
+            (header::ETAG, version),
+            (HeaderName::from_static(REVISION), revision),
+            (HeaderName::from_static("idempotency-replayed"), is_repeated.then(|| "true".to_owned())),
+        ] {
+            if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
+                headers.insert(name, value);
+            }
+        }
         if waits {
             let management = self.management.clone();
             let behind = self.carry_out(async move { Ok(management.behind().await) }).await?;
             let (name, value) = match behind {
                 Ok(names) if names.is_empty() => ("preference-applied", "wait".to_owned()),
-                Ok(names) if names_nodes => ("x-claviger-behind", names.join(", ")),
-                Ok(names) => ("x-claviger-behind", format!("{} servers", names.len())),
+                Ok(names) if names_nodes => (BEHIND, names.join(", ")),
+                Ok(names) => (BEHIND, format!("{} servers", names.len())),
                 // It is done all the same, and only that is known.
-                Err(_) => ("x-claviger-behind", "unknown".to_owned()),
+                Err(_) => (BEHIND, "unknown".to_owned()),
             };
             if let Ok(value) = HeaderValue::from_str(&value) {
                 response.headers_mut().insert(name, value);
@@ -270,6 +293,53 @@ impl Desk {
                 Err(Failure::new(format!("the body is no JSON (line {line}, column {column})")).into())
             }
         }
+    }
+}
+
+/// Whether `wait=all` is asked for, and the rest of the query, if that was not all of it.
+fn wait_for_all(query: Option<&str>) -> (bool, Option<&str>) {
+    match query {
+        Some("wait=all") => (true, None),
+        Some(query) => match query.strip_suffix("&wait=all").or_else(|| query.strip_prefix("wait=all&")) {
+            Some(rest) => (true, Some(rest)),
+            None => (false, Some(query)),
+        },
+        None => (false, None),
+    }
+}
+
+/// The version that a change hangs on (RFC 9110, section 13.1.1); `*` is any, and there is one of what is there.
+fn version_to_match(headers: &HeaderMap) -> Result<Option<String>, Failure> {
+    let Some(text) = only(headers, &header::IF_MATCH)? else { return Ok(None) };
+    if text == "*" {
+        return Ok(None);
+    }
+    let version = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    let version = version.filter(|version| !version.contains('"'));
+    let wrong =
+        || Failure::new("`If-Match` has no version").hint("give one `ETag` as it was, with its quotes");
+    version.map(|version| Some(version.to_owned())).ok_or_else(wrong)
+}
+
+/// The key under which something is done once, in quotes as the draft has it or without.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Failure> {
+    let text = only(headers, &HeaderName::from_static(IDEMPOTENCY_KEY))?;
+    let bare = |text: &str| {
+        text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text).to_owned()
+    };
+    Ok(text.map(bare))
+}
+
+/// The one value of a field.
+fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, Failure> {
+    let mut all = headers.get_all(name).iter();
+    match (all.next(), all.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => match value.to_str() {
+            Ok(text) => Ok(Some(text.trim())),
+            Err(_) => Err(Failure::new(format!("`{name}` has characters that are none of ASCII"))),
+        },
+        (Some(_), Some(_)) => Err(Failure::new(format!("`{name}` stands there twice"))),
     }
 }
 

@@ -42,6 +42,26 @@ pub fn openapi() -> Value {
                 },
             },
             "schemas": schemas,
+            "parameters": {
+                "IdempotencyKey": {
+                    "name": "Idempotency-Key", "in": "header", "required": false, "schema": { "type": "string" },
+                    "description": "Under one key a thing is done once within a day, however often it is asked for: afterwards the first answer is given again, without what is shown once. 1 to 255 visible characters; a new UUID for each thing.",
+                },
+                "Wait": {
+                    "name": "wait", "in": "query", "required": false, "schema": { "type": "string", "enum": ["all"] },
+                    "description": "Answer when every server has applied the change, or after 10 seconds. `Prefer: wait` asks for the same (RFC 7240).",
+                },
+                "IfMatch": {
+                    "name": "If-Match", "in": "header", "required": false, "schema": { "type": "string" },
+                    "description": "Do it only if this `ETag` is still the thing's own (RFC 9110); 412 otherwise.",
+                },
+            },
+            "headers": {
+                "ETag": { "schema": { "type": "string" }, "description": "Its `version`, in quotes." },
+                "Revision": { "schema": { "type": "string" }, "description": "How far the store's changes have come with this one; opaque." },
+                "Behind": { "schema": { "type": "string" }, "description": "Which servers had not applied it, if that was waited for." },
+                "Replayed": { "schema": { "type": "string", "enum": ["true"] }, "description": "It was done when it was asked for before, and not again." },
+            },
             "responses": {
                 "Problem": {
                     "description": "Why it was not done (RFC 9457). Nothing was changed, save where `detail` says that this is not known.",
@@ -65,6 +85,7 @@ fn problem() -> Value {
             "code": {
                 "type": "string",
                 "enum": ["invalid_request", "unauthenticated", "forbidden", "not_found", "method_not_allowed", "conflict",
+                    "precondition_failed", "idempotency_key_reused",
                     "request_timeout", "content_too_large", "unsupported_media_type", "internal", "unavailable"],
                 "description": "What kind of failure it is.",
             },
@@ -100,6 +121,11 @@ fn described(operation: &Operation) -> Value {
         let schema = properties.remove(name).unwrap_or_else(|| json!({ "type": "string" }));
         parameters.push(parameter("path", name, schema));
     }
+    let changes = operation.method != http::Method::GET;
+    let further =
+        [("IdempotencyKey", changes), ("Wait", changes), ("IfMatch", operation.takes("if_version"))];
+    let further = further.iter().filter(|(_, is_taken)| *is_taken);
+    parameters.extend(further.map(|(name, _)| json!({ "$ref": format!("#/components/parameters/{name}") })));
     let mut body = None;
     if operation.takes_a_query() {
         parameters.extend(properties.iter().map(|(name, schema)| parameter("query", name, schema.clone())));
@@ -119,6 +145,16 @@ fn described(operation: &Operation) -> Value {
         Role::Support => "operators with the role support or owner",
         Role::Owner => "operators with the role owner",
     };
+    let header = |name: &str| json!({ "$ref": format!("#/components/headers/{name}") });
+    let mut headers: Map<String, Value> = Map::new();
+    if changes {
+        headers.insert("X-Claviger-Revision".into(), header("Revision"));
+        headers.insert("X-Claviger-Behind".into(), header("Behind"));
+        headers.insert("Idempotency-Replayed".into(), header("Replayed"));
+    }
+    if output.to_string().contains("`If-Match`") {
+        headers.insert("ETag".into(), header("ETag"));
+    }
     let noun = operation.id.split('.').next().unwrap_or_default();
     let mut said = json!({
         "operationId": operation.id,
@@ -126,7 +162,11 @@ fn described(operation: &Operation) -> Value {
         "summary": operation.about,
         "description": format!("For {role}."),
         "responses": {
-            status: { "description": "Done.", "content": { "application/json": { "schema": output } } },
+            status: {
+                "description": "Done.",
+                "headers": headers,
+                "content": { "application/json": { "schema": output } },
+            },
             "default": { "$ref": "#/components/responses/Problem" },
         },
     });

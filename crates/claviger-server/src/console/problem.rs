@@ -30,6 +30,8 @@ pub(super) const fn status_and_code(kind: FailureKind) -> (StatusCode, &'static 
         FailureKind::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
         FailureKind::NotFound => (StatusCode::NOT_FOUND, "not_found"),
         FailureKind::Conflict => (StatusCode::CONFLICT, "conflict"),
+        FailureKind::Outdated => (StatusCode::PRECONDITION_FAILED, "precondition_failed"),
+        FailureKind::Reused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
         FailureKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         FailureKind::Broken => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
     }
@@ -51,6 +53,8 @@ pub(super) fn answer(failure: &Failure, request_id: &str) -> Response<Body> {
         | FailureKind::Forbidden
         | FailureKind::NotFound
         | FailureKind::Conflict
+        | FailureKind::Outdated
+        | FailureKind::Reused
         | FailureKind::Broken => {}
     }
     response

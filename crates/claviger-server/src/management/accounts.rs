@@ -1,6 +1,5 @@
 //! Accounts: people, whatever tenants they are members of.
 
-use claviger::id::AccountId;
 use claviger_store::accounts::AccountView;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -25,7 +24,7 @@ struct Find {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Which {
-    /// The account's id
+    /// The account: its id or e-mail address
     account: String,
 }
 
@@ -33,7 +32,7 @@ struct Which {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct RevokeTokens {
-    /// The account's id
+    /// The account: its id or e-mail address
     account: String,
     /// End API keys and user tokens too; new ones can be made at once
     #[serde(default)]
@@ -92,7 +91,7 @@ fn one(account: &AccountView) -> AccountShown {
 
 /// The account, if the caller reaches all of its realm.
 async fn within(call: &Call, text: &str) -> Result<AccountView, Failure> {
-    let account: AccountId = parse(text, "account")?;
+    let account = call.account(text).await?;
     let view = call.operator().accounts().account_view(account).await?;
     match call.caller.reaches_realm(&view.realm) {
         Ok(()) => Ok(view),
@@ -114,18 +113,18 @@ async fn view(call: &Call, input: Which) -> Result<AccountShown, Failure> {
 async fn suspend(call: &Call, input: Which) -> Result<AccountShown, Failure> {
     let account = within(call, &input.account).await?.account;
     call.operator().accounts().account_suspend(account).await?;
-    view(call, input).await
+    view(call, Which { account: account.to_string() }).await
 }
 
 async fn resume(call: &Call, input: Which) -> Result<AccountShown, Failure> {
     let account = within(call, &input.account).await?.account;
     call.operator().accounts().account_resume(account).await?;
-    view(call, input).await
+    view(call, Which { account: account.to_string() }).await
 }
 
 async fn revoke_tokens(call: &Call, input: RevokeTokens) -> Result<Revoked, Failure> {
     let account = within(call, &input.account).await?.account;
     let ends = super::input::ends(input.credentials);
     let generation = call.operator().accounts().account_revoke(account, ends).await?;
-    Ok(Revoked { account_id: input.account, generation })
+    Ok(Revoked { account_id: account.to_string(), generation })
 }

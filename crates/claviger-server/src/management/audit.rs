@@ -14,7 +14,7 @@ use crate::failure::Failure;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct List {
-    /// The tenant's id
+    /// The tenant: its id, external id or name
     tenant: String,
     /// Where to read on: the `next` of the page before
     after: Option<String>,

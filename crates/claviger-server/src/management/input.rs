@@ -4,6 +4,7 @@ use std::fmt;
 
 use claviger::clock::UnixMillis;
 use claviger_store::Ends;
+use claviger_store::versions::Version;
 use serde::{Deserialize, Deserializer};
 
 use crate::failure::Failure;
@@ -44,6 +45,30 @@ pub(crate) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
         Some(Given::Number(number)) => Ok(Some(number)),
         Some(Given::Text(text)) => text.parse().map(Some).map_err(serde::de::Error::custom),
     }
+}
+
+/// Reads a word that is one of these.
+///
+/// # Errors
+/// If it is none of them.
+pub(crate) fn one_of(
+    argument: &str,
+    text: Option<&str>,
+    words: &[&'static str],
+) -> Result<Option<&'static str>, Failure> {
+    let Some(text) = text else { return Ok(None) };
+    let found = words.iter().find(|word| **word == text);
+    let all: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    let what = || Failure::argument(argument, text, format!("this is none of {}", all.join(", ")));
+    found.copied().map(Some).ok_or_else(what)
+}
+
+/// Reads the version that a change hangs on.
+///
+/// # Errors
+/// If it is none.
+pub(crate) fn version(text: Option<&str>) -> Result<Option<Version>, Failure> {
+    text.map(|text| parse(text, "if_version")).transpose()
 }
 
 /// How much a revocation ends.

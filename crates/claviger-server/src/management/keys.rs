@@ -2,28 +2,30 @@
 
 use std::collections::BTreeMap;
 
+use claviger::api_key::{KeyDigest, PresentedKey};
 use claviger::directory::{Annotated, State};
 use claviger::id::{Environment, KeyId};
 use claviger::network::{Network, Networks};
-use claviger_store::api_keys::{DEFAULT_GRACE_SECONDS, KeyView, NewApiKey, SecretView, ShownKey};
+use claviger_store::api_keys::{
+    ApiKeyUpdate, DEFAULT_GRACE_SECONDS, KeyView, KeysListed, NewApiKey, SecretView, ShownKey,
+};
 use claviger_store::tenant_store::TenantStore;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::annotations::{AnnotationChanges, Annotations, found, given};
 use super::operation::{Call, operations};
-use super::orgs::id;
 use super::page::{self, Page};
 use super::{input, parse, shown};
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
 
 /// A key to make.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Create {
-    /// The tenant's id
+    /// The tenant: its id, external id or name
     tenant: String,
-    /// The organization's id
+    /// The organization: its id, external id or name
     org: String,
     /// What to call it
     name: String,
@@ -44,12 +46,20 @@ struct Create {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct List {
-    /// The tenant's id
+    /// The tenant: its id, external id or name
     tenant: String,
-    /// The organization's id
-    org: String,
+    /// Only those of this organization: its id, external id or name
+    org: Option<String>,
     /// Only the one that your own systems call so
     external_id: Option<String>,
+    /// Only those that are called so
+    name: Option<String>,
+    /// Only those in this state: `active`, `disabled` or `revoked`; all that are not revoked by default
+    #[schema(value_type = Option<String>)]
+    state: Option<KeyState>,
+    /// Only those of `live` or `test`
+    #[schema(value_type = Option<String>)]
+    environment: Option<Environment>,
     /// Where to read on: the `next` of the page before
     after: Option<String>,
     /// How many at most, from 1 to 500; 100 by default
@@ -57,13 +67,80 @@ struct List {
     limit: Option<u16>,
 }
 
+/// What becomes of a key that is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum KeyState {
+    Active,
+    Disabled,
+    Revoked,
+}
+
+impl KeyState {
+    fn of(state: State) -> Self {
+        match state {
+            State::Active => Self::Active,
+            State::Suspended => Self::Disabled,
+            State::Deleted => Self::Revoked,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Disabled => "disabled",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+/// What is known of a key.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Find {
+    /// The key itself, good or not
+    key: Option<String>,
+    /// The last four characters of it
+    last_four: Option<String>,
+}
+
+impl Drop for Find {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.key);
+    }
+}
+
+/// What to change of a key. `null` takes a bound away, what is absent stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Update {
+    /// The tenant: its id, external id or name
+    tenant: String,
+    /// The key: its id (`key_…`), external id or name
+    key: String,
+    /// Its new name
+    name: Option<String>,
+    /// What it may do: `read`, `write` or `admin` of everything, or of resources: `orders:write leads:read`
+    scope: Option<String>,
+    /// Networks it may be used from, such as 203.0.113.0/24; `null` for any
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<Vec<String>>)]
+    networks: Option<Option<Vec<String>>>,
+    /// When it ends, such as 2030-01-31T12:00:00Z; `null` for never
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    expires_at: Option<Option<String>>,
+    /// Only if this is still its `version` (`If-Match`)
+    if_version: Option<String>,
+}
+
 /// Which key.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Which {
-    /// The tenant's id
+    /// The tenant: its id, external id or name
     tenant: String,
-    /// The key's id, `key_…`
+    /// The key: its id (`key_…`), external id or name
     key: String,
 }
 
@@ -71,9 +148,9 @@ struct Which {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Annotate {
-    /// The tenant's id
+    /// The tenant: its id, external id or name
     tenant: String,
-    /// The key's id, `key_…`
+    /// The key: its id (`key_…`), external id or name
     key: String,
     /// What your own systems call it; `null` takes it away
     #[serde(default, deserialize_with = "given")]
@@ -82,15 +159,17 @@ struct Annotate {
     /// What to keep with it; `null` takes one away
     #[serde(default)]
     metadata: BTreeMap<String, Option<String>>,
+    /// Only if this is still its `version` (`If-Match`)
+    if_version: Option<String>,
 }
 
 /// A key to get a new secret.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Rotate {
-    /// The tenant's id
+    /// The tenant: its id, external id or name
     tenant: String,
-    /// The key's id, `key_…`
+    /// The key: its id (`key_…`), external id or name
     key: String,
     /// How long the old secret goes on, in seconds: 0 to 604800; 86400 by default
     grace_seconds: Option<i64>,
@@ -116,6 +195,8 @@ struct SecretShown {
 struct KeyShown {
     /// Its id, which stays when it is rotated.
     key_id: String,
+    /// The organization it belongs to.
+    org_id: String,
     /// What it is called.
     name: String,
     /// What it may do.
@@ -134,6 +215,18 @@ struct KeyShown {
     secrets: Vec<SecretShown>,
     #[serde(flatten)]
     annotations: Annotations,
+    /// What to give as `if_version` or `If-Match` to change only what was seen; not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+}
+
+/// A key that was found.
+#[derive(Debug, Serialize, ToSchema)]
+struct KeyFound {
+    /// The tenant it belongs to.
+    tenant_id: String,
+    #[serde(flatten)]
+    shown: KeyShown,
 }
 
 /// A key with its secret, shown this once.
@@ -154,10 +247,14 @@ impl Drop for KeyMade {
 operations! {
     /// Make a key and show it, this once
     "key.create": POST "/v1/tenants/{tenant}/organizations/{org}/keys" for Owner = create(Create) -> KeyMade;
-    /// List an organization's keys, without their secrets
-    "key.list": GET "/v1/tenants/{tenant}/organizations/{org}/keys" for Reader = list(List) -> Page<KeyShown>;
+    /// List the keys of a tenant, or of an organization, without their secrets
+    "key.list": GET "/v1/tenants/{tenant}/keys" for Reader = list(List) -> Page<KeyShown>;
+    /// Find a key by itself or by its last four characters, whosever it is
+    "key.find": POST "/v1/keys/find" for Reader = find(Find) -> Page<KeyFound>;
     /// Show a key, without its secrets
     "key.view": GET "/v1/tenants/{tenant}/keys/{key}" for Reader = view(Which) -> KeyShown;
+    /// Change a key's name, what it may do, from where, or until when
+    "key.update": PATCH "/v1/tenants/{tenant}/keys/{key}" for Owner = update(Update) -> KeyShown;
     /// Say what your own systems call a key, and what to keep with it
     "key.annotate": PATCH "/v1/tenants/{tenant}/keys/{key}/annotations" for Support = annotate(Annotate) -> KeyShown;
     /// Make a new secret and show it, this once; the old one goes on for the grace
@@ -185,25 +282,25 @@ fn secret(secret: &SecretView) -> SecretShown {
 fn one(key: &KeyView, annotations: Annotations) -> KeyShown {
     KeyShown {
         key_id: key.key.to_string(),
+        org_id: key.org.to_string(),
         name: key.name.clone(),
         scope: key.grants.to_string(),
         environment: key.environment.as_str().to_owned(),
-        state: match key.state {
-            State::Active => "active",
-            State::Suspended => "disabled",
-            State::Deleted => "revoked",
-        },
+        state: KeyState::of(key.state).as_str(),
         networks: key.networks.as_ref().map(|networks| networks.iter().collect()),
         created_at: shown(key.created_at),
         expires_at: key.expires_at.map(shown),
         secrets: key.secrets.iter().map(secret).collect(),
         annotations,
+        version: None,
     }
 }
 
 async fn shown_whole(store: &TenantStore, key: KeyId) -> Result<KeyShown, Failure> {
+    let version = store.version(Annotated::Key(key)).await?;
     let annotation = store.annotation(Annotated::Key(key)).await?;
-    Ok(one(&store.key_view(key).await?, annotation.into()))
+    let shown = one(&store.key_view(key).await?, annotation.into());
+    Ok(KeyShown { version: Some(version.to_string()), ..shown })
 }
 
 async fn made(store: &TenantStore, made: &ShownKey) -> Result<KeyMade, Failure> {
@@ -213,7 +310,9 @@ async fn made(store: &TenantStore, made: &ShownKey) -> Result<KeyMade, Failure> 
 }
 
 async fn open(call: &Call, which: &Which) -> Result<(TenantStore, KeyId), Failure> {
-    Ok((call.tenant(&which.tenant).await?, parse(&which.key, "key")?))
+    let store = call.tenant(&which.tenant).await?;
+    let key = call.key(&store, &which.key).await?;
+    Ok((store, key))
 }
 
 async fn create(call: &Call, input: Create) -> Result<KeyMade, Failure> {
@@ -226,40 +325,119 @@ async fn create(call: &Call, input: Create) -> Result<KeyMade, Failure> {
         None => management.some_api_of(&realm)?,
     };
     let expires_at = input.expires_at.as_deref().map(|text| input::time(text, "expires_at")).transpose()?;
-    let read = |list: &Vec<String>| {
-        let networks = list.iter().map(|text| parse::<Network>(text, "networks"));
-        networks.collect::<Result<Vec<_>, _>>().map(Networks::new)
-    };
     let new = NewApiKey {
-        org: id(&input.org)?,
+        org: call.org(&store, &input.org).await?,
         name: input.name,
         prefix: api.api.key_prefix.clone(),
         environment: input.environment.unwrap_or(Environment::Live),
         grants,
-        networks: input.networks.as_ref().map(read).transpose()?,
+        networks: input.networks.as_deref().map(networks).transpose()?,
         expires_at,
     };
     made(&store, &store.key_create(new).await?).await
 }
 
+fn networks(list: &[String]) -> Result<Networks, Failure> {
+    let networks = list.iter().map(|text| parse::<Network>(text, "networks"));
+    networks.collect::<Result<Vec<_>, _>>().map(Networks::new)
+}
+
 async fn list(call: &Call, input: List) -> Result<Page<KeyShown>, Failure> {
-    let (store, org) = (call.tenant(&input.tenant).await?, id(&input.org)?);
+    let store = call.tenant(&input.tenant).await?;
+    let org = match &input.org {
+        Some(org) => Some(call.org(&store, org).await?),
+        None => None,
+    };
     let (after, limit) = (page::after(input.after.as_deref())?, page::limit(input.limit)?);
-    if let Some(id) = input.external_id {
+    let List { name, state, environment, external_id, .. } = input;
+    let is_wanted = |key: &KeyView| {
+        org.is_none_or(|org| key.org == org)
+            && name.as_ref().is_none_or(|name| key.name == *name)
+            && state.is_none_or(|state| KeyState::of(key.state) == state)
+            && environment.is_none_or(|environment| key.environment == environment)
+    };
+    if let Some(id) = external_id {
         let keys = match found(store.annotated("key", &id).await)? {
-            Some(Annotated::Key(key)) if store.key_view(key).await?.org == org => {
+            Some(Annotated::Key(key)) if is_wanted(&store.key_view(key).await?) => {
                 vec![shown_whole(&store, key).await?]
             }
             _ => Vec::new(),
         };
         return Ok(Page::whole(keys));
     }
-    let keys = store.key_page(org, after, limit).await?;
+    let is_filtered = name.is_some() || state.is_some() || environment.is_some();
+    let listed = KeysListed { org, revoked_too: state == Some(KeyState::Revoked) };
+    let read = |after, limit| store.key_page(listed, after, limit);
+    let (keys, next) = page::wanted(after, limit, is_filtered.then_some(is_wanted), read).await?;
     let about = |key: &KeyView| Annotated::Key(key.key).entity();
     let mut annotations = store.annotations("key", keys.iter().map(about).collect()).await?;
     let mut of = |key: &KeyView| annotations.remove(&about(key)).unwrap_or_default();
-    let shown = keys.iter().map(|key| one(key, of(key).into())).collect();
-    Ok(Page::of(shown, limit, keys.last().map(Into::into)))
+    Ok(Page::going_on(keys.iter().map(|key| one(key, of(key).into())).collect(), next))
+}
+
+/// How many keys that end alike are shown.
+const FOUND_AT_MOST: i64 = 100;
+
+/// By what a key is found; its prefix is that of some API.
+fn digest_of(call: &Call, key: &str) -> Result<KeyDigest, Failure> {
+    let (peppers, apis) = (call.management.store.keyring().peppers()?, call.management.apis.load());
+    let mut readings = apis.values().filter_map(|api| PresentedKey::parse(key, &api.api.key_prefix));
+    let presented = readings.next().ok_or_else(|| {
+        Failure::new("this is no key of these APIs")
+            .hint("it has to be whole, from its prefix to its last character")
+    })?;
+    Ok(peppers.digest(&presented).digest)
+}
+
+async fn find(call: &Call, input: Find) -> Result<Page<KeyFound>, Failure> {
+    let operator = call.operator();
+    let whose = match (&input.key, &input.last_four) {
+        (Some(key), None) => {
+            let digest = digest_of(call, key.trim())?;
+            operator.key_with(digest).await?.into_iter().collect()
+        }
+        (None, Some(end)) if end.len() == 4 => operator.keys_ending(end, FOUND_AT_MOST).await?,
+        (None, Some(end)) => {
+            return Err(Failure::argument("last_four", end, "these are not four characters"));
+        }
+        (Some(_), Some(_)) | (None, None) => {
+            return Err(Failure::new("name either the key itself or its last four characters"));
+        }
+    };
+    let mut found = Vec::new();
+    for (tenant, key) in whose {
+        // Through the caller's own bounds: what is beyond them is not there.
+        let store = match call.tenant(&tenant.to_string()).await {
+            Ok(store) => store,
+            Err(failure) if failure.kind == FailureKind::NotFound => continue,
+            Err(failure) => return Err(failure),
+        };
+        found.push(KeyFound { tenant_id: tenant.to_string(), shown: shown_whole(&store, key).await? });
+    }
+    Ok(Page::whole(found))
+}
+
+async fn update(call: &Call, input: Update) -> Result<KeyShown, Failure> {
+    let (store, key) = open(call, &Which { tenant: input.tenant, key: input.key }).await?;
+    let realm = store.tenant_view().await?.realm;
+    let scope = input.scope.as_deref();
+    let update = ApiKeyUpdate {
+        name: input.name,
+        grants: scope.map(|scope| call.management.known_scope(&realm, scope)).transpose()?,
+        networks: match input.networks {
+            Some(Some(list)) => Some(Some(networks(&list)?)),
+            Some(None) => Some(None),
+            None => None,
+        },
+        expires_at: match input.expires_at {
+            Some(Some(text)) => Some(Some(input::time(&text, "expires_at")?)),
+            Some(None) => Some(None),
+            None => None,
+        },
+    };
+    let held = store.clone().unless_edited(Annotated::Key(key), input::version(input.if_version.as_deref())?);
+    held.key_update(key, update).await?;
+    shown_whole(&store, key).await
 }
 
 async fn view(call: &Call, input: Which) -> Result<KeyShown, Failure> {
@@ -269,8 +447,10 @@ async fn view(call: &Call, input: Which) -> Result<KeyShown, Failure> {
 
 async fn annotate(call: &Call, input: Annotate) -> Result<KeyShown, Failure> {
     let (store, key) = open(call, &Which { tenant: input.tenant, key: input.key }).await?;
+    let since = input::version(input.if_version.as_deref())?;
     let changes = AnnotationChanges { external_id: input.external_id, metadata: input.metadata };
-    store.annotate(Annotated::Key(key), changes.into()).await?;
+    let about = Annotated::Key(key);
+    store.clone().unless_edited(about, since).annotate(about, changes.into()).await?;
     shown_whole(&store, key).await
 }
 

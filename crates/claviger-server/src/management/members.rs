@@ -4,26 +4,26 @@ use std::collections::BTreeMap;
 
 use claviger::directory::{Annotated, MemberState};
 use claviger::id::{AccountId, OrgId};
+use claviger_store::foreign_identities::LinkView;
 use claviger_store::members::MemberView;
 use claviger_store::tenant_store::TenantStore;
-use claviger_store::{Email, StoreError};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::annotations::{AnnotationChanges, Annotations, found, given};
 use super::operation::{Call, operations};
-use super::orgs::id;
 use super::page::{self, Page};
-use super::{input, parse};
+use super::tenants::lower_case;
+use super::{input, orgs, parse, shown};
 use crate::failure::Failure;
 
 /// Somebody to add to an organization.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Add {
-    /// The tenant's id
+    /// The tenant: its id, external id or name
     tenant: String,
-    /// The organization's id
+    /// The organization: its id, external id or name
     org: String,
     /// The person's e-mail address
     member: String,
@@ -38,12 +38,16 @@ struct Add {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct List {
-    /// The tenant's id
+    /// The tenant: its id, external id or name
     tenant: String,
-    /// The organization's id
+    /// The organization: its id, external id or name
     org: String,
     /// Only the one that your own systems call so
     external_id: Option<String>,
+    /// Only those with this role
+    role: Option<String>,
+    /// Only those in this state: `invited`, `active` or `suspended`
+    state: Option<String>,
     /// Where to read on: the `next` of the page before
     after: Option<String>,
     /// How many at most, from 1 to 500; 100 by default
@@ -55,11 +59,11 @@ struct List {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Who {
-    /// The tenant's id
+    /// The tenant: its id, external id or name
     pub(super) tenant: String,
-    /// The organization's id
+    /// The organization: its id, external id or name
     pub(super) org: String,
-    /// The member's e-mail address or account id
+    /// The member: an e-mail address, account id or external id
     pub(super) member: String,
 }
 
@@ -67,11 +71,11 @@ pub(super) struct Who {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Annotate {
-    /// The tenant's id
+    /// The tenant: its id, external id or name
     tenant: String,
-    /// The organization's id
+    /// The organization: its id, external id or name
     org: String,
-    /// The member's e-mail address or account id
+    /// The member: an e-mail address, account id or external id
     member: String,
     /// What your own systems call them; `null` takes it away
     #[serde(default, deserialize_with = "given")]
@@ -80,31 +84,35 @@ struct Annotate {
     /// What to keep with them; `null` takes one away
     #[serde(default)]
     metadata: BTreeMap<String, Option<String>>,
+    /// Only if this is still their `version` (`If-Match`)
+    if_version: Option<String>,
 }
 
 /// A member's new role.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewRole {
-    /// The tenant's id
+    /// The tenant: its id, external id or name
     tenant: String,
-    /// The organization's id
+    /// The organization: its id, external id or name
     org: String,
-    /// The member's e-mail address or account id
+    /// The member: an e-mail address, account id or external id
     member: String,
     /// The new role
     role: String,
+    /// Only if this is still their `version` (`If-Match`)
+    if_version: Option<String>,
 }
 
 /// What to end of a member.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct RevokeTokens {
-    /// The tenant's id
+    /// The tenant: its id, external id or name
     tenant: String,
-    /// The organization's id
+    /// The organization: its id, external id or name
     org: String,
-    /// The member's e-mail address or account id
+    /// The member: an e-mail address, account id or external id
     member: String,
     /// End API keys and user tokens too; new ones can be made at once
     #[serde(default)]
@@ -118,11 +126,11 @@ struct RevokeTokens {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Link {
-    /// The tenant's id
+    /// The tenant: its id, external id or name
     tenant: String,
-    /// The organization's id
+    /// The organization: its id, external id or name
     org: String,
-    /// The member's e-mail address or account id
+    /// The member: an e-mail address, account id or external id
     member: String,
     /// The issuer, as the settings of the API name it
     issuer: String,
@@ -134,7 +142,7 @@ struct Link {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Unlink {
-    /// The tenant's id
+    /// The tenant: its id, external id or name
     tenant: String,
     /// The issuer
     issuer: String,
@@ -155,6 +163,9 @@ struct MemberShown {
     state: String,
     #[serde(flatten)]
     annotations: Annotations,
+    /// What to give as `if_version` or `If-Match` to change only what was seen; not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
 }
 
 /// Somebody who is no member any more.
@@ -184,6 +195,17 @@ struct Linked {
     issuer: String,
     /// Its subject.
     subject: String,
+}
+
+/// Another issuer's subject that stands for a member.
+#[derive(Debug, Serialize, ToSchema)]
+struct LinkShown {
+    /// The issuer.
+    issuer: String,
+    /// Its subject.
+    subject: String,
+    /// Since when it stands for the member.
+    created_at: String,
 }
 
 /// A subject that is nobody here any more.
@@ -218,6 +240,8 @@ operations! {
     "member.revoke-tokens": POST "/v1/tenants/{tenant}/organizations/{org}/members/{member}/revoke-tokens" for Support = revoke_tokens(RevokeTokens) -> Revoked;
     /// Say who another issuer's subject is here
     "member.link": POST "/v1/tenants/{tenant}/organizations/{org}/members/{member}/links" for Owner = link(Link) -> Linked;
+    /// List who of other issuers a member is
+    "member.links": GET "/v1/tenants/{tenant}/organizations/{org}/members/{member}/links" for Reader = links(Who) -> Page<LinkShown>;
     /// End a link: another issuer's subject is nobody here any more
     "member.unlink": DELETE "/v1/tenants/{tenant}/links" for Support = unlink(Unlink) -> Unlinked;
 }
@@ -227,43 +251,28 @@ fn one(member: &MemberView, annotations: Annotations) -> MemberShown {
         account_id: member.account.to_string(),
         email: member.email.clone(),
         role: member.role.to_string(),
-        state: format!("{:?}", member.state).to_lowercase(),
+        state: lower_case(member.state),
         annotations,
+        version: None,
     }
 }
 
 async fn shown_whole(store: &TenantStore, org: OrgId, account: AccountId) -> Result<MemberShown, Failure> {
+    let version = store.version(Annotated::Member(org, account)).await?;
     let annotation = store.annotation(Annotated::Member(org, account)).await?;
-    Ok(one(&store.member_view(org, account).await?, annotation.into()))
-}
-
-/// The account of that id or e-mail address, if it is a member.
-async fn account(store: &TenantStore, org: OrgId, member: &str) -> Result<AccountId, Failure> {
-    if let Ok(account) = member.parse::<AccountId>() {
-        return Ok(store.member_view(org, account).await?.account);
-    }
-    let email: Email = parse(member, "member")?;
-    match store.member_find(org, &email).await {
-        Ok(member) => Ok(member.account),
-        // An organization that is not there has no members either, and says so itself.
-        Err(StoreError::NotFound { .. }) => {
-            store.org_view(org).await?;
-            let what = format!("`{member}` is no member of this organization");
-            Err(Failure::of(crate::failure::FailureKind::NotFound, what))
-        }
-        Err(error) => Err(error.into()),
-    }
+    let shown = one(&store.member_view(org, account).await?, annotation.into());
+    Ok(MemberShown { version: Some(version.to_string()), ..shown })
 }
 
 /// The tenant's part of the store, the organization and the member's account.
 pub(super) async fn find(call: &Call, who: &Who) -> Result<(TenantStore, OrgId, AccountId), Failure> {
-    let (store, org) = (call.tenant(&who.tenant).await?, id(&who.org)?);
-    let account = account(&store, org, &who.member).await?;
+    let (store, org) = orgs::open(call, &who.tenant, &who.org).await?;
+    let account = call.member(&store, org, &who.member).await?;
     Ok((store, org, account))
 }
 
 async fn add(call: &Call, input: Add) -> Result<MemberShown, Failure> {
-    let (store, org) = (call.tenant(&input.tenant).await?, id(&input.org)?);
+    let (store, org) = orgs::open(call, &input.tenant, &input.org).await?;
     let state = if input.invited { MemberState::Invited } else { MemberState::Active };
     let email = parse(&input.member, "member")?;
     let role = call.management.known_role(&store.tenant_view().await?.realm, &input.role)?;
@@ -272,7 +281,7 @@ async fn add(call: &Call, input: Add) -> Result<MemberShown, Failure> {
 }
 
 async fn list(call: &Call, input: List) -> Result<Page<MemberShown>, Failure> {
-    let (store, org) = (call.tenant(&input.tenant).await?, id(&input.org)?);
+    let (store, org) = orgs::open(call, &input.tenant, &input.org).await?;
     let (after, limit) = (page::after(input.after.as_deref())?, page::limit(input.limit)?);
     if let Some(id) = input.external_id {
         let members = match found(store.annotated("member", &id).await)? {
@@ -283,12 +292,19 @@ async fn list(call: &Call, input: List) -> Result<Page<MemberShown>, Failure> {
         };
         return Ok(Page::whole(members));
     }
-    let members = store.member_page(org, after, limit).await?;
+    let List { role, state, .. } = input;
+    let state = input::one_of("state", state.as_deref(), &["invited", "active", "suspended"])?;
+    let is_wanted = |member: &MemberView| {
+        role.as_ref().is_none_or(|role| member.role.matches(role))
+            && state.is_none_or(|state| lower_case(member.state) == state)
+    };
+    let is_filtered = role.is_some() || state.is_some();
+    let read = |after, limit| store.member_page(org, after, limit);
+    let (members, next) = page::wanted(after, limit, is_filtered.then_some(is_wanted), read).await?;
     let about = |member: &MemberView| Annotated::Member(org, member.account).entity();
     let mut annotations = store.annotations("member", members.iter().map(about).collect()).await?;
     let mut of = |member: &MemberView| annotations.remove(&about(member)).unwrap_or_default();
-    let shown = members.iter().map(|member| one(member, of(member).into())).collect();
-    Ok(Page::of(shown, limit, members.last().map(Into::into)))
+    Ok(Page::going_on(members.iter().map(|member| one(member, of(member).into())).collect(), next))
 }
 
 async fn view(call: &Call, input: Who) -> Result<MemberShown, Failure> {
@@ -300,7 +316,8 @@ async fn annotate(call: &Call, input: Annotate) -> Result<MemberShown, Failure> 
     let who = Who { tenant: input.tenant, org: input.org, member: input.member };
     let (store, org, account) = find(call, &who).await?;
     let changes = AnnotationChanges { external_id: input.external_id, metadata: input.metadata };
-    store.annotate(Annotated::Member(org, account), changes.into()).await?;
+    let (about, since) = (Annotated::Member(org, account), input::version(input.if_version.as_deref())?);
+    store.clone().unless_edited(about, since).annotate(about, changes.into()).await?;
     shown_whole(&store, org, account).await
 }
 
@@ -308,7 +325,9 @@ async fn role(call: &Call, input: NewRole) -> Result<MemberShown, Failure> {
     let who = Who { tenant: input.tenant, org: input.org, member: input.member };
     let (store, org, account) = find(call, &who).await?;
     let role = call.management.known_role(&store.tenant_view().await?.realm, &input.role)?;
-    store.member_update_role(org, account, &role).await?;
+    let since = input::version(input.if_version.as_deref())?;
+    let held = store.clone().unless_edited(Annotated::Member(org, account), since);
+    held.member_update_role(org, account, &role).await?;
     shown_whole(&store, org, account).await
 }
 
@@ -354,6 +373,17 @@ async fn link(call: &Call, input: Link) -> Result<Linked, Failure> {
     call.management.known_issuer(&store.tenant_view().await?.realm, &input.issuer)?;
     store.foreign_identity_link(&input.issuer, &input.subject, account).await?;
     Ok(Linked { account_id: account.to_string(), issuer: input.issuer, subject: input.subject })
+}
+
+async fn links(call: &Call, input: Who) -> Result<Page<LinkShown>, Failure> {
+    let (store, _, account) = find(call, &input).await?;
+    let links = store.foreign_identities(account).await?.into_iter();
+    let one = |link: LinkView| LinkShown {
+        issuer: link.issuer,
+        subject: link.subject,
+        created_at: shown(link.created_at),
+    };
+    Ok(Page::whole(links.map(one).collect()))
 }
 
 async fn unlink(call: &Call, input: Unlink) -> Result<Unlinked, Failure> {

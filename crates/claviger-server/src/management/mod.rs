@@ -7,16 +7,20 @@ mod audit;
 mod caller;
 mod explain;
 mod input;
+mod issuers;
 mod keyring;
 mod keys;
 mod known;
+mod limits;
 mod members;
 mod nodes;
+mod once;
 mod operation;
 mod operators;
 mod orgs;
 mod page;
 mod realms;
+mod references;
 mod sessions;
 mod settings;
 mod signing_keys;
@@ -60,6 +64,8 @@ pub fn operations() -> Vec<Operation> {
         user_tokens::operations(),
         signing_keys::operations(),
         audit::operations(),
+        limits::operations(),
+        issuers::operations(),
         explain::operations(),
         keyring::operations(),
         nodes::operations(),
@@ -77,7 +83,25 @@ pub fn role_is_enough(caller: &Caller, operation: &Operation) -> Result<(), Fail
     caller.may(operation.least)
 }
 
-/// Carries out the operation of that name for somebody who may.
+/// The field with how far the store's changes have come.
+pub const REVISION: &str = "x-claviger-revision";
+/// The field with the servers that have not applied a change.
+pub const BEHIND: &str = "x-claviger-behind";
+/// The field with the key under which something is done once (draft-ietf-httpapi-idempotency-key-header).
+pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// What came of an operation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// What it answers.
+    pub value: Value,
+    /// How far the store's changes have come with it, if it changed something.
+    pub revision: Option<String>,
+    /// Whether it was done when it was asked for before, and not again.
+    pub is_repeated: bool,
+}
+
+/// Carries out the operation of that name for somebody who may; under an idempotency key only if it was not done before.
 ///
 /// # Errors
 /// If there is none, if the caller's role is too small, or as the operation says.
@@ -86,14 +110,33 @@ pub async fn call(
     caller: &Caller,
     id: &str,
     input: Value,
-) -> Result<Value, Failure> {
+    idempotency_key: Option<&str>,
+) -> Result<Outcome, Failure> {
     let operation = operations().into_iter().find(|operation| operation.id == id);
     let operation = operation.ok_or_else(|| {
         Failure::of(FailureKind::NotFound, "the server does not know this command")
             .hint("the server and this program are of different versions; restart the server")
     })?;
     role_is_enough(caller, &operation)?;
-    (operation.run)(Call { management: management.clone(), caller: caller.clone() }, input).await
+    let call = Call { management: management.clone(), caller: caller.clone() };
+    let operator = call.operator();
+    // What is read is read again.
+    let changes = operation.method != http::Method::GET;
+    let once = idempotency_key.filter(|_| changes);
+    let once = once.map(|key| once::Request::new(operator.clone(), caller, key, id, &input)).transpose()?;
+    if let Some(once) = &once
+        && let Some(value) = once.begin().await?
+    {
+        return Ok(Outcome { value, revision: operator.revision().await.ok(), is_repeated: true });
+    }
+    let outcome = (operation.run)(call, input).await;
+    if let Some(once) = once {
+        once.end(&outcome).await;
+    }
+    let value = outcome?;
+    // What is done is done, whether it can be said how far the store has come with it or not.
+    let revision = if changes { operator.revision().await.ok() } else { None };
+    Ok(Outcome { value, revision, is_repeated: false })
 }
 
 /// Everything commands need.

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use claviger::id::TenantId;
+use claviger_store::Actor;
 use claviger_store::operator::Operator;
 use claviger_store::tenant_store::TenantStore;
-use claviger_store::{Actor, StoreError};
 use futures_util::future::BoxFuture;
 use http::Method;
 use serde::Serialize;
@@ -15,7 +14,6 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::caller::{Caller, Reach, Role};
-use super::input::parse;
 use super::{ManagedApi, Management};
 use crate::failure::{Failure, FailureKind};
 
@@ -53,6 +51,12 @@ impl Operation {
         matches!(self.method, Method::GET | Method::DELETE)
     }
 
+    /// Whether it is given something of that name.
+    pub fn takes(&self, name: &str) -> bool {
+        let schema = serde_json::to_value((self.input)()).unwrap_or_default();
+        schema.get("properties").is_some_and(|properties| properties.get(name).is_some())
+    }
+
     /// Whether it makes something that was not there, which is answered with 201.
     pub fn makes_something(&self) -> bool {
         ["create", "add", "issue"].iter().any(|verb| self.id.ends_with(&format!(".{verb}")))
@@ -86,23 +90,6 @@ impl Call {
     /// whoever takes it has asked about that.
     pub(super) fn operator(&self) -> Operator {
         self.management.operator().by(self.actor())
-    }
-
-    /// The part of one tenant.
-    ///
-    /// # Errors
-    /// If the text is no tenant's id, if there is none, or if the caller does not reach it, which sounds as if there were none.
-    pub(super) async fn tenant(&self, id: &str) -> Result<TenantStore, Failure> {
-        let id: TenantId = parse(id, "tenant")?;
-        let store = self.operator().tenant(id);
-        // It is read for everybody: what is done to a tenant that is not there would fail later, and say less.
-        let realm = store.tenant_view().await?.realm;
-        let is_within = match &self.caller.reach {
-            Reach::Everything => true,
-            Reach::Realms(realms) => realms.contains(&realm),
-            Reach::Tenants(tenants) => tenants.contains(&id),
-        };
-        if is_within { Ok(store) } else { Err(StoreError::NotFound { what: "tenant" }.into()) }
     }
 
     /// Whether there is an API of that name, before anything else is looked at. To somebody bound it is not told: what they hear is of

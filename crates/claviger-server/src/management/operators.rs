@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use claviger::id::{RealmName, TenantId};
+use claviger::id::{OperatorId, RealmName, TenantId};
 use claviger_store::StoreError;
 use claviger_store::operators::{DEFAULT_DAYS, NewOperator, OperatorView};
 use serde::{Deserialize, Serialize};
@@ -233,7 +233,14 @@ async fn list(call: &Call, _: AllOperators) -> Result<Page<OperatorShown>, Failu
 }
 
 async fn find(call: &Call, name: &str) -> Result<OperatorView, Failure> {
-    let operator = call.operator().operator_find(name).await?;
+    let operator = match name.parse::<OperatorId>() {
+        Err(_) => call.operator().operator_find(name).await?,
+        Ok(id) => {
+            let all = call.operator().operator_list().await?;
+            let one = all.into_iter().find(|operator| operator.operator == id);
+            one.ok_or(StoreError::NotFound { what: "operator" })?
+        }
+    };
     if is_within(call, &operator).await? {
         return Ok(operator);
     }

@@ -12,14 +12,15 @@ use utoipa::ToSchema;
 use super::annotations::{AnnotationChanges, Annotations, found, given};
 use super::operation::{Call, operations};
 use super::page::{self, Page};
-use super::{input, parse, shown};
+use super::tenants::lower_case;
+use super::{input, shown};
 use crate::failure::Failure;
 
 /// An organization to make.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Create {
-    /// The tenant's id
+    /// The tenant: its id, external id or name
     tenant: String,
     /// What to call it
     name: String,
@@ -29,10 +30,14 @@ struct Create {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct List {
-    /// The tenant's id
+    /// The tenant: its id, external id or name
     tenant: String,
     /// Only the one that your own systems call so
     external_id: Option<String>,
+    /// Only those that are called so
+    name: Option<String>,
+    /// Only those in this state: `active` or `suspended`
+    state: Option<String>,
     /// Where to read on: the `next` of the page before
     after: Option<String>,
     /// How many at most, from 1 to 500; 100 by default
@@ -44,9 +49,9 @@ struct List {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct InOrg {
-    /// The tenant's id
+    /// The tenant: its id, external id or name
     pub(super) tenant: String,
-    /// The organization's id
+    /// The organization: its id, external id or name
     pub(super) org: String,
 }
 
@@ -54,9 +59,9 @@ pub(super) struct InOrg {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Annotate {
-    /// The tenant's id
+    /// The tenant: its id, external id or name
     tenant: String,
-    /// The organization's id
+    /// The organization: its id, external id or name
     org: String,
     /// What your own systems call it; `null` takes it away
     #[serde(default, deserialize_with = "given")]
@@ -65,27 +70,31 @@ struct Annotate {
     /// What to keep with it; `null` takes one away
     #[serde(default)]
     metadata: BTreeMap<String, Option<String>>,
+    /// Only if this is still its `version` (`If-Match`)
+    if_version: Option<String>,
 }
 
 /// An organization's new name.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Rename {
-    /// The tenant's id
+    /// The tenant: its id, external id or name
     tenant: String,
-    /// The organization's id
+    /// The organization: its id, external id or name
     org: String,
     /// The new name
     name: String,
+    /// Only if this is still its `version` (`If-Match`)
+    if_version: Option<String>,
 }
 
 /// What to end of an organization.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct RevokeTokens {
-    /// The tenant's id
+    /// The tenant: its id, external id or name
     tenant: String,
-    /// The organization's id
+    /// The organization: its id, external id or name
     org: String,
     /// End API keys and user tokens too; new ones can be made at once
     #[serde(default)]
@@ -105,6 +114,9 @@ struct OrgShown {
     created_at: String,
     #[serde(flatten)]
     annotations: Annotations,
+    /// What to give as `if_version` or `If-Match` to change only what was seen; not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
 }
 
 /// An organization that is no more.
@@ -150,20 +162,25 @@ fn one(org: &OrgView, annotations: Annotations) -> OrgShown {
     OrgShown {
         org_id: org.org.to_string(),
         name: org.name.clone(),
-        state: format!("{:?}", org.state).to_lowercase(),
+        state: lower_case(org.state),
         created_at: shown(org.created_at),
         annotations,
+        version: None,
     }
 }
 
 async fn shown_whole(store: &TenantStore, org: OrgId) -> Result<OrgShown, Failure> {
+    let version = store.version(Annotated::Org(org)).await?;
     let annotation = store.annotation(Annotated::Org(org)).await?;
-    Ok(one(&store.org_view(org).await?, annotation.into()))
+    let shown = one(&store.org_view(org).await?, annotation.into());
+    Ok(OrgShown { version: Some(version.to_string()), ..shown })
 }
 
-/// Reads an organization's id.
-pub(super) fn id(text: &str) -> Result<OrgId, Failure> {
-    parse(text, "org")
+/// The tenant's part of the store, and the organization.
+pub(super) async fn open(call: &Call, tenant: &str, org: &str) -> Result<(TenantStore, OrgId), Failure> {
+    let store = call.tenant(tenant).await?;
+    let org = call.org(&store, org).await?;
+    Ok((store, org))
 }
 
 async fn create(call: &Call, input: Create) -> Result<OrgShown, Failure> {
@@ -182,50 +199,61 @@ async fn list(call: &Call, input: List) -> Result<Page<OrgShown>, Failure> {
         };
         return Ok(Page::whole(orgs));
     }
-    let orgs = store.org_page(after, limit).await?;
+    let List { name, state, .. } = input;
+    let state = input::one_of("state", state.as_deref(), &["active", "suspended"])?;
+    let is_wanted = |org: &OrgView| {
+        name.as_ref().is_none_or(|name| org.name == *name)
+            && state.is_none_or(|state| lower_case(org.state) == state)
+    };
+    let is_filtered = name.is_some() || state.is_some();
+    let read = |after, limit| store.org_page(after, limit);
+    let (orgs, next) = page::wanted(after, limit, is_filtered.then_some(is_wanted), read).await?;
     let entities = orgs.iter().map(|org| Annotated::Org(org.org).entity()).collect();
     let mut annotations = store.annotations("organization", entities).await?;
     let mut of = |org: &OrgView| annotations.remove(&Annotated::Org(org.org).entity()).unwrap_or_default();
-    let shown = orgs.iter().map(|org| one(org, of(org).into())).collect();
-    Ok(Page::of(shown, limit, orgs.last().map(Into::into)))
+    Ok(Page::going_on(orgs.iter().map(|org| one(org, of(org).into())).collect(), next))
 }
 
 async fn view(call: &Call, input: InOrg) -> Result<OrgShown, Failure> {
-    shown_whole(&call.tenant(&input.tenant).await?, id(&input.org)?).await
+    let (store, org) = open(call, &input.tenant, &input.org).await?;
+    shown_whole(&store, org).await
 }
 
 async fn annotate(call: &Call, input: Annotate) -> Result<OrgShown, Failure> {
-    let (store, org) = (call.tenant(&input.tenant).await?, id(&input.org)?);
+    let (store, org) = open(call, &input.tenant, &input.org).await?;
     let changes = AnnotationChanges { external_id: input.external_id, metadata: input.metadata };
-    store.annotate(Annotated::Org(org), changes.into()).await?;
+    let (about, since) = (Annotated::Org(org), input::version(input.if_version.as_deref())?);
+    store.clone().unless_edited(about, since).annotate(about, changes.into()).await?;
     shown_whole(&store, org).await
 }
 
 async fn rename(call: &Call, input: Rename) -> Result<OrgShown, Failure> {
-    let (store, org) = (call.tenant(&input.tenant).await?, id(&input.org)?);
-    store.org_rename(org, &input.name).await?;
+    let (store, org) = open(call, &input.tenant, &input.org).await?;
+    let since = input::version(input.if_version.as_deref())?;
+    store.clone().unless_edited(Annotated::Org(org), since).org_rename(org, &input.name).await?;
     shown_whole(&store, org).await
 }
 
 async fn suspend(call: &Call, input: InOrg) -> Result<OrgShown, Failure> {
-    let (store, org) = (call.tenant(&input.tenant).await?, id(&input.org)?);
+    let (store, org) = open(call, &input.tenant, &input.org).await?;
     store.org_suspend(org).await?;
     shown_whole(&store, org).await
 }
 
 async fn resume(call: &Call, input: InOrg) -> Result<OrgShown, Failure> {
-    let (store, org) = (call.tenant(&input.tenant).await?, id(&input.org)?);
+    let (store, org) = open(call, &input.tenant, &input.org).await?;
     store.org_resume(org).await?;
     shown_whole(&store, org).await
 }
 
 async fn delete(call: &Call, input: InOrg) -> Result<Deleted, Failure> {
-    call.tenant(&input.tenant).await?.org_delete(id(&input.org)?).await?;
-    Ok(Deleted { org_id: input.org, state: "deleted" })
+    let (store, org) = open(call, &input.tenant, &input.org).await?;
+    store.org_delete(org).await?;
+    Ok(Deleted { org_id: org.to_string(), state: "deleted" })
 }
 
 async fn revoke_tokens(call: &Call, input: RevokeTokens) -> Result<Revoked, Failure> {
-    let store = call.tenant(&input.tenant).await?;
-    let generation = store.org_revoke(id(&input.org)?, super::input::ends(input.credentials)).await?;
-    Ok(Revoked { org_id: input.org, generation })
+    let (store, org) = open(call, &input.tenant, &input.org).await?;
+    let generation = store.org_revoke(org, super::input::ends(input.credentials)).await?;
+    Ok(Revoked { org_id: org.to_string(), generation })
 }

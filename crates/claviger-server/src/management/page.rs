@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use claviger::clock::UnixMillis;
+use claviger_store::StoreError;
 use claviger_store::page::After;
 use serde::Serialize;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
@@ -15,6 +16,8 @@ use crate::failure::Failure;
 const USUAL: u16 = 100;
 /// How many it has at most.
 pub(crate) const LONGEST: u16 = 500;
+/// How many entries are looked at for a page of those that are wanted.
+const LOOKED_AT: usize = 5_000;
 
 /// A part of a list.
 #[derive(Debug, Serialize)]
@@ -58,6 +61,54 @@ impl<T> Page<T> {
     pub(crate) fn of(items: Vec<T>, limit: u16, last: Option<After>) -> Self {
         let next = if items.len() < usize::from(limit) { None } else { last.map(spelt) };
         Self { items, next }
+    }
+
+    /// A page of what was [wanted](wanted), which goes on at `next` if it does.
+    pub(crate) fn going_on(items: Vec<T>, next: Option<After>) -> Self {
+        Self { items, next: next.map(spelt) }
+    }
+}
+
+/// Reads pages until `limit` entries that are wanted were found, or [`LOOKED_AT`] were looked at: a search for what is seldom holds up
+/// nobody else, and goes on with the next page. Gives them with where it goes on.
+///
+/// # Errors
+/// If a page cannot be read.
+pub(crate) async fn wanted<T, F>(
+    mut after: Option<After>,
+    limit: u16,
+    is_wanted: Option<impl Fn(&T) -> bool>,
+    read: impl Fn(Option<After>, u16) -> F,
+) -> Result<(Vec<T>, Option<After>), Failure>
+where
+    for<'a> After: From<&'a T>,
+    F: Future<Output = Result<Vec<T>, StoreError>>,
+{
+    let Some(is_wanted) = is_wanted else {
+        let items = read(after, limit).await?;
+        let next = if items.len() < usize::from(limit) { None } else { items.last().map(After::from) };
+        return Ok((items, next));
+    };
+    let (mut items, mut looked_at) = (Vec::new(), 0);
+    loop {
+        let page = read(after, LONGEST).await?;
+        let is_last = page.len() < usize::from(LONGEST);
+        looked_at += page.len();
+        for item in page {
+            after = Some(After::from(&item));
+            if is_wanted(&item) {
+                items.push(item);
+                if items.len() == usize::from(limit) {
+                    return Ok((items, after));
+                }
+            }
+        }
+        if is_last {
+            return Ok((items, None));
+        }
+        if looked_at >= LOOKED_AT {
+            return Ok((items, after));
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Which {
-    /// The tenant's id
+    /// The tenant: its id, external id or name
     tenant: String,
     /// The session's id, a token's `sid`
     session: String,

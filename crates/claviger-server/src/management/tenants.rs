@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use claviger::directory::Annotated;
 use claviger::id::RealmName;
 use claviger_store::sign_up::NewTenant;
 use claviger_store::tenant_store::TenantStore;
@@ -53,6 +54,12 @@ struct List {
     realm: String,
     /// Only the one that your own systems call so
     external_id: Option<String>,
+    /// Only those that are called so
+    name: Option<String>,
+    /// Only those in this state: `active`, `suspended` or `deleted`
+    state: Option<String>,
+    /// Only those on this plan
+    plan: Option<String>,
     /// Where to read on: the `next` of the page before
     after: Option<String>,
     /// How many at most, from 1 to 500; 100 by default
@@ -64,7 +71,7 @@ struct List {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct InTenant {
-    /// The tenant's id
+    /// The tenant: its id, external id or name
     pub(super) tenant: String,
 }
 
@@ -72,7 +79,7 @@ pub(super) struct InTenant {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Update {
-    /// The tenant's id
+    /// The tenant: its id, external id or name
     tenant: String,
     /// Its new name
     name: Option<String>,
@@ -80,13 +87,15 @@ struct Update {
     plan: Option<String>,
     /// Whether every request has to carry the tenant and organization headers
     require_identity_headers: Option<bool>,
+    /// Only if this is still its `version` (`If-Match`)
+    if_version: Option<String>,
 }
 
 /// What to change of what others call a tenant, and keep beside it.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Annotate {
-    /// The tenant's id
+    /// The tenant: its id, external id or name
     tenant: String,
     /// What your own systems call it; `null` takes it away
     #[serde(default, deserialize_with = "given")]
@@ -95,13 +104,15 @@ struct Annotate {
     /// What to keep with it; `null` takes one away
     #[serde(default)]
     metadata: BTreeMap<String, Option<String>>,
+    /// Only if this is still its `version` (`If-Match`)
+    if_version: Option<String>,
 }
 
 /// What to end of a tenant.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct RevokeTokens {
-    /// The tenant's id
+    /// The tenant: its id, external id or name
     tenant: String,
     /// End API keys and user tokens too; new ones can be made at once
     #[serde(default)]
@@ -127,6 +138,9 @@ struct TenantShown {
     created_at: String,
     #[serde(flatten)]
     annotations: Annotations,
+    /// What to give as `if_version` or `If-Match` to change only what was seen; not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
 }
 
 /// A tenant that is no more.
@@ -168,16 +182,22 @@ operations! {
     "tenant.revoke-tokens": POST "/v1/tenants/{tenant}/revoke-tokens" for Support = revoke_tokens(RevokeTokens) -> Revoked;
 }
 
+/// What one of few is called: a state, or what a limit counts by.
+pub(super) fn lower_case(word: impl std::fmt::Debug) -> String {
+    format!("{word:?}").to_lowercase()
+}
+
 fn one(tenant: &TenantView, annotations: Annotations) -> TenantShown {
     TenantShown {
         tenant_id: tenant.tenant.to_string(),
         name: tenant.name.clone(),
         realm: tenant.realm.to_string(),
-        state: format!("{:?}", tenant.state).to_lowercase(),
+        state: lower_case(tenant.state),
         plan: tenant.plan.to_string(),
         requires_identity_headers: tenant.requires_identity_headers,
         created_at: shown(tenant.created_at),
         annotations,
+        version: None,
     }
 }
 
@@ -190,9 +210,11 @@ async fn whole(call: &Call, tenants: &[TenantView]) -> Result<Vec<TenantShown>, 
 }
 
 async fn shown_whole(call: &Call, store: &TenantStore) -> Result<TenantShown, Failure> {
+    let version = store.version(Annotated::Tenant(store.tenant())).await?;
     let tenant = store.tenant_view().await?;
     let annotations = call.operator().tenant_annotations(vec![tenant.tenant]).await?;
-    Ok(one(&tenant, annotations.into_values().next().unwrap_or_default().into()))
+    let shown = one(&tenant, annotations.into_values().next().unwrap_or_default().into());
+    Ok(TenantShown { version: Some(version.to_string()), ..shown })
 }
 
 async fn create(call: &Call, input: Create) -> Result<Created, Failure> {
@@ -234,8 +256,17 @@ async fn list(call: &Call, input: List) -> Result<Page<TenantShown>, Failure> {
         };
         return Ok(Page::whole(vec![shown_whole(call, &operator.tenant(tenant)).await?]));
     }
-    let tenants = operator.tenant_list(&realm, after, limit).await?;
-    Ok(Page::of(whole(call, &tenants).await?, limit, tenants.last().map(Into::into)))
+    let List { name, state, plan, .. } = input;
+    let state = input::one_of("state", state.as_deref(), &["active", "suspended", "deleted"])?;
+    let is_filtered = name.is_some() || state.is_some() || plan.is_some();
+    let is_wanted = |tenant: &TenantView| {
+        name.as_ref().is_none_or(|name| tenant.name == *name)
+            && state.is_none_or(|state| lower_case(tenant.state) == state)
+            && plan.as_ref().is_none_or(|plan| tenant.plan.as_str() == plan)
+    };
+    let read = |after, limit| operator.tenant_list(&realm, after, limit);
+    let (tenants, next) = page::wanted(after, limit, is_filtered.then_some(is_wanted), read).await?;
+    Ok(Page::going_on(whole(call, &tenants).await?, next))
 }
 
 async fn view(call: &Call, input: InTenant) -> Result<TenantShown, Failure> {
@@ -249,14 +280,18 @@ async fn update(call: &Call, input: Update) -> Result<TenantShown, Failure> {
         Some(plan) => Some(known_plan(call, &store.tenant_view().await?.realm, &plan).await?),
     };
     let requires_identity_headers = input.require_identity_headers;
-    store.tenant_update(TenantUpdate { name: input.name, plan, requires_identity_headers }).await?;
+    let since = input::version(input.if_version.as_deref())?;
+    let held = store.clone().unless_edited(Annotated::Tenant(store.tenant()), since);
+    held.tenant_update(TenantUpdate { name: input.name, plan, requires_identity_headers }).await?;
     shown_whole(call, &store).await
 }
 
 async fn annotate(call: &Call, input: Annotate) -> Result<TenantShown, Failure> {
     let store = call.tenant(&input.tenant).await?;
     let changes = AnnotationChanges { external_id: input.external_id, metadata: input.metadata };
-    call.operator().tenant_annotate(store.tenant(), changes.into()).await?;
+    let operator =
+        call.operator().unless_edited(store.tenant(), input::version(input.if_version.as_deref())?);
+    operator.tenant_annotate(store.tenant(), changes.into()).await?;
     shown_whole(call, &store).await
 }
 
@@ -273,12 +308,13 @@ async fn resume(call: &Call, input: InTenant) -> Result<TenantShown, Failure> {
 }
 
 async fn delete(call: &Call, input: InTenant) -> Result<Deleted, Failure> {
-    call.tenant(&input.tenant).await?.tenant_delete().await?;
-    Ok(Deleted { tenant_id: input.tenant, state: "deleted" })
+    let store = call.tenant(&input.tenant).await?;
+    store.tenant_delete().await?;
+    Ok(Deleted { tenant_id: store.tenant().to_string(), state: "deleted" })
 }
 
 async fn revoke_tokens(call: &Call, input: RevokeTokens) -> Result<Revoked, Failure> {
     let store = call.tenant(&input.tenant).await?;
     let generation = store.tenant_revoke(super::input::ends(input.credentials)).await?;
-    Ok(Revoked { tenant_id: input.tenant, generation })
+    Ok(Revoked { tenant_id: store.tenant().to_string(), generation })
 }

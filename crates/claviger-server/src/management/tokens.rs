@@ -17,11 +17,11 @@ const SESSION_SECONDS: i64 = 30 * 24 * 3600;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Issue {
-    /// The tenant's id
+    /// The tenant: its id, external id or name
     tenant: String,
-    /// The organization's id
+    /// The organization: its id, external id or name
     org: String,
-    /// The member's e-mail address or account id
+    /// The member: an e-mail address, account id or external id
     member: String,
     /// The API it is for
     api: String,
@@ -33,7 +33,7 @@ struct Issue {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Revoke {
-    /// The tenant's id
+    /// The tenant: its id, external id or name
     tenant: String,
     /// The token's `jti`
     token: Option<String>,

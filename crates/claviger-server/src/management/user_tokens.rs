@@ -1,11 +1,12 @@
 //! User tokens, signed with each user's own secret.
 
-use claviger_store::user_secrets::UserSecret;
+use claviger_store::user_secrets::{UserSecret, UserSecretView};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::members::{Who, find};
 use super::operation::{Call, operations};
+use super::page::Page;
 use super::{ManagedApi, shown};
 use crate::failure::Failure;
 
@@ -13,11 +14,11 @@ use crate::failure::Failure;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Whose {
-    /// The tenant's id
+    /// The tenant: its id, external id or name
     tenant: String,
-    /// The organization's id
+    /// The organization: its id, external id or name
     org: String,
-    /// The member's e-mail address or account id
+    /// The member: an e-mail address, account id or external id
     member: String,
     /// The API
     api: String,
@@ -40,6 +41,21 @@ impl Drop for UserToken {
     }
 }
 
+/// A member's token, without the token.
+#[derive(Debug, Serialize, ToSchema)]
+struct UserTokenShown {
+    /// The name of the secret it is signed with.
+    kid: String,
+    /// The API it is for.
+    api: String,
+    /// The organization it acts in.
+    org_id: String,
+    /// How many the member has had for the API, with this one.
+    number: i64,
+    /// When the secret was made, and so the token.
+    issued_at: String,
+}
+
 /// A member who has no token any more.
 #[derive(Debug, Serialize, ToSchema)]
 struct Revoked {
@@ -52,6 +68,8 @@ struct Revoked {
 operations! {
     /// Show a member's token; a secret is made if there is none
     "user-token.issue": POST "/v1/tenants/{tenant}/organizations/{org}/members/{member}/user-tokens" for Owner = issue(Whose) -> UserToken;
+    /// List a member's tokens, without the tokens
+    "user-token.list": GET "/v1/tenants/{tenant}/organizations/{org}/members/{member}/user-tokens" for Reader = list(Who) -> Page<UserTokenShown>;
     /// Give the member another secret: every token before is refused from now on
     "user-token.regenerate": POST "/v1/tenants/{tenant}/organizations/{org}/members/{member}/user-tokens/regenerate" for Owner = regenerate(Whose) -> UserToken;
     /// Take the member's secret away
@@ -93,6 +111,18 @@ async fn issue(call: &Call, input: Whose) -> Result<UserToken, Failure> {
     let (store, org, account) = find(call, &who).await?;
     let api = call.api_for(&store, &api).await?;
     token(&api, &store.user_secret_issue(&api.api.name, org, account).await?)
+}
+
+async fn list(call: &Call, input: Who) -> Result<Page<UserTokenShown>, Failure> {
+    let (store, _, account) = find(call, &input).await?;
+    let one = |secret: UserSecretView| UserTokenShown {
+        kid: secret.kid,
+        api: secret.api.to_string(),
+        org_id: secret.org.to_string(),
+        number: secret.version,
+        issued_at: shown(secret.created_at),
+    };
+    Ok(Page::whole(store.user_secret_list(account).await?.into_iter().map(one).collect()))
 }
 
 async fn regenerate(call: &Call, input: Whose) -> Result<UserToken, Failure> {

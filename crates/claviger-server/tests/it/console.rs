@@ -11,20 +11,20 @@ struct Customer {
 }
 
 /// A server with an API of each kind of credential, and who asks it.
-struct Office {
-    server: TestServer,
-    owner: String,
+pub(super) struct Office {
+    pub(super) server: TestServer,
+    pub(super) owner: String,
 }
 
 impl Office {
-    fn open() -> Self {
+    pub(super) fn open() -> Self {
         let mut office = Self { server: TestServer::start(On::Sqlite), owner: String::new() };
         office.owner = office.operator("first", Role::Owner, None);
         office
     }
 
     /// The token of a new operator.
-    fn operator(&self, name: &str, role: Role, realm: Option<&str>) -> String {
+    pub(super) fn operator(&self, name: &str, role: Role, realm: Option<&str>) -> String {
         let new = claviger_store::operators::NewOperator {
             name: name.to_owned(),
             role: role.as_str(),
@@ -36,7 +36,7 @@ impl Office {
         made.token.expose_text().unwrap().to_owned()
     }
 
-    fn ask(&self, method: &str, path: &str, token: Option<&str>, body: Option<&Value>) -> Answer {
+    pub(super) fn ask(&self, method: &str, path: &str, token: Option<&str>, body: Option<&Value>) -> Answer {
         let mut request = self.server.console().request(method, path);
         if let Some(token) = token {
             request = request.bearer(token);
@@ -73,6 +73,7 @@ impl Office {
             "api": realm,
             "scope": "read",
             "subject": "s",
+            "last_four": "abcd",
             "issuer": "https://nobody.example",
         });
         Customer { values: values.as_object().unwrap().clone() }
@@ -97,6 +98,9 @@ fn request(operation: &Operation, customer: &Customer, unique: &str) -> (String,
     let mut required: Vec<&str> = required.iter().filter_map(Value::as_str).collect();
     if operation.id == "token.revoke" {
         required.push("session");
+    }
+    if operation.id == "key.find" {
+        required.push("last_four");
     }
     let mut target = operation.path.to_owned();
     let mut rest = Map::new();
@@ -130,7 +134,8 @@ fn realm_of(operation: &Operation) -> &'static str {
 }
 
 /// What belongs to no realm, or to whoever asks.
-const WITHOUT_A_REALM: [&str; 3] = ["realm.list", "operator.list", "operator.whoami"];
+const WITHOUT_A_REALM: [&str; 6] =
+    ["realm.list", "operator.list", "operator.whoami", "key.find", "limit.list", "issuer.list"];
 /// What fails for reasons of its own, as no tenant here has what it is about: the role was enough.
 const MISSING: [(&str, u16); 2] = [("member.link", 400), ("member.unlink", 404)];
 
@@ -306,8 +311,11 @@ fn what_cannot_be_read_says_what_and_where_and_repeats_nothing() {
         said
     };
     let invalid = "invalid_request";
-    assert_eq!(check("GET", "/v1/tenants/nonsense", None, 400, invalid, "UUID")["field"], "tenant");
-    check("GET", &format!("/v1/tenants/{secret}"), None, 400, invalid, "UUID");
+    assert_eq!(
+        check("GET", "/v1/tenants/nonsense", None, 404, "not_found", "no such tenant")["field"],
+        "tenant"
+    );
+    check("GET", &format!("/v1/tenants/{secret}"), None, 404, "not_found", "no such tenant");
     check("GET", "/v1/tenants?realm=nope", None, 404, "not_found", "no realm `nope`");
     check("GET", "/v1/tenants?realm=synq&limit=0", None, 400, invalid, "from 1 to 500");
     check("GET", "/v1/tenants?realm=synq&realm=synaptiq", None, 400, invalid, "twice");
@@ -332,8 +340,11 @@ fn what_cannot_be_read_says_what_and_where_and_repeats_nothing() {
     let twice = office.server.console().get("/v1/whoami").bearer(&office.owner).bearer(&office.owner).send();
     assert_eq!(twice.status, 401);
     // Nothing was made of all this.
-    let listed = office.ask("GET", &keys, Some(&office.owner), None).json();
+    let listed = office.ask("GET", &format!("{tenant}/keys"), Some(&office.owner), None).json();
     assert_eq!(listed["items"].as_array().unwrap().len(), 1, "{listed}");
+    // Of a key that stands where a name does, its owner is told how it is found.
+    let said = check("GET", &format!("{tenant}/keys/{secret}"), None, 404, "not_found", "no such API key");
+    assert!(said["hint"].as_str().unwrap().contains("claviger key find"), "{said}");
 }
 
 #[test]

@@ -133,8 +133,8 @@ fn a_key_that_its_issuer_took_back_is_nobodys_when_the_settings_are_taken_up(on:
     // At once, and not when somebody next looks at the file: nothing else of the settings has changed.
     let caller = claviger_server::management::Caller::at_home();
     let reload =
-        claviger_server::management::call(server.management(), &caller, "settings.reload", json!({}));
-    assert_eq!(server.run(reload).unwrap()["changed"], json!([]));
+        claviger_server::management::call(server.management(), &caller, "settings.reload", json!({}), None);
+    assert_eq!(server.run(reload).unwrap().value["changed"], json!([]));
     assert_eq!(status(), 401);
 }
 

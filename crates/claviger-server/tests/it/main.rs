@@ -12,6 +12,7 @@ mod around;
 mod c;
 mod carriers;
 mod console;
+mod edits;
 mod endings;
 mod foreign;
 mod forwarding;

@@ -22,7 +22,9 @@ fn reload(server: &TestServer, change: impl Fn(&mut Table)) -> Result<Value, Fai
     let mut settings: Table = std::fs::read_to_string(server.config()).unwrap().parse().unwrap();
     change(&mut settings);
     std::fs::write(server.config(), toml::to_string(&settings).unwrap()).unwrap();
-    server.run(call(server.management(), &Caller::at_home(), "settings.reload", json!({})))
+    let caller = Caller::at_home();
+    let reload = call(server.management(), &caller, "settings.reload", json!({}), None);
+    server.run(reload).map(|outcome| outcome.value)
 }
 
 /// The settings of one API.
@@ -101,7 +103,7 @@ fn what_is_wrong_is_refused_whole_and_said(on: On) {
     });
     assert!(said.contains("host already"), "{said}");
     std::fs::write(server.config(), "[[api").unwrap();
-    let said = server.run(call(server.management(), &Caller::at_home(), "settings.reload", json!({})));
+    let said = server.run(call(server.management(), &Caller::at_home(), "settings.reload", json!({}), None));
     assert!(said.is_err() && status("/api/v1/products") == 200);
     let ops = server.app().ops_address();
     let metrics = Client::new(ops, &ops.to_string()).get("/metrics").send().text();

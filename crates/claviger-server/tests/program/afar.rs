@@ -42,7 +42,7 @@ fn a_command_from_afar_says_what_is_wrong_and_shows_nobody_the_token() {
             "takes the role `support`",
             "owner",
         ),
-        (at(&url, token, &["tenant", "view", "--tenant", "x"]), "`--tenant x`: a tenant id must be", ""),
+        (at(&url, token, &["tenant", "view", "--tenant", "x"]), "`--tenant x`: there is no such tenant", ""),
         (at(&url, token, &["key", "view", "--tenant", &known.tenant, ".."]), "`KEY ..`: this is none", ""),
         (at(&url, token, &["doctor"]), "works with files of its own machine", "without `--server`"),
         (

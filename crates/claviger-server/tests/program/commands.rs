@@ -248,7 +248,7 @@ fn a_mistake_gets_one_line_and_what_to_do() {
     let known = customer(&folder, "claviger.toml");
     for (command, error, hint) in [
         ("tenant list --realm nope", "there is no realm `nope`", "`orders`"),
-        ("tenant view --tenant nonsense", "`--tenant nonsense`: a tenant id must be a version 4 UUID", ""),
+        ("tenant view --tenant nonsense", "`--tenant nonsense`: there is no such tenant", "its external id"),
         (
             "tenant create --realm nope --name A --owner-email a@b.example",
             "no API of the settings is of realm `nope`",

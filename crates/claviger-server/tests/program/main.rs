@@ -16,6 +16,7 @@ mod afar;
 mod commands;
 mod connections;
 mod demo;
+mod edits;
 mod faults;
 mod first_release;
 mod operations;

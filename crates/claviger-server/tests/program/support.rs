@@ -55,8 +55,8 @@ impl Folder {
         std::fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    /// Every file below with a digest of what is in it. Of a database it is only said that it is there: closing one
-    /// may tidy it up.
+    /// Every file below with a digest of what is in it. Of a database it is only said that it is there, as closing one
+    /// may tidy it up, and of its lock, which whoever takes it writes into.
     pub(crate) fn contents(&self) -> Vec<(PathBuf, u64)> {
         fn visit(directory: &Path, found: &mut Vec<(PathBuf, u64)>) {
             for entry in std::fs::read_dir(directory).unwrap() {
@@ -65,7 +65,7 @@ impl Folder {
                 if path.is_dir() {
                     found.push((path.clone(), 0));
                     visit(&path, found);
-                } else if end == Some("db") {
+                } else if matches!(end, Some("db" | "lock")) {
                     found.push((path, 0));
                 } else if !matches!(end, Some("db-shm" | "db-wal")) {
                     let mut digest = DefaultHasher::new();

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use claviger::api_key::{KeyPrefix, NewKey};
+use claviger::api_key::{KeyDigest, KeyPrefix, NewKey};
 use claviger::clock::UnixMillis;
 use claviger::directory::State;
 use claviger::grants::Grants;
@@ -13,8 +13,8 @@ use serde_json::json;
 
 pub use super::key_secrets::SecretView;
 use super::key_secrets::{
-    Held, KEY_OLD_REVOKE, KEY_SECRET_PUT_ASIDE, KEY_SECRET_REVOKE, KEY_SECRETS_OF, KEY_SECRETS_REVOKE,
-    add_secret, networks, secrets,
+    Held, KEY_BY_DIGEST, KEY_OLD_REVOKE, KEY_SECRET_PUT_ASIDE, KEY_SECRET_REVOKE, KEY_SECRETS_OF,
+    KEY_SECRETS_OF_TENANT, KEY_SECRETS_REVOKE, KEYS_ENDING, add_secret, networks, secrets,
 };
 use crate::backend::Tx;
 use crate::credentials::held_keys;
@@ -22,6 +22,7 @@ use crate::error::StoreError;
 use crate::noun::{Feed, Index, Noun, Rights, STATE, int, text, uuid};
 use crate::page::{After, PAGE, limited};
 use crate::parts::inner::Inner;
+use crate::parts::operator::Operator;
 use crate::parts::tenant_store::TenantStore;
 use crate::state;
 use crate::statement::statements;
@@ -49,7 +50,11 @@ pub(crate) static KEY_ROWS: Noun = Noun {
     ],
     key: &["tenant_id", "key_id"],
     references: &[(&["tenant_id", "org_id"], "organization (tenant_id, org_id)")],
-    indices: &[Index::Plain("api_key_by_org", "tenant_id, org_id, created_at")],
+    indices: &[
+        Index::Plain("api_key_by_org", "tenant_id, org_id, created_at"),
+        Index::Plain("api_key_by_time", "tenant_id, created_at, key_id"),
+        Index::Plain("api_key_by_name", "tenant_id, name"),
+    ],
     tenant: Rights::CHANGE,
     jobs: Rights::SEE,
     // A key and its secrets are read together, so that a change of the key is one of each of its secrets.
@@ -78,10 +83,22 @@ statements! { "API key";
          FROM api_key WHERE tenant_id = $1 AND key_id = $2"
         postgres "SELECT key_id, org_id, name, environment, grants, networks, state, expires_at, created_at, prefix
          FROM api_key WHERE tenant_id = $1 AND key_id = $2 FOR UPDATE";
-    KEY_PAGE: Tenant [Uuid, Uuid, Int, Uuid, Int]
+    KEY_PAGE: Tenant [Uuid, Uuid, Int, Uuid, Int, Int]
         "SELECT key_id, org_id, name, environment, grants, networks, state, expires_at, created_at, prefix
-         FROM api_key WHERE tenant_id = $1 AND org_id = $2 AND state <> 'deleted' AND (created_at, key_id) > ($3, $4)
+         FROM api_key WHERE tenant_id = $1 AND org_id = $2 AND (created_at, key_id) > ($3, $4)
+             AND (state <> 'deleted' OR $6 = 1)
          ORDER BY created_at, key_id LIMIT $5";
+    KEY_PAGE_OF_TENANT: Tenant [Uuid, Int, Uuid, Int, Int]
+        "SELECT key_id, org_id, name, environment, grants, networks, state, expires_at, created_at, prefix
+         FROM api_key WHERE tenant_id = $1 AND (created_at, key_id) > ($2, $3) AND (state <> 'deleted' OR $5 = 1)
+         ORDER BY created_at, key_id LIMIT $4";
+    KEYS_NAMED: Tenant [Uuid, Text, Int]
+        "SELECT key_id FROM api_key WHERE tenant_id = $1 AND name = $2 AND state <> 'deleted' LIMIT $3";
+    KEY_UPDATE: Tenant [Uuid, Uuid, Text, Text, Int, Text, Int, Int] grants
+        "UPDATE api_key SET name = coalesce($3, name), grants = coalesce($4, grants),
+             networks = CASE WHEN $5 = 1 THEN $6 ELSE networks END,
+             expires_at = CASE WHEN $7 = 1 THEN $8 ELSE expires_at END
+         WHERE tenant_id = $1 AND key_id = $2 AND state <> 'deleted' RETURNING key_id";
     KEY_STATE: Tenant [Uuid, Uuid, Text] withdraws
         "UPDATE api_key SET state = $3 WHERE tenant_id = $1 AND key_id = $2 AND state <> 'deleted' RETURNING key_id";
 }
@@ -108,6 +125,28 @@ pub struct NewApiKey {
     pub networks: Option<Networks>,
     /// When it ends, if it does.
     pub expires_at: Option<UnixMillis>,
+}
+
+/// What to change of a key; `None` stays as it is.
+#[derive(Debug, Clone, Default)]
+pub struct ApiKeyUpdate {
+    /// What people call it.
+    pub name: Option<String>,
+    /// What it allows.
+    pub grants: Option<Grants>,
+    /// From where it may be used; within it, `None` is from anywhere.
+    pub networks: Option<Option<Networks>>,
+    /// When it ends; within it, `None` is never.
+    pub expires_at: Option<Option<UnixMillis>>,
+}
+
+/// Which keys are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KeysListed {
+    /// Those of one organization, or of the whole tenant.
+    pub org: Option<OrgId>,
+    /// Whether those that are revoked are too.
+    pub revoked_too: bool,
 }
 
 /// A key, as its organization sees it.
@@ -205,6 +244,41 @@ async fn generate(
     Ok(NewKey::generate(prefix, environment, &peppers, inner.random.as_ref()))
 }
 
+impl Operator {
+    /// Whose keys have, or had, a secret that ends so, `limit` at most.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn keys_ending(
+        &self,
+        last_four: &str,
+        limit: i64,
+    ) -> Result<Vec<(TenantId, KeyId)>, StoreError> {
+        let end = last_four.to_owned();
+        self.read(async move |tx: &mut Tx<'_>| {
+            tx.run(&KEYS_ENDING, values![&end, limit]).await?.into_iter().map(whose).collect()
+        })
+        .await
+    }
+
+    /// Whose key this is, good or not, if anybody's.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn key_with(&self, digest: KeyDigest) -> Result<Option<(TenantId, KeyId)>, StoreError> {
+        self.read(async move |tx: &mut Tx<'_>| {
+            let row = tx.run_one(&KEY_BY_DIGEST, values![digest.as_bytes().as_slice()]).await?;
+            row.map(whose).transpose()
+        })
+        .await
+    }
+}
+
+fn whose(row: Row) -> Result<(TenantId, KeyId), StoreError> {
+    let mut columns = row.read();
+    Ok((columns.parse()?, columns.key_id()?))
+}
+
 impl TenantStore {
     /// Makes a key. Its secret is shown this once.
     ///
@@ -248,27 +322,44 @@ impl TenantStore {
         .await
     }
 
-    /// At most `limit` ([`PAGE`]) of the organization's keys that are not revoked, the oldest first, after `after`.
+    /// At most `limit` ([`PAGE`]) of the keys, the oldest first, after `after`.
     ///
     /// # Errors
     /// If there is no such organization.
     pub async fn key_page(
         &self,
-        org: OrgId,
+        listed: KeysListed,
         after: Option<After>,
         limit: u16,
     ) -> Result<Vec<KeyView>, StoreError> {
         let tenant = self.tenant;
         let (at, id) = After::parameters(after);
         self.read(async move |tx: &mut Tx<'_>| {
-            orgs::view(tx, tenant, org).await?;
+            let (id, limit, revoked_too) = (id.clone(), limited(limit), listed.revoked_too);
+            let rows = match listed.org {
+                Some(org) => {
+                    orgs::view(tx, tenant, org).await?;
+                    tx.run(&KEY_PAGE, values![tenant, org, at, id.clone(), limit, revoked_too]).await?
+                }
+                None => {
+                    tx.run(&KEY_PAGE_OF_TENANT, values![tenant, at, id.clone(), limit, revoked_too]).await?
+                }
+            };
             let now = tx.now().await?;
-            let rows = tx.run(&KEY_PAGE, values![tenant, org, at, id.clone(), limited(limit)]).await?;
             let keys: Vec<KeyView> = rows.into_iter().map(read).collect::<Result<_, _>>()?;
             let Some(last) = keys.last() else { return Ok(keys) };
-            let range = values![tenant, org, at, id.clone(), last.created_at, last.key];
+            let found = match listed.org {
+                Some(org) => {
+                    let range = values![tenant, org, at, id, last.created_at, last.key];
+                    tx.run(&KEY_SECRETS_OF, range).await?
+                }
+                None => {
+                    let range = values![tenant, at, id, last.created_at, last.key];
+                    tx.run(&KEY_SECRETS_OF_TENANT, range).await?
+                }
+            };
             let mut secrets: HashMap<KeyId, Vec<SecretView>> = HashMap::new();
-            for row in tx.run(&KEY_SECRETS_OF, range).await? {
+            for row in found {
                 let secret = Held::read(row)?;
                 if secret.is_live(now) {
                     secrets.entry(secret.key).or_default().push(secret.view);
@@ -288,7 +379,8 @@ impl TenantStore {
     pub async fn key_list(&self, org: OrgId) -> Result<Vec<KeyView>, StoreError> {
         let mut all: Vec<KeyView> = Vec::new();
         loop {
-            let page = self.key_page(org, all.last().map(After::from), PAGE).await?;
+            let listed = KeysListed { org: Some(org), revoked_too: false };
+            let page = self.key_page(listed, all.last().map(After::from), PAGE).await?;
             let is_last = page.len() < usize::from(PAGE);
             all.extend(page);
             if is_last {
@@ -306,6 +398,65 @@ impl TenantStore {
         self.read(async move |tx: &mut Tx<'_>| {
             let now = tx.now().await?;
             view(tx, tenant, key, now).await
+        })
+        .await
+    }
+
+    /// The keys that are called so and not revoked, `limit` at most.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn keys_named(&self, name: &str, limit: i64) -> Result<Vec<KeyId>, StoreError> {
+        let (tenant, name) = (self.tenant, name.to_owned());
+        self.read(async move |tx: &mut Tx<'_>| {
+            let rows = tx.run(&KEYS_NAMED, values![tenant, &name, limit]).await?;
+            rows.into_iter().map(|row| row.read().key_id()).collect()
+        })
+        .await
+    }
+
+    /// Changes what `update` names. It holds for what is asked from now on, and for what is open.
+    ///
+    /// # Errors
+    /// If there is no such key, it is revoked or past its end, the name is not one, or it would have ended already.
+    pub async fn key_update(&self, key: KeyId, update: ApiKeyUpdate) -> Result<(), StoreError> {
+        let tenant = self.tenant;
+        let name = update.name.as_deref().map(state::display_name).transpose()?;
+        let grants = update.grants.as_ref().map(ToString::to_string);
+        let networks = update.networks.as_ref().map(|networks| networks.as_ref().map(networks_text));
+        let mut details = json!({});
+        if let Some(details) = details.as_object_mut() {
+            details.extend(name.as_ref().map(|name| ("name".into(), json!(name))));
+            details.extend(grants.as_ref().map(|grants| ("grants".into(), json!(grants))));
+            details.extend(networks.as_ref().map(|networks| ("networks".into(), json!(networks))));
+            details.extend(update.expires_at.map(|end| ("expires_at".into(), json!(end.map(|end| end.0)))));
+        }
+        let entry = self.entry("KEY_UPDATED", ("key", key.to_string()), details);
+        self.write(async move |tx: &mut Tx<'_>| {
+            let row = tx.run_one(&KEY_HELD, values![tenant, key]).await?;
+            let held = read(row.ok_or(StoreError::NotFound { what: "API key" })?)?;
+            let now = tx.now().await?;
+            if held.state == State::Deleted {
+                return Err(StoreError::Refused { why: "the key is revoked, and stays so" });
+            }
+            if held.expires_at.is_some_and(|end| end <= now) {
+                return Err(StoreError::Refused { why: "a key past its end is not changed" });
+            }
+            if update.expires_at.flatten().is_some_and(|end| end <= now) {
+                return Err(StoreError::Invalid("a key must end in the future".into()));
+            }
+            let row = values![
+                tenant,
+                key,
+                name.as_deref(),
+                grants.as_deref(),
+                networks.is_some(),
+                networks.clone().flatten(),
+                update.expires_at.is_some(),
+                update.expires_at.flatten()
+            ];
+            tx.run_one(&KEY_UPDATE, row).await?.ok_or(StoreError::NotFound { what: "API key" })?;
+            entry.write(tx).await
         })
         .await
     }

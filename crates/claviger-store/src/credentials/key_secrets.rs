@@ -34,6 +34,7 @@ pub(crate) static KEY_SECRET_ROWS: Noun = Noun {
     indices: &[
         Index::Plain("key_secret_by_digest", "digest"),
         Index::Plain("key_secret_by_key", "tenant_id, key_id"),
+        Index::Plain("key_secret_by_end", "last_four"),
         Index::UniqueNamed(
             "key_secret_current",
             "tenant_id, key_id",
@@ -109,6 +110,17 @@ statements! { "API key";
          WHERE s.tenant_id = $1 AND k.org_id = $2 AND k.state <> 'deleted' AND s.revoked = 0
              AND (k.created_at, k.key_id) > ($3, $4) AND (k.created_at, k.key_id) <= ($5, $6)
          ORDER BY s.created_at, s.digest";
+    /// As [`KEY_SECRETS_OF`], of all organizations.
+    KEY_SECRETS_OF_TENANT: Tenant [Uuid, Int, Uuid, Int, Uuid]
+        "SELECT s.key_id, s.digest, s.slot, s.prefix, s.last_four, s.created_at, s.expires_at
+         FROM key_secret AS s JOIN api_key AS k ON k.tenant_id = s.tenant_id AND k.key_id = s.key_id
+         WHERE s.tenant_id = $1 AND k.state <> 'deleted' AND s.revoked = 0
+             AND (k.created_at, k.key_id) > ($2, $3) AND (k.created_at, k.key_id) <= ($4, $5)
+         ORDER BY s.created_at, s.digest";
+    /// Of keys whose secret, good or not, ends so.
+    KEYS_ENDING: System [Text, Int]
+        "SELECT DISTINCT tenant_id, key_id FROM key_secret WHERE last_four = $1 LIMIT $2";
+    KEY_BY_DIGEST: System [Blob] "SELECT tenant_id, key_id FROM key_secret WHERE digest = $1";
     KEY_SECRET_REVOKE: Tenant [Uuid, Blob] withdraws
         "UPDATE key_secret SET revoked = 1 WHERE tenant_id = $1 AND digest = $2";
     KEY_SECRET_PUT_ASIDE: Tenant [Uuid, Blob, Int]

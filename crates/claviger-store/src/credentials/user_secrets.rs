@@ -115,6 +115,16 @@ statements! { "user secret";
          JOIN member AS m ON m.tenant_id = u.tenant_id AND m.org_id = u.org_id AND m.account_id = u.account_id
              AND m.credentials = u.member_credentials
          WHERE u.tenant_id = $1 AND u.api = $2 AND u.account_id = $3 AND u.revoked = 0";
+    /// As [`USER_SECRET_LIVE`], for every API.
+    USER_SECRETS_LIVE: Tenant [Uuid, Uuid]
+        "SELECT u.kid, u.api, u.org_id, u.version, u.created_at
+         FROM user_secret AS u
+         JOIN tenant AS t ON t.tenant_id = u.tenant_id AND t.credentials = u.tenant_credentials
+         JOIN organization AS o ON o.tenant_id = u.tenant_id AND o.org_id = u.org_id AND o.credentials = u.org_credentials
+         JOIN account AS a ON a.account_id = u.account_id AND a.credentials = u.account_credentials
+         JOIN member AS m ON m.tenant_id = u.tenant_id AND m.org_id = u.org_id AND m.account_id = u.account_id
+             AND m.credentials = u.member_credentials
+         WHERE u.tenant_id = $1 AND u.account_id = $2 AND u.revoked = 0 ORDER BY u.api";
     /// Makes room for a new one where the last was ended with all others.
     USER_SECRET_RETIRE: Tenant [Uuid, Text, Uuid] withdraws
         "UPDATE user_secret SET revoked = 1
@@ -158,6 +168,21 @@ pub struct UserSecret {
     pub created_at: UnixMillis,
     /// What signs: 32 bytes.
     pub secret: Secret,
+}
+
+/// A live user secret, without the secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserSecretView {
+    /// Its public name, a token's `kid`.
+    pub kid: String,
+    /// The API whose tokens it signs.
+    pub api: ApiName,
+    /// The organization of the membership it hangs on.
+    pub org: OrgId,
+    /// How many there were of the user for the API, with this one.
+    pub version: i64,
+    /// Since when it is there.
+    pub created_at: UnixMillis,
 }
 
 fn place(tenant: TenantId, kid: &str) -> Place<'_> {
@@ -216,6 +241,28 @@ impl Owner {
 }
 
 impl TenantStore {
+    /// The account's live secrets in the tenant, one for each API at most.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn user_secret_list(&self, account: AccountId) -> Result<Vec<UserSecretView>, StoreError> {
+        let tenant = self.tenant;
+        self.read(async move |tx: &mut Tx<'_>| {
+            let read = |row: Row| {
+                let mut columns = row.read();
+                Ok(UserSecretView {
+                    kid: columns.text()?,
+                    api: columns.parse()?,
+                    org: columns.parse()?,
+                    version: columns.int()?,
+                    created_at: columns.time()?,
+                })
+            };
+            tx.run(&USER_SECRETS_LIVE, values![tenant, account]).await?.into_iter().map(read).collect()
+        })
+        .await
+    }
+
     /// The account's secret for the API, made if there is none.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use claviger::directory::Annotated;
 use claviger::id::TenantId;
 
 use super::accounts::Accounts;
@@ -11,17 +12,19 @@ use crate::actor::Actor;
 use crate::audit::entry::Entry;
 use crate::backend::{Bound, Mode, Tx};
 use crate::error::StoreError;
+use crate::versions::{Unedited, Version};
 
 /// The operator's part of the store.
 #[derive(Debug, Clone)]
 pub struct Operator {
     pub(crate) inner: Arc<Inner>,
     pub(crate) actor: Actor,
+    unedited: Option<Unedited>,
 }
 
 impl Operator {
     pub(crate) fn new(inner: Arc<Inner>, actor: Actor) -> Self {
-        Self { inner, actor }
+        Self { inner, actor, unedited: None }
     }
 
     /// The same part, with what `actor` adds in its audit: an address, a credential.
@@ -38,6 +41,13 @@ impl Operator {
     /// The accounts' part, under the operator's name.
     pub fn accounts(&self) -> Accounts {
         Accounts::new(Arc::clone(&self.inner), self.actor.clone())
+    }
+
+    /// The same part, which changes what the operator calls a tenant only if that was not edited since this version.
+    #[must_use]
+    pub fn unless_edited(self, tenant: TenantId, since: Option<Version>) -> Self {
+        let about = Annotated::Tenant(tenant);
+        Self { unedited: since.map(|since| Unedited { about, since }), ..self }
     }
 
     pub(crate) async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
@@ -62,7 +72,23 @@ impl Operator {
         F: AsyncFn(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
         T: Send + 'static,
     {
-        self.inner.run(Bound::System("operator"), Mode::Write, work).await
+        let unedited = self.unedited;
+        let held = async move |tx: &mut Tx<'_>| {
+            if let Some(unedited) = unedited {
+                unedited.hold_for_operator(tx).await?;
+            }
+            work(tx).await
+        };
+        self.inner.run(Bound::System("operator"), Mode::Write, held).await
+    }
+
+    /// How far the store's changes have come: what was written before is in it. Opaque; a server that has applied it has applied
+    /// that too.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn revision(&self) -> Result<String, StoreError> {
+        self.read(async move |tx: &mut Tx<'_>| Ok(crate::feed::position(tx).await?.0)).await
     }
 
     /// An entry of the operator's audit.

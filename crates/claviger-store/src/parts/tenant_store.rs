@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use claviger::directory::Annotated;
 use claviger::id::TenantId;
 
 use crate::actor::Actor;
@@ -9,6 +10,7 @@ use crate::audit::entry::Entry;
 use crate::backend::{Bound, Mode, Tx};
 use crate::error::StoreError;
 use crate::parts::inner::Inner;
+use crate::versions::{self, Unedited, Version};
 
 /// One tenant's part of the store.
 #[derive(Debug, Clone)]
@@ -16,11 +18,12 @@ pub struct TenantStore {
     pub(crate) inner: Arc<Inner>,
     pub(crate) tenant: TenantId,
     pub(crate) actor: Actor,
+    unedited: Option<Unedited>,
 }
 
 impl TenantStore {
     pub(crate) fn new(inner: Arc<Inner>, tenant: TenantId, actor: Actor) -> Self {
-        Self { inner, tenant, actor }
+        Self { inner, tenant, actor, unedited: None }
     }
 
     /// The tenant whose part this is.
@@ -32,6 +35,21 @@ impl TenantStore {
     #[must_use]
     pub fn by(self, actor: Actor) -> Self {
         Self { actor, ..self }
+    }
+
+    /// The present version of something. To be read before the thing itself, so that what is seen is no older.
+    ///
+    /// # Errors
+    /// If there is no such thing.
+    pub async fn version(&self, about: Annotated) -> Result<Version, StoreError> {
+        let tenant = self.tenant;
+        self.read(async move |tx: &mut Tx<'_>| versions::seen(tx, tenant, about).await).await
+    }
+
+    /// The same part, which changes something only if this was not edited since that version of it, if one is given.
+    #[must_use]
+    pub fn unless_edited(self, about: Annotated, since: Option<Version>) -> Self {
+        Self { unedited: since.map(|since| Unedited { about, since }), ..self }
     }
 
     pub(crate) async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
@@ -56,7 +74,14 @@ impl TenantStore {
         F: AsyncFn(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
         T: Send + 'static,
     {
-        self.inner.run(Bound::Tenant(self.tenant), Mode::Write, work).await
+        let (tenant, unedited) = (self.tenant, self.unedited);
+        let held = async move |tx: &mut Tx<'_>| {
+            if let Some(unedited) = unedited {
+                unedited.hold(tx, tenant).await?;
+            }
+            work(tx).await
+        };
+        self.inner.run(Bound::Tenant(tenant), Mode::Write, held).await
     }
 
     /// An entry of the tenant's audit, to be written in the transaction of the change it tells of.

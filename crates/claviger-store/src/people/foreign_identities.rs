@@ -85,6 +85,9 @@ statements! { "foreign identity";
     FOREIGN_NOT_BEFORE: Tenant [Uuid, Text, Text, Int] withdraws
         "UPDATE foreign_identity SET not_before = $4
          WHERE tenant_id = $1 AND issuer = $2 AND subject = $3 AND not_before <= $4 RETURNING account_id";
+    FOREIGN_LINKS: Tenant [Uuid, Uuid]
+        "SELECT issuer, subject, created_at FROM foreign_identity
+         WHERE tenant_id = $1 AND account_id = $2 AND linked = 1 ORDER BY issuer, subject LIMIT 500";
     FOREIGN_MEMBER: Tenant [Uuid, Uuid]
         "SELECT account_id FROM member WHERE tenant_id = $1 AND account_id = $2 AND state <> 'removed' LIMIT 1";
 }
@@ -102,7 +105,39 @@ fn well_formed(issuer: &str, subject: &str) -> Result<(String, String), StoreErr
     ))
 }
 
+/// Another issuer's subject that stands for somebody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkView {
+    /// The issuer.
+    pub issuer: String,
+    /// Its subject.
+    pub subject: String,
+    /// Since when they are linked.
+    pub created_at: UnixMillis,
+}
+
 impl TenantStore {
+    /// Who stands for the account in the tenant, 500 at most.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn foreign_identities(&self, account: AccountId) -> Result<Vec<LinkView>, StoreError> {
+        let tenant = self.tenant;
+        self.read(async move |tx: &mut Tx<'_>| {
+            let rows = tx.run(&FOREIGN_LINKS, values![tenant, account]).await?;
+            let read = |row: crate::value::Row| {
+                let mut columns = row.read();
+                Ok(LinkView {
+                    issuer: columns.text()?,
+                    subject: columns.text()?,
+                    created_at: columns.time()?,
+                })
+            };
+            rows.into_iter().map(read).collect()
+        })
+        .await
+    }
+
     /// Lets the issuer's subject stand for the account, which has to be a member somewhere in the tenant. If the subject
     /// stood for somebody before, only tokens that it is issued from now on count.
     ///

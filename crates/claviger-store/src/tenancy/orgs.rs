@@ -9,7 +9,7 @@ use crate::backend::Tx;
 use crate::ends::{self, Ends, FLOOR, floor_after};
 use crate::error::StoreError;
 use crate::keyring::Keyring;
-use crate::noun::{Feed, Noun, Recorded, Rights, Rows, STATE, int, text, uuid};
+use crate::noun::{Feed, Index, Noun, Recorded, Rights, Rows, STATE, int, text, uuid};
 use crate::page::{After, PAGE, limited};
 use crate::parts::tenant_store::TenantStore;
 use crate::state;
@@ -33,7 +33,7 @@ pub(crate) static ORG_ROWS: Noun = Noun {
     ],
     key: &["tenant_id", "org_id"],
     references: &[(&["tenant_id"], "tenant (tenant_id)")],
-    indices: &[],
+    indices: &[Index::Plain("organization_by_name", "tenant_id, name")],
     tenant: Rights::CHANGE,
     jobs: Rights::SEE,
     feed: Feed::Tells { kind: "org", id: &["tenant_id", "org_id"], only: None, since: 1 },
@@ -82,6 +82,8 @@ statements! { "organization";
         "SELECT org_id, name, state, generation, created_at FROM organization
          WHERE tenant_id = $1 AND state <> 'deleted' AND (created_at, org_id) > ($2, $3)
          ORDER BY created_at, org_id LIMIT $4";
+    ORGS_NAMED: Tenant [Uuid, Text, Int]
+        "SELECT org_id FROM organization WHERE tenant_id = $1 AND name = $2 AND state <> 'deleted' LIMIT $3";
     ORG_RENAME: Tenant [Uuid, Uuid, Text]
         "UPDATE organization SET name = $3 WHERE tenant_id = $1 AND org_id = $2 AND state <> 'deleted' RETURNING generation";
     ORG_STATE: Tenant [Uuid, Uuid, Text] withdraws
@@ -204,6 +206,19 @@ impl TenantStore {
                 return Ok(all);
             }
         }
+    }
+
+    /// The organizations that are called so and not deleted, `limit` at most.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn orgs_named(&self, name: &str, limit: i64) -> Result<Vec<OrgId>, StoreError> {
+        let (tenant, name) = (self.tenant, name.to_owned());
+        self.read(async move |tx: &mut Tx<'_>| {
+            let rows = tx.run(&ORGS_NAMED, values![tenant, &name, limit]).await?;
+            rows.into_iter().map(|row| row.read().parse()).collect()
+        })
+        .await
     }
 
     /// One organization.

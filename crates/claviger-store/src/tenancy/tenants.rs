@@ -36,7 +36,10 @@ pub(crate) static TENANT_ROWS: Noun = Noun {
     ],
     key: &["tenant_id"],
     references: &[(&["realm"], "realm (name)"), (&["realm", "plan"], "plan (realm, name)")],
-    indices: &[Index::Plain("tenant_by_realm", "realm, created_at, tenant_id")],
+    indices: &[
+        Index::Plain("tenant_by_realm", "realm, created_at, tenant_id"),
+        Index::Plain("tenant_by_name", "name"),
+    ],
     tenant: Rights::CHANGE,
     // After a restore every tenant's sessions and tokens are ended.
     jobs: Rights { update: Columns::These(&["generation", "tokens_from"]), ..Rights::SEE },
@@ -88,6 +91,8 @@ statements! { "tenant";
     TENANT_PAGE: System [Text, Int, Uuid, Int]
         "SELECT tenant_id, realm, name, state, generation, plan, requires_identity_headers, created_at
          FROM tenant WHERE realm = $1 AND (created_at, tenant_id) > ($2, $3) ORDER BY created_at, tenant_id LIMIT $4";
+    TENANTS_NAMED: System [Text, Int]
+        "SELECT tenant_id, realm FROM tenant WHERE name = $1 AND state <> 'deleted' LIMIT $2";
     TENANT_UPDATE: Tenant [Uuid, Text, Text, Int]
         "UPDATE tenant SET name = coalesce($2, name), plan = coalesce($3, plan),
              requires_identity_headers = coalesce($4, requires_identity_headers)
@@ -189,6 +194,29 @@ impl Operator {
         self.read(async move |tx: &mut Tx<'_>| {
             let page = values![realm.as_str(), at, id.clone(), limited(limit)];
             let rows = tx.run(&TENANT_PAGE, page).await?;
+            rows.into_iter().map(read).collect()
+        })
+        .await
+    }
+}
+
+impl Operator {
+    /// The tenants that are called so and not deleted, with their realms, `limit` at most.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn tenants_named(
+        &self,
+        name: &str,
+        limit: i64,
+    ) -> Result<Vec<(TenantId, RealmName)>, StoreError> {
+        let name = name.to_owned();
+        self.read(async move |tx: &mut Tx<'_>| {
+            let rows = tx.run(&TENANTS_NAMED, values![&name, limit]).await?;
+            let read = |row: Row| {
+                let mut columns = row.read();
+                Ok((columns.parse()?, columns.parse()?))
+            };
             rows.into_iter().map(read).collect()
         })
         .await

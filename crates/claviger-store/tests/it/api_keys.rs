@@ -177,11 +177,12 @@ async fn lists_go_page_by_page(test: TestStore) {
     for task in tasks {
         made.push(task.await.unwrap());
     }
-    let first = acme.store.key_page(acme.org, None, 500).await.unwrap();
+    let page = claviger_store::api_keys::KeysListed { org: Some(acme.org), revoked_too: false };
+    let first = acme.store.key_page(page, None, 500).await.unwrap();
     assert_eq!(first.len(), 500);
     assert!(first.iter().all(|key| key.secrets.len() == 1));
-    let second = acme.store.key_page(acme.org, first.last().map(Into::into), 500).await.unwrap();
-    let third = acme.store.key_page(acme.org, second.last().map(Into::into), 500).await.unwrap();
+    let second = acme.store.key_page(page, first.last().map(Into::into), 500).await.unwrap();
+    let third = acme.store.key_page(page, second.last().map(Into::into), 500).await.unwrap();
     assert_eq!((second.len(), third.len()), (500, 5));
     let mut listed: Vec<_> = acme.store.key_list(acme.org).await.unwrap().iter().map(|key| key.key).collect();
     assert_eq!(listed, [first, second, third].concat().iter().map(|key| key.key).collect::<Vec<_>>());

@@ -9,6 +9,7 @@
 
 mod annotations;
 mod api_keys;
+mod edits;
 mod feed;
 mod growth;
 mod handing_over;

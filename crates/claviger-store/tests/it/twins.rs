@@ -6,6 +6,7 @@ use claviger::directory::{Annotated, MemberState};
 use claviger::id::{ApiName, RoleName, SessionId, TokenId};
 use claviger::random::SystemRandom;
 use claviger_store::annotations::AnnotationUpdate;
+use claviger_store::api_keys::{ApiKeyUpdate, KeysListed};
 use claviger_store::audit::AuditCursor;
 use claviger_store::tenants::TenantUpdate;
 use claviger_store::testing::{self, Engine, START, TestStore, TestTenant, email};
@@ -111,7 +112,10 @@ async fn what_one_tenant_does_changes_nothing_of_another(test: TestStore) {
         store.session_end(theirs.session),
         store.key_create(claviger_store::api_keys::NewApiKey { org: acme.org, ..new_key(&rival) }),
         store.key_list(acme.org),
-        store.key_page(acme.org, None, 500),
+        store.key_page(KeysListed { org: Some(acme.org), revoked_too: true }, None, 500),
+        store.key_update(theirs.key, ApiKeyUpdate::default()),
+        store.version(Annotated::Org(acme.org)),
+        store.version(Annotated::Key(theirs.key)),
         store.key_view(theirs.key),
         store.key_rotate(theirs.key, 0),
         store.key_revoke_old(theirs.key),
@@ -132,6 +136,18 @@ async fn what_one_tenant_does_changes_nothing_of_another(test: TestStore) {
     assert_eq!(orgs, store.org_page(None, 500).await.unwrap());
     assert!(orgs.iter().all(|org| org.org == rival.org));
     assert_eq!(store.annotated("organization", "the same").await.unwrap(), Annotated::Org(rival.org));
+    assert_eq!(store.orgs_named("Acme", 3).await.unwrap(), []);
+    let named = acme.store.key_view(theirs.key).await.unwrap().name;
+    assert_eq!(store.keys_named(&named, 3).await.unwrap(), [own.key]);
+    let all = KeysListed { org: None, revoked_too: true };
+    let keys = store.key_page(all, None, 500).await.unwrap();
+    assert_eq!(keys.iter().map(|key| key.key).collect::<Vec<_>>(), [own.key]);
+    assert_eq!(
+        store.foreign_identities(theirs.ann).await.unwrap().len(),
+        1,
+        "the same person is linked in each"
+    );
+    assert_eq!(store.user_secret_list(theirs.ann).await.unwrap()[0].org, rival.org);
     assert_eq!(store.annotated("key", "the same").await.unwrap(), Annotated::Key(own.key));
     let none = store.annotation(Annotated::Key(theirs.key)).await.unwrap();
     assert_eq!(none.external_id, None);

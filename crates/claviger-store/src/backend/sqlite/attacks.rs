@@ -306,6 +306,7 @@ fn keys_and_references_of_tenants_tables_begin_with_the_tenant() {
         "account",
         "signing_key",
         "operator_audit",
+        "idempotency",
         "lease",
         "tenant_external_id",
         "operator",
