@@ -36,6 +36,34 @@ want_requests() {
     packages+=(python3-requests)
 }
 
+# What makes a folder of libraries for a Python program, which Debian ships apart.
+want_venv() {
+    python3 -c 'import ensurepip, venv' 2>/dev/null && return
+    echo "need: python3-venv, because the tests run a sample API of ours in Python" >&2
+    packages+=(python3-venv)
+}
+
+# The libraries of the sample APIs, in the versions that they name. Each folder has a note of what it was made from.
+sample_libraries() {
+    local requirements=examples/fastapi/requirements.txt folder=target/samples/fastapi
+    local made_from
+    made_from="$(python3 --version) $(sha256sum "$requirements")"
+    if [[ "$(cat "$folder/.installed" 2>/dev/null)" != "$made_from" ]]; then
+        scripts/say.sh "installing the libraries of examples/fastapi in $folder"
+        rm -rf "$folder"
+        python3 -m venv "$folder"
+        "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$requirements"
+        echo "$made_from" >"$folder/.installed"
+    fi
+    made_from="$(sha256sum examples/express/package-lock.json)"
+    folder=examples/express/node_modules
+    if [[ "$(cat "$folder/.installed" 2>/dev/null)" != "$made_from" ]]; then
+        scripts/say.sh "installing the libraries of examples/express in $folder"
+        npm --prefix examples/express ci --ignore-scripts --no-audit --no-fund --loglevel=error
+        echo "$made_from" >"$folder/.installed"
+    fi
+}
+
 want_test() {
     want_postgres
     want pgbouncer pgbouncer "because the tests of the store's faults put it between the servers and PostgreSQL"
@@ -43,6 +71,8 @@ want_test() {
     want node nodejs "because the tests run the JavaScript of the APIs' documents"
     want_requests
     want python3 python3 "because the README's first own configuration stands before Python's web server"
+    want_venv
+    want npm npm "because it installs the libraries of a sample API of ours in JavaScript"
 }
 
 # want_cargo PROGRAM VERSION REASON: one of cargo's, in the exact version, so that a new one changes nothing by itself.
@@ -107,3 +137,6 @@ case "${1:-}" in
         ;;
 esac
 install_packages
+if [[ $1 == test ]]; then
+    sample_libraries
+fi

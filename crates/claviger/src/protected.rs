@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::api::Api;
 use crate::refusal::Reason;
-use crate::reserved::{is_like, is_method_override, is_ours};
+use crate::reserved::{is_like, is_method_override, is_ours, names};
 
 /// The subprotocol that a client offers beside its credential, so that there is one to choose.
 pub const SUBPROTOCOL: &str = "claviger";
@@ -73,6 +73,12 @@ impl Protected {
         }
         Ok(())
     }
+}
+
+/// The names of the headers that are removed for every API, as documents list them: in small letters, with a `*` for any
+/// ending. An API's identity headers and carriers, which its settings name, are removed besides.
+pub fn removed_for_every_api() -> impl Iterator<Item = String> {
+    names().chain([header::AUTHORIZATION.to_string()])
 }
 
 fn is_for(wish: &HeaderValue, method: &Method) -> bool {

@@ -2,6 +2,9 @@
 
 use http::HeaderName;
 
+/// What the names begin with of whole families that only Claviger may write.
+const PREFIXES: [&str; 2] = ["x-claviger-", "x-forwarded-"];
+
 /// Names that are removed from whatever a client sends, and the same with any other character than a letter or
 /// digit in place of a hyphen: servers behind us read `X_Tenant_ID` as `X-Tenant-ID`.
 const PROTECTED: [&str; 5] = ["forwarded", "x-original-url", "x-real-ip", "x-rewrite-url", "x-request-id"];
@@ -13,11 +16,16 @@ const METHOD_OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-override", 
 
 /// Whether a header is one that only Claviger may write. `identity` are the tenant and organization headers.
 pub(crate) fn is_ours(name: &str, identity: &[HeaderName]) -> bool {
-    begins_like(name, "x-claviger-")
-        || begins_like(name, "x-forwarded-")
+    PREFIXES.iter().any(|start| begins_like(name, start))
         || PROTECTED.iter().any(|own| is_like(name, own))
         || is_method_override(name)
         || identity.iter().any(|own| is_like(name, own.as_str()))
+}
+
+/// All that is ours whatever an API calls its identity headers; a `*` stands for any ending.
+pub(crate) fn names() -> impl Iterator<Item = String> {
+    let families = PREFIXES.iter().map(|start| format!("{start}*"));
+    families.chain(PROTECTED.iter().chain(&METHOD_OVERRIDES).map(ToString::to_string))
 }
 
 pub(crate) fn is_method_override(name: &str) -> bool {

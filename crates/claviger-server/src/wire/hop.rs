@@ -7,7 +7,8 @@
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
 
-static HOP_BY_HOP: [HeaderName; 8] = [
+/// The fields that concern one connection, whatever `Connection` names besides.
+pub static HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     header::TRANSFER_ENCODING,
     header::TE,
