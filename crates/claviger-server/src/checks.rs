@@ -146,8 +146,27 @@ pub(crate) fn warnings(
             Some("name an address that only your own network reaches, such as `127.0.0.1:8099`".into());
         warnings.push(ConfigError { hint, ..source.error("ops.address", what) });
     }
+    warnings.extend(shared_audiences(source, served));
     warnings.extend(certificate_warnings(config, source, served, now));
     warnings
+}
+
+/// Audiences that APIs of different realms have: the key that binds principals to requests hangs on the audience, so an upstream that
+/// does not look at `realm` takes one realm's callers for the other's.
+fn shared_audiences(source: &Source, served: &[ServedApi]) -> Vec<ConfigError> {
+    let audience = |served: &ServedApi| served.api.identity_tokens.audience.clone();
+    let pairs = served.iter().enumerate().filter_map(|(at, api)| {
+        let before = served.iter().take(at);
+        let other = before.into_iter().find(|other| audience(other) == audience(api) && other.api.realm != api.api.realm)?;
+        let what = format!(
+            "`{}` is the audience of `{}` too, which is of another realm: their upstreams can tell them apart by the claim `realm` alone",
+            audience(api),
+            other.api.name,
+        );
+        let hint = Some("give each realm an audience of its own".to_owned());
+        Some(ConfigError { hint, ..source.error(&format!("api[{at}].token_audience"), what) })
+    });
+    pairs.collect()
 }
 
 /// Certificates that are for none of the hosts, hosts that none is for, and those whose time is over, or soon.

@@ -15,27 +15,25 @@ pub const BEARER_SUBPROTOCOL: &str = "claviger.bearer.";
 /// What a client may not say to the service behind an API.
 #[derive(Debug, Clone)]
 pub struct Protected {
-    identity: [HeaderName; 2],
+    identity: Vec<HeaderName>,
     carriers: Vec<HeaderName>,
 }
 
 impl Protected {
     /// For the service behind `api`, in a process that serves `all` of these besides: a header that holds a credential
-    /// for one API reaches the upstream of none.
-    pub fn new<'a>(api: &Api, all: impl IntoIterator<Item = &'a Api>) -> Self {
-        let mut carriers: Vec<HeaderName> = api.carriers.header.iter().cloned().collect();
-        for other in all {
-            carriers.extend(
-                other
-                    .carriers
-                    .header
-                    .iter()
-                    .filter(|name| !carriers.contains(name))
-                    .cloned()
-                    .collect::<Vec<_>>(),
-            );
+    /// for one API, or says whose a request is, reaches the upstream of none: several APIs may have one.
+    pub fn new<'a>(api: &'a Api, all: impl IntoIterator<Item = &'a Api>) -> Self {
+        let (mut identity, mut carriers) = (Vec::new(), Vec::new());
+        let add = |names: &mut Vec<HeaderName>, name: &HeaderName| {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        };
+        for api in std::iter::once(api).chain(all) {
+            api.identity_headers.names.iter().for_each(|name| add(&mut identity, name));
+            api.carriers.header.iter().for_each(|name| add(&mut carriers, name));
         }
-        Self { identity: api.identity_headers.names.clone(), carriers }
+        Self { identity, carriers }
     }
 
     /// Whether a client may not send a header, or a trailer, called `name`.
@@ -122,7 +120,7 @@ mod tests {
 
     fn protected(carriers: &[&'static str]) -> Protected {
         Protected {
-            identity: [HeaderName::from_static("x-tenant-id"), HeaderName::from_static("x-org-id")],
+            identity: vec![HeaderName::from_static("x-tenant-id"), HeaderName::from_static("x-org-id")],
             carriers: carriers.iter().map(|name| HeaderName::from_static(name)).collect(),
         }
     }
@@ -151,6 +149,11 @@ mod tests {
             "authorization",
             "x-api-key",
             "X_API_Key",
+            "x-forwarded",
+            "Proxy",
+            "True_Client_IP",
+            "Content_Length",
+            "transfer.encoding",
         ] {
             assert!(own.covers(&name(bad)), "{bad}");
         }
@@ -158,7 +161,8 @@ mod tests {
             "accept",
             "x-tenant",
             "x-tenant-id-2",
-            "x-forwarded",
+            "x-forwarder",
+            "content-length",
             "content-type",
             "traceparent",
             "x-api-keys",
@@ -169,6 +173,24 @@ mod tests {
         let long = Protected { carriers: vec![name(&"x-long-".repeat(20))], ..own };
         assert!(long.covers(&name(&"X_Long_".repeat(20))));
         assert!(!protected(&[]).covers(&name("x-api-key")));
+    }
+
+    #[test]
+    fn what_says_whose_a_request_is_at_one_api_is_nobodys_to_say_at_another() {
+        let apis = crate::testing::synq();
+        let other = crate::api::ApiSettings {
+            identity_headers: crate::api::IdentityHeaders {
+                names: [name("x-workspace-id"), name("x-team-id")],
+                ..apis.identity_headers.clone()
+            },
+            ..crate::testing::syncello()
+        };
+        let (synq, other) = (crate::testing::api(apis), crate::testing::api(other));
+        let own = Protected::new(&synq, [&*synq, &*other]);
+        for bad in ["x-tenant-id", "x-workspace-id", "X_Team_ID"] {
+            assert!(own.covers(&name(bad)), "{bad}");
+        }
+        assert!(!Protected::new(&synq, []).covers(&name("x-workspace-id")));
     }
 
     #[test]

@@ -7,7 +7,32 @@ const PREFIXES: [&str; 2] = ["x-claviger-", "x-forwarded-"];
 
 /// Names that are removed from whatever a client sends, and the same with any other character than a letter or
 /// digit in place of a hyphen: servers behind us read `X_Tenant_ID` as `X-Tenant-ID`.
-const PROTECTED: [&str; 5] = ["forwarded", "x-original-url", "x-real-ip", "x-rewrite-url", "x-request-id"];
+const PROTECTED: [&str; 18] = [
+    "cf-connecting-ip",
+    "fastly-client-ip",
+    "forwarded",
+    "front-end-https",
+    // What a client says here, CGI programs take for their own proxy (CVE-2016-5385).
+    "proxy",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-forwarded",
+    "x-host",
+    "x-http-host-override",
+    "x-original-host",
+    "x-original-uri",
+    "x-original-url",
+    "x-real-ip",
+    "x-request-id",
+    "x-rewrite-url",
+    "x-scheme",
+];
+
+/// Names that arrive as they are, framed anew or taken off with the connection, and never with another character in place of a
+/// hyphen: a server behind us that reads both would have two of them.
+const SPELT_AS_THEY_ARE: [&str; 4] =
+    ["content-length", "content-type", "proxy-authorization", "transfer-encoding"];
 
 /// Headers by which a client wishes for another method than the one it sends. What was decided is about the one it
 /// sends, so they are removed like the others, and a wish that differs is refused aloud: a change that was asked for
@@ -19,6 +44,7 @@ pub(crate) fn is_ours(name: &str, identity: &[HeaderName]) -> bool {
     PREFIXES.iter().any(|start| begins_like(name, start))
         || PROTECTED.iter().any(|own| is_like(name, own))
         || is_method_override(name)
+        || SPELT_AS_THEY_ARE.iter().any(|own| is_like(name, own) && name != *own)
         || identity.iter().any(|own| is_like(name, own.as_str()))
 }
 

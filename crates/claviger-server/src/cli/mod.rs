@@ -149,6 +149,9 @@ enum Command {
     /// Identity tokens
     #[command(subcommand, after_help = token::EXAMPLES)]
     Token(token::TokenCommand),
+    /// The keys that sign principals for the APIs behind
+    #[command(subcommand)]
+    Principal(token::PrincipalCommand),
     /// User tokens, signed with each user's own secret
     #[command(subcommand, after_help = user_token::EXAMPLES)]
     UserToken(user_token::UserTokenCommand),
@@ -287,6 +290,7 @@ fn run(program: Program) -> Result<ExitCode, Failure> {
         Command::Member(command) => Asked::of("member", &command)?,
         Command::Key(command) => command.asked()?,
         Command::Token(command) => Asked::of("token", &command)?,
+        Command::Principal(command) => Asked::of("principal", &command)?,
         Command::UserToken(command) => Asked::of("user-token", &command)?,
     };
     asked.idempotency_key = idempotency_key;

@@ -1,4 +1,4 @@
-//! `claviger token`: identity tokens.
+//! `claviger token`: identity tokens; and `claviger principal`, the keys of principals.
 
 use clap::Subcommand;
 use serde::Serialize;
@@ -58,6 +58,26 @@ pub(crate) enum TokenCommand {
         /// The realm
         #[arg(long)]
         realm: String,
+        /// What to do
+        #[arg(long, value_name = "STEP", value_parser = ["next", "activate", "drop"])]
+        step: String,
+        /// The key to drop, with `--step drop`
+        #[arg(long, value_name = "KID", required_if_eq("step", "drop"))]
+        kid: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum PrincipalCommand {
+    /// List the keys that sign the principals for the APIs behind
+    Keys {},
+    /// Publish the next key for principals, let the published one sign, or drop a retired one
+    ///
+    /// Servers look every ten seconds which key signs, and the APIs behind fetch a key that they do not know. Leave some
+    /// minutes between `next` and `activate` where they fetch on their own terms, and between `activate` and `drop` as long as
+    /// a principal lives: 15 seconds.
+    RotateKey {
         /// What to do
         #[arg(long, value_name = "STEP", value_parser = ["next", "activate", "drop"])]
         step: String,

@@ -1,12 +1,13 @@
 //! Passes on what was let in: without the caller's credential, with a signed statement of who is calling.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use claviger::protected::{Protected, SUBPROTOCOL, offers_our_subprotocol};
 use claviger::refusal::Reason;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, Uri, header};
 
 use crate::respond::REQUEST_ID;
 use crate::wire::{Exchange, Handshake, PhaseLimits, TrailerFilter, hop, websocket};
@@ -86,12 +87,12 @@ impl Gateway {
         };
         let token = token.map_err(|_| internal("the principal could not be signed"))?;
         let host = headers.get(header::HOST).cloned().ok_or(internal("a decided request has no Host"))?;
-        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+        let target = sent_target(&parts.uri);
         let request_id = passage.request_id.to_str().unwrap_or_default();
         let authority = host.to_str().unwrap_or_default();
         let binding = surface
             .binding
-            .of(&token, &parts.method, authority, target, request_id, now)
+            .of(&token, &parts.method, authority, &target, request_id, now)
             .ok_or(internal("the binding is no header value"))?;
         headers.insert(PRINCIPAL, token.value.clone());
         headers.insert(BINDING, binding);
@@ -109,7 +110,33 @@ impl Gateway {
     }
 }
 
+/// Path and query as they are sent on. A target in absolute form may have a query and no path, which is sent as `/`.
+fn sent_target(uri: &Uri) -> Cow<'_, str> {
+    match uri.path_and_query().map_or("/", |target| target.as_str()) {
+        target if target.starts_with('?') => format!("/{target}").into(),
+        target => target.into(),
+    }
+}
+
 /// Lets every trailer pass that a client may send: neither a credential nor a header that only we may write.
 pub(crate) fn trailer_filter(protected: Protected) -> TrailerFilter {
     Arc::new(move |name| !protected.covers(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_bound_is_what_is_sent() {
+        for (target, sent) in [
+            ("/a?b=c", "/a?b=c"),
+            ("http://h/a?b=c", "/a?b=c"),
+            ("http://h?b=c", "/?b=c"),
+            ("http://h", "/"),
+            ("/", "/"),
+        ] {
+            assert_eq!(sent_target(&target.parse().unwrap()), sent, "{target}");
+        }
+    }
 }

@@ -388,3 +388,30 @@ fn what_stands_for_a_member_is_listed() {
         (&json!("https://id.example"), &json!("s-1"))
     );
 }
+
+#[test]
+fn the_key_of_principals_is_rotated_step_by_step() {
+    let office = Office::open();
+    let states = || {
+        let keys = office.get("/v1/principal-keys").json();
+        let text = |key: &Value, name: &str| key[name].as_str().unwrap().to_owned();
+        let items = keys["items"].as_array().unwrap();
+        items.iter().map(|key| (text(key, "kid"), text(key, "state"))).collect::<Vec<_>>()
+    };
+    let step = |body: Value| office.send("POST", "/v1/principal-keys/rotate", body, &[]);
+    let first = states()[0].0.clone();
+    let next = step(json!({ "step": "next" })).expect(200).json()["kid"].as_str().unwrap().to_owned();
+    let state = |kid: &str| states().into_iter().find(|(key, _)| key == kid).map(|(_, state)| state);
+    assert_eq!((state(&first).as_deref(), state(&next).as_deref()), (Some("active"), Some("next")));
+    // Published before it signs, and the one before stays published.
+    let published = || office.server.console().get("/.well-known/jwks.json").send().text();
+    assert!(published().contains(&next) && published().contains(&first));
+    step(json!({ "step": "activate" })).expect(200);
+    assert_eq!((state(&first).as_deref(), state(&next).as_deref()), (Some("retired"), Some("active")));
+    assert_eq!(step(json!({ "step": "drop" })).status, 400);
+    step(json!({ "step": "drop", "kid": first })).expect(200);
+    assert_eq!(state(&first), None);
+    assert!(!published().contains(&first));
+    let bound = office.operator("bound", Role::Owner, Some("synq"));
+    assert_eq!(office.ask("GET", "/v1/principal-keys", Some(&bound), None).status, 403);
+}

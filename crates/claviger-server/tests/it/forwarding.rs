@@ -123,6 +123,11 @@ fn no_credential_and_no_forged_identity_reaches_the_upstream(on: On) {
         ("X-HTTP-Method-Override", "get"),
         ("X_Method_Override", "GET"),
         ("X-Request-Id", "forged-p"),
+        ("Proxy", "http://forged-q"),
+        ("True-Client-IP", "forged-r"),
+        ("X-Original-URI", "/forged-s"),
+        ("X-Host", "forged-t"),
+        ("Content_Type", "forged-u"),
     ];
     let get = server.synq().get(PRODUCTS).bearer(&token).header("X-Own", "kept");
     let get = forged.iter().fold(get, |request, (name, value)| request.header(name, value));

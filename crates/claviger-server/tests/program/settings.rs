@@ -153,6 +153,16 @@ fn operating_08_what_somebody_may_mean_is_a_warning_with_a_hint() {
     }
     let doctor = run(&folder, &["doctor"]).out;
     assert!(doctor.contains("WARNING") && doctor.contains("role `GUEST` allows nothing"), "{doctor}");
+    // Of two realms with one audience, the second is told.
+    let two = "[[api]]\nname = \"other\"\nrealm = \"other\"\ntoken_audience = \"orders\"\nhosts = [\"other.localhost\"]\n\
+               credentials = [\"api-key\"]\nupstream = \"http://127.0.0.1:1\"\n[api.roles]\nADMIN = \"admin\"\n";
+    folder.write("claviger.toml", &format!("{}{two}", orders("127.0.0.1:1", "")));
+    let outcome = run(&folder, &["check-config"]);
+    assert!(
+        outcome.err.contains("`orders` is the audience of `orders` too, which is of another realm"),
+        "{outcome:?}"
+    );
+    assert!(outcome.err.contains("api[1].token_audience") || outcome.err.contains(", line "), "{outcome:?}");
     let plain = Folder::new();
     plain.write("claviger.toml", &orders("127.0.0.1:1", ""));
     assert_eq!(run(&plain, &["check-config"]).err, "", "nothing is said of what is well");
