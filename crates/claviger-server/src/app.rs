@@ -20,6 +20,7 @@ use crate::certificate_files::CertificateFiles;
 use crate::checks::{Bound, bind, check, check_serving, server_tls, warnings};
 use crate::config::{Config, ConfigError, Source};
 use crate::console::Console;
+use crate::control::{Desk, Face};
 use crate::core::{Core, Holds, data_directory, operator};
 use crate::failure::{Failure, complaint};
 use crate::gateway::{Gateway, PrincipalSigner, Records, RequestIds, SeenInClear};
@@ -56,7 +57,8 @@ pub struct App {
     close_delay: Duration,
     /// Whether it says that it is not ready, as it is about to stop.
     leaving: Arc<AtomicBool>,
-    socket: Option<crate::control::Listening>,
+    /// Where commands reach it.
+    sockets: Vec<crate::control::Listening>,
     lease: Option<Arc<Lease>>,
     /// The file of an embedded store.
     database: Option<PathBuf>,
@@ -114,10 +116,15 @@ impl App {
             runtime.block_on(Core::open(config, served, world, holds))?;
         succession::say(&management.store, Holding::Serving);
         // Before anybody is told that the server is ready: from now on commands reach it.
-        let socket = match data_directory(config)? {
-            Some(directory) => Some(crate::control::listen(&directory, management.clone(), &runtime)?),
-            None => None,
-        };
+        let console = Arc::new(Console::new(management.clone(), runtime.handle().clone()));
+        let desk = desk(&management, &console);
+        let mut sockets = Vec::new();
+        if let Some(directory) = data_directory(config)? {
+            sockets.push(crate::control::listen(&directory, &desk, &runtime)?);
+        }
+        if let Some(path) = &config.console.socket {
+            sockets.push(crate::control::listen_for_all(path, &desk, &runtime)?);
+        }
         let counters = Arc::new(Counters::default());
         let walls = Arc::new(Walls::default());
         let oldest_transaction = Arc::new(OldestTransaction::default());
@@ -153,10 +160,7 @@ impl App {
         let ops = Server::start(ops_ports, ops_handler, limits.clone(), counters.clone()).map_err(io)?;
         let console = match console_ports {
             None => None,
-            Some(ports) => {
-                let console = Arc::new(Console::new(management.clone(), runtime.handle().clone()));
-                Some(Server::start(ports, console, limits, counters).map_err(io)?)
-            }
+            Some(ports) => Some(Server::start(ports, console, limits, counters).map_err(io)?),
         };
         let lease = match config.store.url.sqlite_path() {
             // The one server of an embedded store has nobody to tell.
@@ -217,7 +221,7 @@ impl App {
             drain,
             close_delay,
             leaving,
-            socket,
+            sockets,
             lease,
             database: config.store.url.sqlite_path().map(Path::to_owned),
             chores: vec![housekeeping.abort_handle(), walls.abort_handle()],
@@ -295,7 +299,7 @@ impl App {
         let Some(runtime) = self.runtime.take() else { return };
         self.leave();
         let (server, mut ops) = (self.server.take(), self.ops.take());
-        let (socket, console) = (self.socket.take(), self.console.take());
+        let (sockets, console) = (std::mem::take(&mut self.sockets), self.console.take());
         runtime.block_on(async {
             let mut hurry = std::pin::pin!(hurry);
             let mut is_hurried = false;
@@ -306,7 +310,7 @@ impl App {
             }
             succession::close(&self.management.store, self.database.as_deref()).await;
             // Commands go to whoever takes over the data.
-            drop(socket);
+            drop(sockets);
             let (tell, console_is_done) = tokio::sync::oneshot::channel();
             let console = async {
                 if let Some(console) = console {
@@ -368,6 +372,16 @@ impl App {
 async fn principal_signer(store: &Store) -> Result<Arc<PrincipalSigner>, Failure> {
     let key = identity_tokens::system(store).signing_key_signer(&Line::Principal).await?;
     Ok(Arc::new(PrincipalSigner::new(key)))
+}
+
+/// What the sockets of this machine are answered with.
+fn desk(management: &Management, console: &Arc<Console>) -> Desk {
+    let console = console.clone();
+    let face: Face = Arc::new(move |request, uid| {
+        let console = console.clone();
+        Box::pin(async move { console.answer_user(request.map(axum::body::Body::new), uid).await })
+    });
+    Desk { management: management.clone(), face }
 }
 
 fn limits(server: &crate::config::Server, exempt: Exempt) -> Limits {

@@ -19,12 +19,15 @@ pub(crate) struct Asked {
     /// The key under which it is done once, however often it is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) idempotency_key: Option<String>,
+    /// Whether the answer is to come when every server has applied it.
+    #[serde(default)]
+    pub(crate) waits: bool,
 }
 
 impl Asked {
     /// The operation of that name.
     pub(crate) fn new(id: &str, input: Value) -> Self {
-        Self { id: id.to_owned(), input, most: None, idempotency_key: None }
+        Self { id: id.to_owned(), input, most: None, idempotency_key: None, waits: false }
     }
 
     /// A verb of `noun`, as a command line was parsed: its options have the names that the management API has.
@@ -51,6 +54,7 @@ impl Asked {
         {
             members.insert("after".into(), after.into());
         }
-        Self { id: self.id.clone(), input, most: self.most, idempotency_key: self.idempotency_key.clone() }
+        let idempotency_key = self.idempotency_key.clone();
+        Self { id: self.id.clone(), input, most: self.most, idempotency_key, waits: self.waits }
     }
 }

@@ -68,6 +68,7 @@ pub(crate) fn check(config: &Config, source: &Source) -> Result<Vec<ServedApi>, 
             return Err(error("tls", "there is no `[[tls.certificate]]` to speak TLS with".into()).into());
         }
     }
+    config.console.users().map_err(|what| source.error("console.system_users", what))?;
     if let Some(address) = config.console.address {
         if address.port() != 0 && address == config.ops.address {
             return Err(source

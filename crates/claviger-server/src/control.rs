@@ -10,11 +10,18 @@ use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use claviger::random::SystemRandom;
 use claviger_store::StoreError;
+use futures_util::future::BoxFuture;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader as AsyncBufReader};
+use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -51,13 +58,18 @@ struct Answered {
     answer: Answer,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     revision: Option<String>,
+    /// Which servers have not applied it, if that was waited for and somebody knows; names, or why nobody does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    behind: Option<String>,
 }
 
 impl From<Result<Outcome, Failure>> for Answered {
     fn from(outcome: Result<Outcome, Failure>) -> Self {
         match outcome {
-            Ok(Outcome { value, revision, .. }) => Self { answer: Answer::Done(value), revision },
-            Err(failure) => Self { answer: Answer::Failed(failure), revision: None },
+            Ok(Outcome { value, revision, .. }) => {
+                Self { answer: Answer::Done(value), revision, behind: None }
+            }
+            Err(failure) => Self { answer: Answer::Failed(failure), revision: None, behind: None },
         }
     }
 }
@@ -76,28 +88,49 @@ impl Drop for Listening {
     }
 }
 
-/// Listens for commands in `directory`, whose store this process holds.
+/// Answers a request of the management API for a user of this machine, who is known by their number.
+pub(crate) type Face =
+    Arc<dyn Fn(http::Request<Incoming>, u32) -> BoxFuture<'static, http::Response<Bytes>> + Send + Sync>;
+
+/// What a socket's questions are answered with.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    pub(crate) management: Management,
+    pub(crate) face: Face,
+}
+
+/// Listens for commands in `directory`, whose store this process holds: from root and the user whose server this is.
 ///
 /// # Errors
 /// If the socket cannot be made.
-pub(crate) fn listen(
-    directory: &Path,
-    management: Management,
-    runtime: &Runtime,
-) -> Result<Listening, Failure> {
-    let path = directory.join(SOCKET);
+pub(crate) fn listen(directory: &Path, desk: &Desk, runtime: &Runtime) -> Result<Listening, Failure> {
+    listen_at(&directory.join(SOCKET), 0o600, desk, runtime)
+}
+
+/// Listens at this path for whoever may be somebody.
+///
+/// # Errors
+/// If the socket cannot be made.
+pub(crate) fn listen_for_all(path: &Path, desk: &Desk, runtime: &Runtime) -> Result<Listening, Failure> {
+    listen_at(path, 0o666, desk, runtime)
+}
+
+fn listen_at(path: &Path, mode: u32, desk: &Desk, runtime: &Runtime) -> Result<Listening, Failure> {
     let _guard = runtime.enter();
-    let listener = bind(directory, &path).map_err(|error| {
+    let listener = bind(path, mode).map_err(|error| {
         let what = format!("the socket `{}` cannot be made ({})", path.display(), complaint(&error));
-        Failure::new(what).hint("it is how commands reach this server; its path may have about 90 characters")
+        Failure::new(what).hint(
+            "its folder has to be there and this user's to write in; its path may have about 90 characters",
+        )
     })?;
+    let desk = desk.clone();
     let task = runtime.spawn(async move {
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let management = management.clone();
+                    let desk = desk.clone();
                     tokio::spawn(async move {
-                        if let Err(error) = answer(stream, &management).await {
+                        if let Err(error) = answer(stream, &desk).await {
                             tracing::debug!(%error, "a command went away");
                         }
                     });
@@ -109,13 +142,17 @@ pub(crate) fn listen(
             }
         }
     });
-    Ok(Listening { path, task })
+    Ok(Listening { path: path.to_owned(), task })
 }
 
 /// Binds the socket in a directory that nobody else can enter, so that it is its owner's alone from its first
 /// moment, and then puts it in its place. Whoever holds the store's lock is the only one here: what was in that
 /// place is a dead server's.
-fn bind(directory: &Path, path: &Path) -> std::io::Result<UnixListener> {
+fn bind(path: &Path, mode: u32) -> std::io::Result<UnixListener> {
+    let directory = match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
+        _ => Path::new("."),
+    };
     let private = directory.join(".control");
     match std::fs::remove_dir_all(&private) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
@@ -125,7 +162,7 @@ fn bind(directory: &Path, path: &Path) -> std::io::Result<UnixListener> {
     let bound = (|| {
         let draft = private.join("s");
         let listener = UnixListener::bind(&draft)?;
-        std::fs::set_permissions(&draft, std::fs::Permissions::from_mode(0o600))?;
+        std::fs::set_permissions(&draft, std::fs::Permissions::from_mode(mode))?;
         std::fs::rename(&draft, path)?;
         Ok(listener)
     })();
@@ -133,19 +170,55 @@ fn bind(directory: &Path, path: &Path) -> std::io::Result<UnixListener> {
     bound
 }
 
-async fn answer(stream: UnixStream, management: &Management) -> std::io::Result<()> {
-    use tokio::io::AsyncReadExt;
+/// How long the head of a request may take.
+const HEAD: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Answers whoever is at the other end: a command, which is a line, or the management API over HTTP.
+async fn answer(stream: UnixStream, desk: &Desk) -> std::io::Result<()> {
     let uid = stream.peer_cred()?.uid();
-    let (read, mut write) = stream.into_split();
+    let (read, write) = stream.into_split();
+    let mut read = AsyncBufReader::new(read);
+    // Whoever says nothing wants nothing.
+    let Ok(begins) = tokio::time::timeout(HEAD, read.fill_buf()).await else { return Ok(()) };
+    if begins?.first() == Some(&b'{') {
+        return answer_command(read, write, uid, &desk.management).await;
+    }
+    let face = desk.face.clone();
+    let service = service_fn(move |request| {
+        let answer = face(request, uid);
+        async move { Ok::<_, std::convert::Infallible>(answer.await.map(Full::new)) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .serve_connection(TokioIo::new(tokio::io::join(read, write)), service);
+    connection.await.map_err(std::io::Error::other)
+}
+
+async fn answer_command(
+    read: impl tokio::io::AsyncBufRead + Unpin,
+    mut write: OwnedWriteHalf,
+    uid: u32,
+    management: &Management,
+) -> std::io::Result<()> {
+    use tokio::io::AsyncReadExt;
     let mut line = Zeroizing::new(String::new());
-    AsyncBufReader::new(read.take(MAX_LINE)).read_line(&mut line).await?;
+    read.take(MAX_LINE).read_line(&mut line).await?;
     let answer: Answered = match serde_json::from_str::<Asked>(&line) {
-        Ok(Asked { id, input, idempotency_key, .. }) => {
+        Ok(Asked { id, input, idempotency_key, waits, .. }) => {
             let answer = async {
-                let caller = Caller::on_this_machine(uid)?;
+                let caller = management.caller_at(uid).await?;
                 management::call(management, &caller, &id, input, idempotency_key.as_deref()).await
             };
-            answer.await.into()
+            let mut answer: Answered = answer.await.into();
+            if waits && answer.revision.is_some() {
+                answer.behind = match management.behind().await {
+                    Ok(names) if names.is_empty() => None,
+                    Ok(names) => Some(names.join("`, `")),
+                    Err(error) => Some(error.to_string()),
+                };
+            }
+            answer
         }
         Err(_) => Err(Failure::new("the server does not know this command")
             .hint("the server and this program are of different versions; restart the server"))
@@ -205,10 +278,34 @@ pub(crate) fn ask(way: &Way, asked: &Asked, waits: bool) -> Result<Done, Failure
 }
 
 fn ask_afar(place: &afar::Place, asked: &Asked, waits: bool) -> Result<Done, Failure> {
+    if let Some(path) = place.url.strip_prefix("unix:") {
+        return ask_at(Path::new(path), asked, waits);
+    }
     let server = afar::Server::at(place)?;
     let whole = Whole::of(asked);
     loop {
         let afar::Told { value, revision, behind } = server.ask(&whole.next_of(asked), waits)?;
+        if let Some(value) = whole.add(value) {
+            let applied = behind.map_or(Ok(()), |names| Err(not_yet(&names)));
+            return Ok(Done { value, revision, applied, new_keyring: None });
+        }
+    }
+}
+
+/// Asks the server that listens at this socket.
+fn ask_at(socket: &Path, asked: &Asked, waits: bool) -> Result<Done, Failure> {
+    let whole = Whole::of(asked);
+    loop {
+        let stream = BlockingStream::connect(socket).map_err(|error| {
+            let what = format!("no server listens at `{}` ({})", socket.display(), complaint(&error));
+            Failure::of(FailureKind::Unavailable, what)
+        })?;
+        let Answered { answer, revision, behind } =
+            ask_server(stream, &Asked { waits, ..whole.next_of(asked) })?;
+        let value = match answer {
+            Answer::Done(value) => value,
+            Answer::Failed(failure) => return Err(failure),
+        };
         if let Some(value) = whole.add(value) {
             let applied = behind.map_or(Ok(()), |names| Err(not_yet(&names)));
             return Ok(Done { value, revision, applied, new_keyring: None });
@@ -221,16 +318,8 @@ fn ask_at_home(file: &Path, asked: &Asked, waits: bool) -> Result<Done, Failure>
     if let Some(database) = config.store.url.sqlite_path()
         && is_served(database)
     {
-        let whole = Whole::of(asked);
-        let (value, revision) = loop {
-            let stream = BlockingStream::connect(socket_of(database)).map_err(|_| lost())?;
-            let (value, revision) = ask_server(stream, &whole.next_of(asked))?;
-            if let Some(value) = whole.add(value) {
-                break (value, revision);
-            }
-        };
         // The one server that there is has applied it when it answers.
-        return Ok(Done { value, revision, applied: Ok(()), new_keyring: None });
+        return ask_at(&socket_of(database), asked, false);
     }
     let served = checks::check(&config, &source)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -330,7 +419,7 @@ fn lost() -> Failure {
     Failure::new("the server went away before it answered").hint("look at its log, then try again")
 }
 
-fn ask_server(mut stream: BlockingStream, asked: &Asked) -> Result<(Value, Option<String>), Failure> {
+fn ask_server(mut stream: BlockingStream, asked: &Asked) -> Result<Answered, Failure> {
     // It may carry a credential to be explained.
     let line = serde_json::to_vec(asked).map_err(|error| Failure::new(error.to_string()))?;
     let mut line = Zeroizing::new(line);
@@ -342,11 +431,7 @@ fn ask_server(mut stream: BlockingStream, asked: &Asked) -> Result<(Value, Optio
     let mut answer = String::new();
     let read = BufReader::new(std::io::Read::take(stream, MAX_LINE)).read_line(&mut answer);
     read.map_err(|error| silent(&error))?;
-    let Answered { answer, revision } = serde_json::from_str(&answer).map_err(|_| lost())?;
-    match answer {
-        Answer::Done(value) => Ok((value, revision)),
-        Answer::Failed(failure) => Err(failure),
-    }
+    serde_json::from_str(&answer).map_err(|_| lost())
 }
 
 #[cfg(test)]

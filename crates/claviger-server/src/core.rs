@@ -97,6 +97,7 @@ impl Core {
             clock: memory.clock(),
             random: world.random.clone(),
             reload: Arc::default(),
+            system_users: Arc::new(config.console.users().map_err(Failure::new)?),
         };
         Ok(Self { management, memory, served, has_new_keyring: is_new })
     }

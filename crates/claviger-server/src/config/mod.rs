@@ -198,6 +198,23 @@ pub struct Console {
     #[serde(deserialize_with = "unset_if_empty")]
     pub address: Option<SocketAddr>,
     pub tls: bool,
+    #[serde(deserialize_with = "unset_if_empty")]
+    pub socket: Option<PathBuf>,
+    pub system_users: BTreeMap<String, String>,
+}
+
+impl Console {
+    /// The users of this machine who are operators, by their numbers.
+    ///
+    /// # Errors
+    /// Saying which number is none.
+    pub fn users(&self) -> Result<BTreeMap<u32, String>, String> {
+        let users = self.system_users.iter().map(|(user, operator)| {
+            let wrong = || format!("`{user}` is no user's number; `id -u NAME` says it");
+            Ok((user.parse::<u32>().map_err(|_| wrong())?, operator.clone()))
+        });
+        users.collect()
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]

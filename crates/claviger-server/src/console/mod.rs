@@ -5,11 +5,11 @@ mod openapi;
 mod problem;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body as AxumBody;
+use axum::body::{Body as AxumBody, Bytes};
 use axum::extract::{Extension, RawPathParams, Request};
 use axum::response::Response as AxumResponse;
 use axum::routing::{MethodFilter, get, on};
@@ -45,8 +45,24 @@ pub struct Console {
 /// What is known of a request besides itself.
 #[derive(Debug, Clone)]
 struct Arrival {
-    peer: SocketAddr,
+    from: From,
     id: Arc<str>,
+}
+
+/// Where a request came from.
+#[derive(Debug, Clone, Copy)]
+enum From {
+    /// A network: whoever it is shows a token.
+    Network(SocketAddr),
+    /// A user of this machine, as the kernel says.
+    Machine(u32),
+}
+
+/// Who asks, before it is known whether they are anybody.
+#[derive(Debug, Clone)]
+enum Who {
+    Bearer(Arc<Secret>, IpAddr),
+    User(u32),
 }
 
 /// With what requests are answered.
@@ -77,7 +93,7 @@ impl Console {
             router = router.route(path, on(method, answer));
         }
         let keys = desk.clone();
-        let text: axum::body::Bytes = openapi().to_string().into();
+        let text: Bytes = openapi().to_string().into();
         let described = move || async move { ([(header::CONTENT_TYPE, "application/json")], text) };
         let router = router
             .route("/openapi.json", get(described))
@@ -97,7 +113,7 @@ enum Refusal {
     Late,
 }
 
-impl From<Failure> for Refusal {
+impl std::convert::From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
     }
@@ -164,14 +180,20 @@ impl Desk {
     ) -> Result<AxumResponse, Refusal> {
         let (parts, body) = request.into_parts();
         // Who asks comes first: a stranger hears nothing of what is right or wrong with the rest.
-        let token = Arc::new(Secret::new(bearer(&parts.headers)?.as_bytes().to_vec()));
-        let first = self.caller(&token, arrival).await?;
+        let who = match arrival.from {
+            From::Machine(uid) => Who::User(uid),
+            From::Network(peer) => {
+                let token = Secret::new(bearer(&parts.headers)?.as_bytes().to_vec());
+                Who::Bearer(Arc::new(token), peer.ip().to_canonical())
+            }
+        };
+        let first = self.caller(&who).await?;
         management::role_is_enough(&first, operation)?;
         let (waits_for_all, query) = wait_for_all(parts.uri.query());
         let input = self.input(operation, query, &parts.headers, body);
         let mut input = tokio::time::timeout(PATIENCE, input).await.map_err(|_| Refusal::Late)??;
         // Whoever was ended while the body was on its way is nobody by now.
-        let caller = self.caller(&token, arrival).await?;
+        let caller = self.caller(&who).await?;
         for (name, value) in parameters {
             if input.insert(name.to_owned(), value.into()).is_some() {
                 let what = format!("`{name}` stands in the path, and nowhere else");
@@ -229,11 +251,15 @@ impl Desk {
         Ok(response)
     }
 
-    async fn caller(&self, token: &Arc<Secret>, arrival: &Arrival) -> Result<Caller, Failure> {
-        let (management, token) = (self.management.clone(), token.clone());
-        let address = arrival.peer.ip().to_canonical();
+    async fn caller(&self, who: &Who) -> Result<Caller, Failure> {
+        let (management, who) = (self.management.clone(), who.clone());
         let asked = async move {
-            management.caller_with(token.expose_text().unwrap_or_default(), Some(address)).await
+            match who {
+                Who::Bearer(token, address) => {
+                    management.caller_with(token.expose_text().unwrap_or_default(), Some(address)).await
+                }
+                Who::User(uid) => management.caller_at(uid).await,
+            }
         };
         self.carry_out(asked).await
     }
@@ -370,19 +396,22 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Failure> {
     }
 }
 
-impl Handler for Console {
-    async fn handle(&self, exchange: Exchange) -> Response<Body> {
+impl Console {
+    /// Answers a user of this machine.
+    pub async fn answer_user(&self, request: Request, uid: u32) -> Response<Bytes> {
+        self.answer(request, From::Machine(uid)).await
+    }
+
+    async fn answer(&self, mut request: Request, from: From) -> Response<Bytes> {
         let id: Arc<str> = TokenId::generate(&*self.management.random).to_string().into();
-        let arrival = Arrival { peer: exchange.peer, id: id.clone() };
-        let mut request = exchange.request.map(AxumBody::new);
-        request.extensions_mut().insert(arrival);
+        request.extensions_mut().insert(Arrival { from, id: id.clone() });
         let mut router = self.router.clone();
         let answered: Result<AxumResponse, Infallible> = Service::call(&mut router, request).await;
         let Ok(response) = answered;
         let (parts, body) = response.into_parts();
         // All answers are whole in memory, so this neither waits nor fails.
         let bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-        let mut response = Response::from_parts(parts, Body::full(bytes));
+        let mut response = Response::from_parts(parts, bytes);
         let headers = response.headers_mut();
         headers.remove(header::CONTENT_LENGTH);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -391,5 +420,12 @@ impl Handler for Console {
             headers.insert(REQUEST_ID, id);
         }
         response
+    }
+}
+
+impl Handler for Console {
+    async fn handle(&self, exchange: Exchange) -> Response<Body> {
+        let from = From::Network(exchange.peer);
+        self.answer(exchange.request.map(AxumBody::new), from).await.map(Body::full)
     }
 }

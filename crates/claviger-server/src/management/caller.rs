@@ -109,9 +109,11 @@ impl Caller {
         if uid == 0 || uid == rustix::process::geteuid().as_raw() {
             return Ok(Self::system_user(uid));
         }
-        let what = "commands are taken from root and from the user whose server this is";
-        Err(Failure::of(FailureKind::Forbidden, what)
-            .hint("run this as one of them, or with `--server` as an operator with a token"))
+        let what =
+            "this is taken from root, from the user whose server this is, and from those who are operators";
+        Err(Failure::of(FailureKind::Forbidden, what).hint(
+            "`console.system_users` in the settings says who is; or ask with `--server` as an operator with a token",
+        ))
     }
 
     /// Whether they may do what takes `least`.

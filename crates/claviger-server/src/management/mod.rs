@@ -28,7 +28,7 @@ mod tenants;
 mod tokens;
 mod user_tokens;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::ArcSwap;
@@ -154,6 +154,8 @@ pub struct Management {
     pub random: Arc<dyn Random>,
     /// Takes up changed settings, where a server runs.
     pub reload: Arc<OnceLock<Weak<dyn Reload>>>,
+    /// Users of this machine, by their numbers, and the operator whom each is.
+    pub system_users: Arc<BTreeMap<u32, String>>,
 }
 
 /// The APIs of the settings in force, by name.

@@ -275,6 +275,37 @@ impl Management {
             Failure::of(FailureKind::Unauthenticated, "this is no operator's token")
                 .hint("send `Authorization: Bearer` with the token of an operator who is not ended")
         })?;
+        self.caller_who_is(&operator, address).await
+    }
+
+    /// Who is at the other end of a socket of this machine: root and the user whose server this is are owners, and others are the
+    /// operators that the settings say.
+    ///
+    /// # Errors
+    /// If it is nobody whom the settings name, or the operator is ended or has run out.
+    pub async fn caller_at(&self, uid: u32) -> Result<Caller, Failure> {
+        let refused = match (Caller::on_this_machine(uid), self.system_users.get(&uid)) {
+            (Ok(caller), _) => return Ok(caller),
+            (Err(refused), None) => return Err(refused),
+            (Err(refused), Some(name)) => (refused, name),
+        };
+        let (refused, name) = refused;
+        match self.operator().operator_find(name).await {
+            Ok(operator) if operator.expires_at > self.clock.now() => {
+                self.caller_who_is(&operator, None).await
+            }
+            Ok(_) | Err(StoreError::NotFound { .. }) => {
+                Err(refused.hint(format!("the operator `{name}`, who this user is, is ended or has run out")))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn caller_who_is(
+        &self,
+        operator: &OperatorView,
+        address: Option<IpAddr>,
+    ) -> Result<Caller, Failure> {
         // After a failover, those who were ended by what it lost are ended again before the store is believed.
         if !self.door.believes().await {
             let what = "the store is not believed at the moment, and with it nobody's token";
@@ -284,8 +315,8 @@ impl Management {
         let role = operator.role.parse().map_err(|_| {
             Failure::of(FailureKind::Broken, "the role of this operator is none that this program knows")
         })?;
-        let reach = Reach::of(&operator)?;
+        let reach = Reach::of(operator)?;
         let credential = Some(operator.operator.to_string());
-        Ok(Caller { name: operator.name, role, reach, address, credential })
+        Ok(Caller { name: operator.name.clone(), role, reach, address, credential })
     }
 }

@@ -24,6 +24,7 @@ mod operations;
 mod refusals;
 mod rolling;
 mod settings;
+mod sockets;
 mod store_faults;
 mod succession;
 mod support;
