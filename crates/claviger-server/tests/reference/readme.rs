@@ -1,14 +1,17 @@
 //! The README's commands, run as they are written.
 //!
-//! A fenced block belongs to a walk by the word after `sh`: the blocks of a walk are one script, in their order. A
-//! block with `server=URL` stays in the background, and the walk goes on when the URL answers. A `text` block
-//! after a block is what must have come out of it. Only ports are changed, so that nobody else's are in the way.
+//! A fenced block belongs to a walk by the word after `sh`, and to a terminal if it says `terminal=NAME`. Each terminal is a shell that
+//! somebody sits at, and gets its blocks as they would be pasted, in the order of the page; a walk without terminals has one. A block
+//! with `server=URL` keeps its terminal, and the walk goes on when the URL answers. A `text` block after a block is what must have come out
+//! of it. Only ports are changed, so that nobody else's are in the way.
 
-use std::fmt::Write;
+use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::documents::text;
 
@@ -16,6 +19,7 @@ use crate::documents::text;
 #[derive(Debug)]
 struct Block {
     commands: String,
+    terminal: String,
     server: Option<String>,
     expected: Vec<String>,
 }
@@ -32,8 +36,10 @@ fn walk(name: &str) -> Vec<Block> {
         let body: Vec<String> = lines.by_ref().take_while(|line| *line != "```").map(str::to_owned).collect();
         let words: Vec<&str> = info.split_whitespace().collect();
         if words.starts_with(&["sh", name]) {
-            let server = words.iter().find_map(|word| word.strip_prefix("server=")).map(str::to_owned);
-            blocks.push(Block { commands: body.join("\n"), server, expected: Vec::new() });
+            let said = |name: &str| words.iter().find_map(|word| word.strip_prefix(name)).map(str::to_owned);
+            let terminal = said("terminal=").unwrap_or_default();
+            let server = said("server=");
+            blocks.push(Block { commands: body.join("\n"), terminal, server, expected: Vec::new() });
             follows = true;
         } else if words == ["text"] && follows {
             blocks.last_mut().unwrap().expected = body;
@@ -46,23 +52,6 @@ fn walk(name: &str) -> Vec<Block> {
     blocks
 }
 
-/// The walk as one script. Each block writes to a file of its own, and what a failed one said is shown.
-fn script(blocks: &[Block]) -> String {
-    let mut script = "set -eu\nPATH=\"$PWD/target/release:$PATH\"\ntrap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT\n".to_owned();
-    for (number, Block { commands, server, .. }) in blocks.iter().enumerate() {
-        match server {
-            None => writeln!(script, "{{\n{commands}\n}} > {number}.out 2>&1"),
-            Some(url) => writeln!(
-                script,
-                "{{\nexec {commands}\n}} > {number}.out 2>&1 &\n\
-                 until curl -s -f -o answer {url}; do kill -0 $!; sleep 0.05; done"
-            ),
-        }
-        .unwrap();
-    }
-    script
-}
-
 /// A directory of one test, with the program where a build would have put it.
 fn workplace(name: &str) -> PathBuf {
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -73,28 +62,104 @@ fn workplace(name: &str) -> PathBuf {
     place
 }
 
-/// Bash, for two minutes at most.
-fn bash(place: &Path) -> Command {
-    let mut command = Command::new("timeout");
-    command.args(["120", "bash"]).current_dir(place);
-    command
+/// How long anything may take before a test gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A terminal with a shell in it, which ends with this.
+struct Terminal {
+    shell: Child,
+    keyboard: ChildStdin,
+    screen: PathBuf,
 }
 
-/// Runs the blocks and compares what came out.
-fn follow(place: &Path, blocks: &[Block], ports: &[(&str, u16)]) {
-    let mut script = script(blocks);
-    for (written, free) in ports {
-        script = script.replace(&format!(":{written}"), &format!(":{free}"));
-        script = script.replace(&format!("http.server {written}"), &format!("http.server {free}"));
+impl Terminal {
+    /// Opens one in a directory.
+    fn open(place: &Path, name: &str) -> Self {
+        let screen = place.join(format!("{name}.screen"));
+        let shown = fs::File::create(&screen).unwrap();
+        let mut command = Command::new("script");
+        command.args(["--quiet", "--return", "--flush", "--command", "bash --noprofile --norc", "/dev/null"]);
+        command.current_dir(place).env_remove("CLAVIGER_OPERATOR_TOKEN").env("HISTFILE", "/dev/null");
+        let mut shell = command.stdin(Stdio::piped()).stdout(shown).spawn().unwrap();
+        let keyboard = shell.stdin.take().unwrap();
+        let mut terminal = Self { shell, keyboard, screen };
+        // What is typed is not shown, so that all that is was said by a command.
+        terminal.run("stty -echo; bind 'set enable-bracketed-paste off'; PS1= PS2=");
+        terminal
     }
-    fs::write(place.join("walk.sh"), script).unwrap();
-    let Output { status, .. } = bash(place).arg("walk.sh").output().unwrap();
-    let said = |number: usize| fs::read_to_string(place.join(format!("{number}.out"))).unwrap_or_default();
-    let all: String =
-        (0..blocks.len()).map(|number| format!("-- block {number}\n{}", said(number))).collect();
-    assert!(status.success(), "the README's commands fail ({status}):\n{all}");
-    for (number, block) in blocks.iter().enumerate() {
-        let said = said(number);
+
+    fn shown(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.screen).unwrap()).replace("\r\n", "\n")
+    }
+
+    fn type_in(&mut self, text: &str) {
+        self.keyboard.write_all(text.as_bytes()).unwrap();
+        self.keyboard.flush().unwrap();
+    }
+
+    /// Types a block and waits for its end. Gives what was shown meanwhile, and how its last command ended.
+    fn run(&mut self, block: &str) -> (String, String) {
+        let before = self.shown().len();
+        // The words are put together by the shell, so that they are not found where they are typed.
+        self.type_in(&format!("{block}\nprintf '%s%s %s.\\n' the -end $?\n"));
+        let began = Instant::now();
+        loop {
+            let shown = self.shown().split_off(before);
+            if let Some((said, end)) = shown.rsplit_once("the-end ")
+                && let Some((code, _)) = end.split_once(".\n")
+            {
+                return (said.to_owned(), code.to_owned());
+            }
+            assert!(self.shell.try_wait().unwrap().is_none(), "the shell has ended: {shown}");
+            assert!(began.elapsed() < PATIENCE, "`{block}` does not end: {shown}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // As somebody does who is done: what runs is interrupted, what runs behind is ended, and the shell is left.
+        let _ = self.keyboard.write_all(b"\x03\nkill $(jobs -p) 2>/dev/null\nexit\n");
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(10) && matches!(self.shell.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.shell.kill();
+        let _ = self.shell.wait();
+    }
+}
+
+/// Whether something answers at this address, and well.
+fn answers(url: &str) -> bool {
+    let curl = Command::new("curl").args(["-s", "-f", "-o", "/dev/null", url]).status();
+    curl.is_ok_and(|status| status.success())
+}
+
+/// Does what the blocks say, and compares what comes of it.
+fn follow(place: &Path, blocks: &[Block], ports: &[(&str, u16)]) {
+    let with_free_ports = |text: &str| {
+        ports.iter().fold(text.to_owned(), |text, (written, free)| {
+            let text = text.replace(&format!(":{written}"), &format!(":{free}"));
+            text.replace(&format!("http.server {written}"), &format!("http.server {free}"))
+        })
+    };
+    let mut terminals: BTreeMap<&str, Terminal> = BTreeMap::new();
+    for block in blocks {
+        let name = block.terminal.as_str();
+        let terminal = terminals.entry(name).or_insert_with(|| Terminal::open(place, name));
+        let commands = with_free_ports(&block.commands);
+        if let Some(url) = &block.server {
+            terminal.type_in(&format!("{commands}\n"));
+            let (url, began) = (with_free_ports(url), Instant::now());
+            while !answers(&url) {
+                assert!(began.elapsed() < PATIENCE, "`{commands}` does not answer: {}", terminal.shown());
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            continue;
+        }
+        let (said, code) = terminal.run(&commands);
+        assert_eq!(code, "0", "the README's commands fail: {block:#?}\n{said}");
         for line in &block.expected {
             assert!(said.contains(line.as_str()), "`{line}` did not come out of {block:#?}, but\n{said}");
         }
