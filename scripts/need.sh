@@ -67,6 +67,8 @@ sample_libraries() {
 want_test() {
     want_postgres
     want pgbouncer pgbouncer "because the tests of the store's faults put it between the servers and PostgreSQL"
+    want ip iproute2 "because the tests do an operator's tasks from a network namespace of their own"
+    want script bsdutils "because the tests type the README's commands into a terminal"
     want curl curl "because the tests run the commands of the documentation"
     want node nodejs "because the tests run the JavaScript of the APIs' documents"
     want_requests

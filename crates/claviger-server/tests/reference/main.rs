@@ -6,6 +6,7 @@
 mod cli;
 mod documents;
 mod management;
+mod month;
 mod names;
 mod readme;
 mod settings;

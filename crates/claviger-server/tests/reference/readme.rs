@@ -17,16 +17,21 @@ use crate::documents::text;
 
 /// A block of commands, and what has to come out of it.
 #[derive(Debug)]
-struct Block {
+pub(crate) struct Block {
     commands: String,
     terminal: String,
     server: Option<String>,
     expected: Vec<String>,
 }
 
-/// The blocks of a walk.
+/// The blocks of a walk of the README.
 fn walk(name: &str) -> Vec<Block> {
-    let readme = text("README.md");
+    walk_of("README.md", name)
+}
+
+/// The blocks of a walk of a page.
+pub(crate) fn walk_of(page: &str, name: &str) -> Vec<Block> {
+    let readme = text(page);
     let mut blocks: Vec<Block> = Vec::new();
     // Whether a `text` block would belong to this walk's last block.
     let mut follows = false;
@@ -48,12 +53,12 @@ fn walk(name: &str) -> Vec<Block> {
             follows = false;
         }
     }
-    assert!(!blocks.is_empty(), "the README has no block of the walk `{name}`");
+    assert!(!blocks.is_empty(), "{page} has no block of the walk `{name}`");
     blocks
 }
 
 /// A directory of one test, with the program where a build would have put it.
-fn workplace(name: &str) -> PathBuf {
+pub(crate) fn workplace(name: &str) -> PathBuf {
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&place);
     fs::create_dir_all(place.join("target/release")).unwrap();
@@ -73,13 +78,14 @@ struct Terminal {
 }
 
 impl Terminal {
-    /// Opens one in a directory.
-    fn open(place: &Path, name: &str) -> Self {
+    /// Opens one in a directory, with this shell and these variables.
+    fn open(place: &Path, name: &str, shell: &str, environment: &[(&str, &str)]) -> Self {
         let screen = place.join(format!("{name}.screen"));
         let shown = fs::File::create(&screen).unwrap();
         let mut command = Command::new("script");
-        command.args(["--quiet", "--return", "--flush", "--command", "bash --noprofile --norc", "/dev/null"]);
+        command.args(["--quiet", "--return", "--flush", "--command", shell, "/dev/null"]);
         command.current_dir(place).env_remove("CLAVIGER_OPERATOR_TOKEN").env("HISTFILE", "/dev/null");
+        command.envs(environment.iter().copied());
         let mut shell = command.stdin(Stdio::piped()).stdout(shown).spawn().unwrap();
         let keyboard = shell.stdin.take().unwrap();
         let mut terminal = Self { shell, keyboard, screen };
@@ -138,6 +144,17 @@ fn answers(url: &str) -> bool {
 
 /// Does what the blocks say, and compares what comes of it.
 fn follow(place: &Path, blocks: &[Block], ports: &[(&str, u16)]) {
+    follow_with(place, blocks, ports, "bash --noprofile --norc", &[]);
+}
+
+/// The same with a shell and variables of the test's own.
+pub(crate) fn follow_with(
+    place: &Path,
+    blocks: &[Block],
+    ports: &[(&str, u16)],
+    shell: &str,
+    environment: &[(&str, &str)],
+) {
     let with_free_ports = |text: &str| {
         ports.iter().fold(text.to_owned(), |text, (written, free)| {
             let text = text.replace(&format!(":{written}"), &format!(":{free}"));
@@ -147,7 +164,8 @@ fn follow(place: &Path, blocks: &[Block], ports: &[(&str, u16)]) {
     let mut terminals: BTreeMap<&str, Terminal> = BTreeMap::new();
     for block in blocks {
         let name = block.terminal.as_str();
-        let terminal = terminals.entry(name).or_insert_with(|| Terminal::open(place, name));
+        let terminal =
+            terminals.entry(name).or_insert_with(|| Terminal::open(place, name, shell, environment));
         let commands = with_free_ports(&block.commands);
         if let Some(url) = &block.server {
             terminal.type_in(&format!("{commands}\n"));
@@ -159,7 +177,7 @@ fn follow(place: &Path, blocks: &[Block], ports: &[(&str, u16)]) {
             continue;
         }
         let (said, code) = terminal.run(&commands);
-        assert_eq!(code, "0", "the README's commands fail: {block:#?}\n{said}");
+        assert_eq!(code, "0", "the commands fail: {block:#?}\n{said}");
         for line in &block.expected {
             assert!(said.contains(line.as_str()), "`{line}` did not come out of {block:#?}, but\n{said}");
         }
