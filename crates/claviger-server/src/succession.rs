@@ -21,7 +21,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 const OVERLAP: Duration = Duration::from_millis(50);
 /// How long after the last connection was taken the store is given up, if something is still under way: what has been sent whole by
 /// then has been decided about.
-const DECIDED_AFTER: Duration = Duration::from_secs(1);
+const DECIDED_AFTER: Duration = Duration::from_millis(250);
 
 /// Waits while a server on the same store is about to stop and still takes what comes. Gives whether one may still have the ports.
 pub(crate) fn await_turn(config: &Config) -> Result<Beside, Failure> {

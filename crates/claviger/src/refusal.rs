@@ -220,7 +220,9 @@ impl fmt::Display for Reason {
             Self::MalformedCredential { why } => write!(f, "malformed credential: {why}"),
             Self::CredentialNotAccepted { kind } => write!(f, "this API takes no {}", kind.as_str()),
             Self::BadCredential { why } => write!(f, "bad credential: {why}"),
-            Self::HttpsRequired => f.write_str("the request came over plain HTTP"),
+            Self::HttpsRequired => f.write_str(
+                "the request came over plain HTTP, or through a proxy that no setting trusts (`server.trusted_proxies`)",
+            ),
             Self::IdentityClaimsMissing => f.write_str("the token names no tenant or organization"),
             Self::IdentityHeaders { why } => write!(f, "identity headers: {why}"),
             Self::OtherTenant => f.write_str("the request names another tenant than its credential"),
