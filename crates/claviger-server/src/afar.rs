@@ -155,7 +155,11 @@ impl Server {
         let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
         if parts.status.is_success() {
             let revision = said(&parts.headers, REVISION).map(str::to_owned);
-            return Ok(Told { value: answer, revision, behind: behind(&parts.headers).filter(|_| waits) });
+            return Ok(Told {
+                value: unwrapped(answer),
+                revision,
+                behind: behind(&parts.headers).filter(|_| waits),
+            });
         }
         Err(failure(parts.status, &answer, &asked.input, &self.url))
     }
@@ -213,6 +217,19 @@ impl Server {
             request = request.header(IDEMPOTENCY_KEY, key);
         }
         request.body(body).map_err(|_| Failure::new("this command cannot be spelt"))
+    }
+}
+
+/// What an answer holds: of a list, its entries and where it goes on.
+fn unwrapped(answer: Value) -> Value {
+    let Value::Object(mut members) = answer else { return answer };
+    match members.remove("data") {
+        Some(items @ Value::Array(_)) => {
+            members.insert("items".to_owned(), items);
+            members.into()
+        }
+        Some(data) => data,
+        None => members.into(),
     }
 }
 

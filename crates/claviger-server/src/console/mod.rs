@@ -217,14 +217,14 @@ impl Desk {
         let done =
             async move { management::call(&management, &caller, id, input.into(), key.as_deref()).await };
         let Outcome { value, revision, is_repeated } = self.carry_out(done).await?;
-        let mut response = Response::new(AxumBody::from(value.to_string()));
+        let version = value.get("version").and_then(Value::as_str).map(|version| format!("\"{version}\""));
+        let mut response = Response::new(AxumBody::from(wrapped(value).to_string()));
         if operation.makes_something() {
             *response.status_mut() = StatusCode::CREATED;
         }
         let json = HeaderValue::from_static("application/json");
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, json);
-        let version = value.get("version").and_then(Value::as_str).map(|version| format!("\"{version}\""));
         for (name, value) in [
             (header::ETAG, version),
             (HeaderName::from_static(REVISION), revision),
@@ -319,6 +319,18 @@ impl Desk {
                 Err(Failure::new(format!("the body is no JSON (line {line}, column {column})")).into())
             }
         }
+    }
+}
+
+/// As answers are: what there is stands in `data`, and beside a list where it goes on.
+fn wrapped(value: Value) -> Value {
+    match value {
+        Value::Object(mut members) if members.get("items").is_some_and(Value::is_array) => {
+            let items = members.remove("items").unwrap_or_default();
+            members.insert("data".to_owned(), items);
+            members.into()
+        }
+        value => serde_json::json!({ "data": value }),
     }
 }
 

@@ -96,6 +96,21 @@ fn problem() -> Value {
     })
 }
 
+/// The schema of an answer: what there is stands in `data`, and beside a list where it goes on.
+fn wrapped(mut output: Value) -> Value {
+    let properties = output.get_mut("properties").and_then(Value::as_object_mut);
+    match properties.and_then(|properties| Some((properties.remove("items")?, properties))) {
+        Some((items, properties)) => {
+            properties.insert("data".to_owned(), items);
+            if let Some(members) = output.as_object_mut() {
+                members.insert("required".to_owned(), json!(["data"]));
+            }
+            output
+        }
+        None => json!({ "type": "object", "required": ["data"], "properties": { "data": output } }),
+    }
+}
+
 /// The schema of what is given, apart: properties and which of them have to be there.
 fn given(operation: &Operation) -> (Map<String, Value>, Vec<String>) {
     let schema = serde_json::to_value((operation.input)()).unwrap_or_default();
@@ -139,7 +154,7 @@ fn described(operation: &Operation) -> Value {
             Some(json!({ "required": is_required, "content": { "application/json": { "schema": schema } } }));
     }
     let status = if operation.makes_something() { "201" } else { "200" };
-    let output = serde_json::to_value((operation.output)()).unwrap_or_default();
+    let output = wrapped(serde_json::to_value((operation.output)()).unwrap_or_default());
     let role = match operation.least {
         Role::Reader => "any operator",
         Role::Support => "operators with the role support or owner",

@@ -103,13 +103,16 @@ impl Request {
 
 fn without_secrets(mut value: Value) -> Value {
     if let Some(members) = value.as_object_mut() {
+        let mut was_shown = false;
         for name in SHOWN_ONCE {
-            if let Some(secret) = members.get_mut(name) {
-                if let Value::String(text) = secret {
-                    zeroize::Zeroize::zeroize(text);
-                }
-                *secret = Value::Null;
+            if let Some(Value::String(text)) = members.get_mut(name) {
+                zeroize::Zeroize::zeroize(text);
+                members.insert(name.to_owned(), Value::Null);
+                was_shown = true;
             }
+        }
+        if was_shown {
+            members.insert("code".to_owned(), "secret_already_shown".into());
         }
     }
     value
@@ -124,8 +127,12 @@ mod tests {
     #[test]
     fn what_is_kept_has_no_secret() {
         let made = json!({ "key": "sk_live_x", "key_id": "key_1", "name": "token", "access_token": "x" });
-        let kept = json!({ "key": null, "key_id": "key_1", "name": "token", "access_token": null });
+        let kept = json!({
+            "key": null, "key_id": "key_1", "name": "token", "access_token": null, "code": "secret_already_shown",
+        });
         assert_eq!(without_secrets(made), kept);
+        let plain = json!({ "org_id": "1", "key": null });
+        assert_eq!(without_secrets(plain.clone()), plain);
         assert_eq!(without_secrets(json!([1])), json!([1]));
     }
 

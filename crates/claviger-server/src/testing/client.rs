@@ -328,6 +328,20 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
+    /// What an answer of the management API holds: its `data`. Of a list, which says too where it goes on, and of a problem the whole
+    /// answer.
+    ///
+    /// # Panics
+    /// If it is no JSON.
+    #[track_caller]
+    pub fn data(&self) -> Value {
+        let whole = self.json();
+        match whole.get("data") {
+            Some(data) if !data.is_array() => data.clone(),
+            _ => whole,
+        }
+    }
+
     /// The body as JSON.
     ///
     /// # Panics

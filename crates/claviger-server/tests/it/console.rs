@@ -166,7 +166,7 @@ fn every_operation_is_for_those_it_is_for_and_nobody_else() {
             let answer = send(who, token);
             assert_eq!(answer.status, 401, "{operation:?} for {who}: {}", answer.text());
             assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
-            assert_eq!(answer.json()["code"], "unauthenticated");
+            assert_eq!(answer.data()["code"], "unauthenticated");
         }
         if !WITHOUT_A_REALM.contains(&operation.id) {
             let answer = send("elsewhere", Some(&elsewhere));
@@ -174,14 +174,14 @@ fn every_operation_is_for_those_it_is_for_and_nobody_else() {
             let expected: &[u16] = if operation.id == "operator.create" { &[201] } else { &[403, 404] };
             assert!(expected.contains(&answer.status), "{operation:?} elsewhere: {}", answer.text());
             if operation.id == "operator.create" {
-                assert_eq!(answer.json()["realms"], json!(["elsewhere"]));
+                assert_eq!(answer.data()["realms"], json!(["elsewhere"]));
             }
         }
         for (who, role, token) in &everybody {
             if *role < operation.least {
                 let answer = send(who, Some(token));
                 assert_eq!(answer.status, 403, "{operation:?} for {who}: {}", answer.text());
-                assert_eq!(answer.json()["code"], "forbidden");
+                assert_eq!(answer.data()["code"], "forbidden");
             }
         }
         // Once, by the least who may: what is ended is ended.
@@ -197,7 +197,7 @@ fn every_operation_is_for_those_it_is_for_and_nobody_else() {
     }
     // Last, as it ends whom all of this was asked by.
     let mine = office.ask("DELETE", "/v1/operators/first", Some(&office.owner), None);
-    assert_eq!((mine.status, mine.json()["state"].as_str()), (200, Some("ended")));
+    assert_eq!((mine.status, mine.data()["state"].as_str()), (200, Some("ended")));
     assert_eq!(office.ask("GET", "/v1/whoami", Some(&office.owner), None).status, 401);
 }
 
@@ -209,7 +209,7 @@ fn operators_reach_no_further_than_their_bounds_and_make_none_who_does() {
     let body = json!({ "name": "agent", "role": "owner", "tenants": [ours] });
     let made = office.ask("POST", "/v1/operators", Some(&office.owner), Some(&body));
     assert_eq!(made.status, 201, "{}", made.text());
-    let agent = made.json()["token"].as_str().unwrap().to_owned();
+    let agent = made.data()["token"].as_str().unwrap().to_owned();
     let status = |method: &str, path: &str, body: Option<Value>| {
         office.ask(method, path, Some(&agent), body.as_ref()).status
     };
@@ -219,7 +219,7 @@ fn operators_reach_no_further_than_their_bounds_and_make_none_who_does() {
     let absent = "00000000-0000-4000-8000-000000000000";
     let nobody = office.ask("GET", &format!("/v1/tenants/{absent}"), Some(&agent), None);
     assert_eq!((foreign.status, nobody.status), (404, 404));
-    assert_eq!(foreign.json()["detail"], nobody.json()["detail"]);
+    assert_eq!(foreign.data()["detail"], nobody.data()["detail"]);
     assert_eq!(status("GET", "/v1/tenants?realm=synq", None), 403);
     assert_eq!(status("GET", "/v1/nodes", None), 403);
     assert_eq!(status("GET", "/v1/audit", None), 403);
@@ -233,13 +233,13 @@ fn operators_reach_no_further_than_their_bounds_and_make_none_who_does() {
         assert!([400, 403, 404].contains(&answer.status), "{wider}: {}", answer.text());
     }
     let same = json!({ "name": "helper", "role": "support" });
-    let helper = office.ask("POST", "/v1/operators", Some(&agent), Some(&same)).json();
+    let helper = office.ask("POST", "/v1/operators", Some(&agent), Some(&same)).data();
     assert_eq!(helper["tenants"], json!([ours]));
     // Nobody sees or ends whoever reaches further.
     assert_eq!(status("DELETE", "/v1/operators/first", None), 404);
-    let listed = office.ask("GET", "/v1/operators", Some(&agent), None).json();
+    let listed = office.ask("GET", "/v1/operators", Some(&agent), None).data();
     let mut names: Vec<&str> =
-        listed["items"].as_array().unwrap().iter().filter_map(|one| one["name"].as_str()).collect();
+        listed["data"].as_array().unwrap().iter().filter_map(|one| one["name"].as_str()).collect();
     names.sort_unstable();
     assert_eq!(names, ["agent", "helper"]);
     // Support makes no operator and no key.
@@ -248,8 +248,8 @@ fn operators_reach_no_further_than_their_bounds_and_make_none_who_does() {
     // The tenant's audit says who it was, by which credential and from where.
     let path = format!("/v1/tenants/{ours}/suspend");
     assert_eq!(office.ask("POST", &path, Some(helper), Some(&json!({}))).status, 200);
-    let audit = office.ask("GET", &format!("/v1/tenants/{ours}/audit?limit=1"), Some(&agent), None).json();
-    let entry = &audit["items"][0];
+    let audit = office.ask("GET", &format!("/v1/tenants/{ours}/audit?limit=1"), Some(&agent), None).data();
+    let entry = &audit["data"][0];
     assert_eq!(
         (entry["action"].as_str(), entry["actor"].as_str()),
         (Some("TENANT_SUSPENDED"), Some("operator:helper"))
@@ -270,8 +270,8 @@ fn a_list_is_read_page_by_page_and_nothing_is_missed() {
     for page in 0.. {
         assert!(page < 5, "it has no end");
         let path = format!("/v1/tenants/{}/organizations?limit=3{after}", home.tenant);
-        let answer = office.ask("GET", &path, Some(&office.owner), None).json();
-        let items = answer["items"].as_array().unwrap();
+        let answer = office.ask("GET", &path, Some(&office.owner), None).data();
+        let items = answer["data"].as_array().unwrap();
         assert!(items.len() <= 3);
         names.extend(items.iter().map(|org| org["name"].as_str().unwrap().to_owned()));
         match answer["next"].as_str() {
@@ -297,7 +297,7 @@ fn what_cannot_be_read_says_what_and_where_and_repeats_nothing() {
             request = request.header("Content-Type", "application/json").body(body);
         }
         let answer = request.send();
-        let said = answer.json();
+        let said = answer.data();
         assert_eq!(answer.status, status, "{method} {path}: {said}");
         assert_eq!(answer.header("content-type"), Some("application/problem+json"));
         assert_eq!(
@@ -335,13 +335,13 @@ fn what_cannot_be_read_says_what_and_where_and_repeats_nothing() {
     let long = format!(r#"{{"name":"{}"}}"#, "a".repeat(1 << 20));
     check("POST", &keys, Some(&long), 413, "content_too_large", "1048576");
     let plain = office.server.console().request("POST", &keys).bearer(&office.owner).body("name=k").send();
-    assert_eq!((plain.status, plain.json()["code"].as_str()), (415, Some("unsupported_media_type")));
+    assert_eq!((plain.status, plain.data()["code"].as_str()), (415, Some("unsupported_media_type")));
     // Two of them name nobody.
     let twice = office.server.console().get("/v1/whoami").bearer(&office.owner).bearer(&office.owner).send();
     assert_eq!(twice.status, 401);
     // Nothing was made of all this.
-    let listed = office.ask("GET", &format!("{tenant}/keys"), Some(&office.owner), None).json();
-    assert_eq!(listed["items"].as_array().unwrap().len(), 1, "{listed}");
+    let listed = office.ask("GET", &format!("{tenant}/keys"), Some(&office.owner), None).data();
+    assert_eq!(listed["data"].as_array().unwrap().len(), 1, "{listed}");
     // Of a key that stands where a name does, its owner is told how it is found.
     let said = check("GET", &format!("{tenant}/keys/{secret}"), None, 404, "not_found", "no such API key");
     assert!(said["hint"].as_str().unwrap().contains("claviger key find"), "{said}");
@@ -351,12 +351,12 @@ fn what_cannot_be_read_says_what_and_where_and_repeats_nothing() {
 fn the_description_names_every_operation_and_stands_where_the_api_is() {
     let office = Office::open();
     let served = office.server.console().get("/openapi.json").send();
-    assert_eq!((served.status, served.json()), (200, openapi()));
+    assert_eq!((served.status, served.data()), (200, openapi()));
     // The principal's keys, as on the address of operations.
     let ops = office.server.app().ops_address();
-    let ours = Client::new(ops, &ops.to_string()).get("/.well-known/jwks.json").send().json();
+    let ours = Client::new(ops, &ops.to_string()).get("/.well-known/jwks.json").send().data();
     let here = office.server.console().get("/.well-known/jwks.json").send();
-    assert_eq!((here.status, here.json()), (200, ours));
+    assert_eq!((here.status, here.data()), (200, ours));
     let described: usize =
         openapi()["paths"].as_object().unwrap().values().map(|path| path.as_object().unwrap().len()).sum();
     assert_eq!(described, operations().len());
@@ -367,14 +367,14 @@ fn an_annotation_is_a_merge_patch() {
     let office = Office::open();
     let tenant = office.server.tenant("synq", "Acme").tenant;
     let path = format!("/v1/tenants/{tenant}/annotations");
-    let patch = |body: Value| office.ask("PATCH", &path, Some(&office.owner), Some(&body)).json();
+    let patch = |body: Value| office.ask("PATCH", &path, Some(&office.owner), Some(&body)).data();
     let shown = patch(json!({ "external_id": "crm-1", "metadata": { "tier": "gold", "since": "2027" } }));
     assert_eq!(shown["metadata"], json!({ "tier": "gold", "since": "2027" }));
     let shown = patch(json!({ "metadata": { "tier": null } }));
     assert_eq!((&shown["external_id"], &shown["metadata"]), (&json!("crm-1"), &json!({ "since": "2027" })));
     let found =
-        office.ask("GET", "/v1/tenants?realm=synq&external_id=crm-1", Some(&office.owner), None).json();
-    assert_eq!(found["items"][0]["tenant_id"], tenant.to_string());
+        office.ask("GET", "/v1/tenants?realm=synq&external_id=crm-1", Some(&office.owner), None).data();
+    assert_eq!(found["data"][0]["tenant_id"], tenant.to_string());
     assert_eq!(patch(json!({ "external_id": null }))["external_id"], Value::Null);
 }
 
@@ -386,7 +386,7 @@ fn operating_09_a_token_lives_no_longer_than_its_session_and_says_so() {
         format!("/v1/tenants/{}/organizations/{}/members/{}/tokens", home.tenant, home.org, home.owner.email);
     for (seconds, expected) in [(600, 600), (7200, 3600)] {
         let body = json!({ "api": "synq", "session_seconds": seconds });
-        let made = office.ask("POST", &path, Some(&office.owner), Some(&body)).json();
+        let made = office.ask("POST", &path, Some(&office.owner), Some(&body)).data();
         assert_eq!(made["expires_in"], expected, "{made}");
         let token = made["access_token"].as_str().unwrap();
         let claims = token.split('.').nth(1).unwrap();
@@ -432,10 +432,10 @@ fn support_brings_back_whom_it_suspended_and_lets_in_nobody_else() {
     let state = claviger::directory::MemberState::Invited;
     let invited = office.server.add(&home, home.org, "guest@acme.example", "VIEWER", state);
     let refused = member(&invited.email, "resume", &support);
-    assert_eq!((refused.status, refused.json()["code"].as_str()), (403, Some("forbidden")));
-    assert_eq!(member(&invited.email, "resume", &office.owner).json()["state"], "active");
-    assert_eq!(member(&invited.email, "suspend", &support).json()["state"], "suspended");
-    assert_eq!(member(&invited.email, "resume", &support).json()["state"], "active");
+    assert_eq!((refused.status, refused.data()["code"].as_str()), (403, Some("forbidden")));
+    assert_eq!(member(&invited.email, "resume", &office.owner).data()["state"], "active");
+    assert_eq!(member(&invited.email, "suspend", &support).data()["state"], "suspended");
+    assert_eq!(member(&invited.email, "resume", &support).data()["state"], "active");
 }
 
 #[test]
@@ -455,7 +455,7 @@ fn an_owner_of_a_realm_sees_and_ends_who_is_bound_within_it_and_nobody_beyond() 
     assert_eq!((status("GET", "within"), status("GET", "beyond")), (200, 404));
     assert_eq!((status("DELETE", "beyond"), status("DELETE", "within")), (404, 200));
     let left = office.ask("GET", "/v1/operators/beyond", Some(&office.owner), None);
-    assert_eq!(left.json()["state"], "active");
+    assert_eq!(left.data()["state"], "active");
 }
 
 #[test]
@@ -471,7 +471,7 @@ fn whoever_is_bound_hears_nothing_of_what_is_beyond() {
     let (foreign, nobodys) = (explain("syncello.localhost"), explain("nobody.localhost"));
     assert_eq!((foreign.status, nobodys.status), (404, 404));
     for answer in [&foreign, &nobodys] {
-        let hint = answer.json()["hint"].as_str().unwrap().to_owned();
+        let hint = answer.data()["hint"].as_str().unwrap().to_owned();
         assert!(hint.contains("synq.localhost") && !hint.contains("syncello"), "{hint}");
     }
     let home = office.server.tenant("synq", "Acme");
@@ -521,7 +521,7 @@ fn a_body_that_does_not_come_is_not_waited_for() {
         office.owner
     ));
     let answer = connection.answer(false);
-    assert_eq!((answer.status, answer.json()["code"].as_str()), (408, Some("request_timeout")));
+    assert_eq!((answer.status, answer.data()["code"].as_str()), (408, Some("request_timeout")));
 }
 
 #[test]
@@ -529,7 +529,7 @@ fn who_had_the_settings_taken_up_is_written_down() {
     let office = Office::open();
     let reloaded = office.ask("POST", "/v1/settings/reload", Some(&office.owner), Some(&json!({})));
     assert_eq!(reloaded.status, 200, "{}", reloaded.text());
-    let entry = office.ask("GET", "/v1/audit?limit=1", Some(&office.owner), None).json()["items"][0].clone();
+    let entry = office.ask("GET", "/v1/audit?limit=1", Some(&office.owner), None).data()["data"][0].clone();
     assert_eq!(
         (entry["action"].as_str(), entry["actor"].as_str()),
         (Some("SETTINGS_RELOADED"), Some("operator:first"))

@@ -21,9 +21,9 @@ impl Office {
 }
 
 fn names(list: &Answer) -> Vec<String> {
-    let list = list.json();
+    let list = list.data();
     let name = |item: &Value| item["name"].as_str().unwrap().to_owned();
-    let mut names: Vec<String> = list["items"].as_array().unwrap().iter().map(name).collect();
+    let mut names: Vec<String> = list["data"].as_array().unwrap().iter().map(name).collect();
     names.sort();
     names
 }
@@ -34,7 +34,7 @@ fn operating_08_names_and_external_ids_stand_wherever_ids_do() {
     let home = office.server.tenant("synaptiq", "Acme");
     let (tenant, org) = (home.tenant.to_string(), home.org.to_string());
     let keys = format!("/v1/tenants/Acme/organizations/{org}/keys");
-    let key = office.send("POST", &keys, json!({ "name": "office" }), &[]).json();
+    let key = office.send("POST", &keys, json!({ "name": "office" }), &[]).data();
     let key_id = key["key_id"].as_str().unwrap();
     for (path, id) in [
         ("/v1/tenants/Acme/annotations", "cus/1"),
@@ -46,23 +46,23 @@ fn operating_08_names_and_external_ids_stand_wherever_ids_do() {
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
     }
     for path in [&tenant, "Acme", "cus%2F1"] {
-        assert_eq!(office.get(&format!("/v1/tenants/{path}")).json()["tenant_id"], tenant.as_str(), "{path}");
+        assert_eq!(office.get(&format!("/v1/tenants/{path}")).data()["tenant_id"], tenant.as_str(), "{path}");
         for key in [key_id, "office", "key-1"] {
             let answer = office.get(&format!("/v1/tenants/{path}/keys/{key}"));
-            assert_eq!(answer.json()["key_id"], key_id, "{key}");
+            assert_eq!(answer.data()["key_id"], key_id, "{key}");
         }
     }
     let account = home.owner.account.to_string();
     for org in [org.as_str(), "org%201"] {
         for member in [account.as_str(), home.owner.email.as_str(), "p-1"] {
             let path = format!("/v1/tenants/{tenant}/organizations/{org}/members/{member}");
-            assert_eq!(office.get(&path).json()["account_id"], account.as_str(), "{path}");
+            assert_eq!(office.get(&path).data()["account_id"], account.as_str(), "{path}");
         }
     }
     let email = &home.owner.email;
-    assert_eq!(office.get(&format!("/v1/accounts/{email}")).json()["account_id"], account.as_str());
+    assert_eq!(office.get(&format!("/v1/accounts/{email}")).data()["account_id"], account.as_str());
     // What is answered has the id, however it was named.
-    let ended = office.send("POST", "/v1/tenants/Acme/revoke-tokens", json!({}), &[]).json();
+    let ended = office.send("POST", "/v1/tenants/Acme/revoke-tokens", json!({}), &[]).data();
     assert_eq!(ended["tenant_id"], tenant.as_str());
 }
 
@@ -71,11 +71,11 @@ fn operating_08_what_goes_by_one_name_with_another_is_not_guessed_at() {
     let office = Office::open();
     let (one, other) = (office.server.tenant("synq", "Twin"), office.server.tenant("syncello", "Twin"));
     let answer = office.send("POST", "/v1/tenants/Twin/suspend", json!({}), &[]);
-    assert_eq!((answer.status, answer.json()["code"].as_str()), (409, Some("conflict")));
-    let hint = answer.json()["hint"].as_str().unwrap().to_owned();
+    assert_eq!((answer.status, answer.data()["code"].as_str()), (409, Some("conflict")));
+    let hint = answer.data()["hint"].as_str().unwrap().to_owned();
     assert!(hint.contains(&one.tenant.to_string()) && hint.contains(&other.tenant.to_string()), "{hint}");
     for home in [&one, &other] {
-        assert_eq!(office.get(&format!("/v1/tenants/{}", home.tenant)).json()["state"], "active");
+        assert_eq!(office.get(&format!("/v1/tenants/{}", home.tenant)).data()["state"], "active");
     }
     // Somebody else's external id is somebody else's name: neither wins.
     let third = office.server.tenant("synq", "Third");
@@ -86,11 +86,11 @@ fn operating_08_what_goes_by_one_name_with_another_is_not_guessed_at() {
     // To whoever is bound, what is beyond is not there: neither to be found nor to be in the way.
     let bound = office.operator("bound", Role::Support, Some("syncello"));
     let found = office.ask("GET", "/v1/tenants/Twin", Some(&bound), None);
-    assert_eq!(found.json()["tenant_id"], other.tenant.to_string());
+    assert_eq!(found.data()["tenant_id"], other.tenant.to_string());
     let nobody = office.ask("GET", "/v1/tenants/Third", Some(&bound), None);
     let nothing = office.ask("GET", "/v1/tenants/Fourth", Some(&bound), None);
     assert_eq!((nobody.status, nothing.status), (404, 404));
-    assert_eq!(nobody.json()["detail"], nothing.json()["detail"]);
+    assert_eq!(nobody.data()["detail"], nothing.data()["detail"]);
 }
 
 #[test]
@@ -104,17 +104,17 @@ fn operating_08_a_key_is_found_by_itself_or_by_its_end_within_ones_bounds() {
     for body in
         [json!({ "key": key.text }), json!({ "last_four": end }), json!({ "key": format!(" {} ", key.text) })]
     {
-        let found = find(&office.owner, body.clone()).json();
-        assert_eq!(found["items"][0]["key_id"], key.id.to_string(), "{found}");
-        assert_eq!(found["items"][0]["tenant_id"], home.tenant.to_string());
+        let found = find(&office.owner, body.clone()).data();
+        assert_eq!(found["data"][0]["key_id"], key.id.to_string(), "{found}");
+        assert_eq!(found["data"][0]["tenant_id"], home.tenant.to_string());
         assert!(!found.to_string().contains(&key.text), "{found}");
-        assert_eq!(find(&elsewhere, body).json()["items"], json!([]));
+        assert_eq!(find(&elsewhere, body).data()["data"], json!([]));
     }
     // One that is good for nothing any more is whose it was.
     let path = format!("/v1/tenants/{}/keys/{}", home.tenant, key.id);
     assert_eq!(office.ask("DELETE", &path, Some(&office.owner), None).status, 200);
-    let found = find(&office.owner, json!({ "key": key.text })).json();
-    assert_eq!(found["items"][0]["state"], "revoked", "{found}");
+    let found = find(&office.owner, json!({ "key": key.text })).data();
+    assert_eq!(found["data"][0]["state"], "revoked", "{found}");
     let mut other = key.text.clone();
     let last = if other.pop() == Some('a') { 'b' } else { 'a' };
     other.push(last);
@@ -143,19 +143,19 @@ fn operating_08_a_keys_scope_networks_end_and_name_are_changed_at_once() {
     assert_eq!((ask("GET"), ask("POST")), (200, 400));
     let path = format!("/v1/tenants/{}/keys/{}", home.tenant, key.id);
     let update = |body: Value| office.send("PATCH", &path, body, &[]);
-    assert_eq!(update(json!({ "scope": "read" })).json()["scope"], "read");
+    assert_eq!(update(json!({ "scope": "read" })).data()["scope"], "read");
     assert_eq!((ask("GET"), ask("POST")), (200, 403), "from the next request on");
     update(json!({ "networks": ["203.0.113.0/24"] })).expect(200);
     assert_eq!(ask("GET"), 403);
-    let changed = update(json!({ "networks": null, "name": "other" })).json();
+    let changed = update(json!({ "networks": null, "name": "other" })).data();
     assert_eq!(
         (&changed["networks"], &changed["name"], &changed["scope"]),
         (&Value::Null, &json!("other"), &json!("read"))
     );
     assert_eq!(ask("GET"), 200);
-    let ends = update(json!({ "expires_at": "2040-01-01T00:00:00Z" })).json();
+    let ends = update(json!({ "expires_at": "2040-01-01T00:00:00Z" })).data();
     assert_eq!(ends["expires_at"], "2040-01-01T00:00:00.000Z");
-    assert_eq!(update(json!({ "expires_at": null })).json()["expires_at"], Value::Null);
+    assert_eq!(update(json!({ "expires_at": null })).data()["expires_at"], Value::Null);
     for wrong in [
         json!({ "scope": "nope:read" }),
         json!({ "networks": ["nowhere"] }),
@@ -167,7 +167,7 @@ fn operating_08_a_keys_scope_networks_end_and_name_are_changed_at_once() {
     // Support makes no key stronger.
     let support = office.operator("support", Role::Support, None);
     assert_eq!(office.ask("PATCH", &path, Some(&support), Some(&json!({ "scope": "admin" }))).status, 403);
-    assert_eq!(office.get(&path).json()["scope"], "read");
+    assert_eq!(office.get(&path).data()["scope"], "read");
 }
 
 #[test]
@@ -190,15 +190,15 @@ fn nobody_undoes_what_they_have_not_seen() {
     ] {
         let seen = office.get(of);
         let tag = seen.header("etag").unwrap().to_owned();
-        assert_eq!(tag, format!("\"{}\"", seen.json()["version"].as_str().unwrap()));
+        assert_eq!(tag, format!("\"{}\"", seen.data()["version"].as_str().unwrap()));
         let edited = office.send(method, &path, body.clone(), &[("If-Match", &tag)]);
         assert_eq!(edited.status, 200, "{path}: {}", edited.text());
         assert_ne!(edited.header("etag"), Some(&*tag), "{path}");
         let late = office.send(method, &path, body.clone(), &[("If-Match", &tag)]);
-        assert_eq!((late.status, late.json()["code"].as_str()), (412, Some("precondition_failed")), "{path}");
+        assert_eq!((late.status, late.data()["code"].as_str()), (412, Some("precondition_failed")), "{path}");
         // The same in the body, as the command line says it.
         let mut with = body.clone();
-        with["if_version"] = seen.json()["version"].clone();
+        with["if_version"] = seen.data()["version"].clone();
         assert_eq!(office.send(method, &path, with, &[]).status, 412, "{path}");
         let now = edited.header("etag").unwrap().to_owned();
         assert_eq!(office.send(method, &path, body.clone(), &[("If-Match", &now)]).status, 200, "{path}");
@@ -225,14 +225,14 @@ fn what_is_asked_for_twice_under_one_key_is_done_once() {
     let once = [("Idempotency-Key", "\"8e03978e-40d5-43dd-bc93-6894a57f9324\"")];
     let first = office.send("POST", &keys, json!({ "name": "one" }), &once);
     assert_eq!((first.status, first.header("idempotency-replayed")), (201, None));
-    assert!(first.json()["key"].is_string());
+    assert!(first.data()["key"].is_string());
     let again = office.send("POST", &keys, json!({ "name": "one" }), &once);
     assert_eq!((again.status, again.header("idempotency-replayed")), (201, Some("true")));
-    assert_eq!(again.json()["key_id"], first.json()["key_id"]);
+    assert_eq!(again.data()["key_id"], first.data()["key_id"]);
     // What was shown once is not shown again, and was not kept.
-    assert_eq!(again.json()["key"], Value::Null);
+    assert_eq!((&again.data()["key"], &again.data()["code"]), (&Value::Null, &json!("secret_already_shown")));
     let other = office.send("POST", &keys, json!({ "name": "two" }), &once);
-    assert_eq!((other.status, other.json()["code"].as_str()), (422, Some("idempotency_key_reused")));
+    assert_eq!((other.status, other.data()["code"].as_str()), (422, Some("idempotency_key_reused")));
     assert_eq!(names(&office.get(&all)), ["one"]);
     // Another operator's key is another one.
     let second = office.operator("second", Role::Owner, None);
@@ -254,10 +254,10 @@ fn what_is_asked_for_twice_under_one_key_is_done_once() {
     assert_eq!(office.send("POST", &keys, json!({ "name": "four" }), &twice).status, 400);
     assert_eq!(names(&office.get(&all)), ["one", "one", "three"]);
     // Ending what has ended says the same, and many at once do it once.
-    let end = format!("{all}/{}", first.json()["key_id"].as_str().unwrap());
+    let end = format!("{all}/{}", first.data()["key_id"].as_str().unwrap());
     for _ in 0..2 {
         let request = office.server.console().request("DELETE", &end).bearer(&office.owner);
-        assert_eq!(request.header("Idempotency-Key", "end").send().json()["state"], "revoked");
+        assert_eq!(request.header("Idempotency-Key", "end").send().data()["state"], "revoked");
     }
     let statuses: Vec<u16> = std::thread::scope(|scope| {
         let many: Vec<_> = (0..8)
@@ -305,7 +305,7 @@ fn lists_are_of_what_is_wanted() {
     let make = |org: &str, name: &str, environment: &str| {
         let body = json!({ "name": name, "environment": environment });
         let made = office.send("POST", &format!("{tenant}/organizations/{org}/keys"), body, &[]).expect(201);
-        made.json()["key_id"].as_str().unwrap().to_owned()
+        made.data()["key_id"].as_str().unwrap().to_owned()
     };
     let org = home.org.to_string();
     let (a, b) = (make(&org, "a", "live"), make(&org, "b", "test"));
@@ -329,7 +329,7 @@ fn lists_are_of_what_is_wanted() {
     // Page by page, of what is wanted alone.
     let (first, rest) = {
         let page = office.get(&format!("{tenant}/keys?limit=1"));
-        let next = page.json()["next"].as_str().unwrap().to_owned();
+        let next = page.data()["next"].as_str().unwrap().to_owned();
         (names(&page), names(&office.get(&format!("{tenant}/keys?limit=1&after={next}"))))
     };
     assert_eq!([first, rest].concat().len(), 2);
@@ -339,8 +339,8 @@ fn lists_are_of_what_is_wanted() {
     assert_eq!(names(&office.get(&format!("{orgs}?name=Second&state=active"))), [] as [&str; 0]);
     let viewer = office.server.member(&home, "VIEWER");
     let members = |query: &str| {
-        let list = office.get(&format!("{orgs}/{org}/members{query}")).json();
-        list["items"]
+        let list = office.get(&format!("{orgs}/{org}/members{query}")).data();
+        list["data"]
             .as_array()
             .unwrap()
             .iter()
@@ -359,14 +359,14 @@ fn lists_are_of_what_is_wanted() {
         1
     );
     // What the settings say, within one's bounds.
-    let limits = office.get("/v1/limits?api=synaptiq").json();
-    assert_eq!(limits["items"][0]["api"], "synaptiq", "{limits}");
-    assert!(limits["items"][0]["plans"]["Pro"]["read"].is_u64(), "{limits}");
+    let limits = office.get("/v1/limits?api=synaptiq").data();
+    assert_eq!(limits["data"][0]["api"], "synaptiq", "{limits}");
+    assert!(limits["data"][0]["plans"]["Pro"]["read"].is_u64(), "{limits}");
     assert_eq!(office.get("/v1/limits?api=nope").status, 400);
     let bound = office.operator("bound", Role::Reader, Some("syncello"));
-    let theirs = office.ask("GET", "/v1/limits", Some(&bound), None).json();
+    let theirs = office.ask("GET", "/v1/limits", Some(&bound), None).data();
     assert!(!theirs.to_string().contains("synaptiq"), "{theirs}");
-    assert_eq!(office.get("/v1/issuers").json()["items"], json!([]));
+    assert_eq!(office.get("/v1/issuers").data()["data"], json!([]));
 }
 
 #[test]
@@ -377,14 +377,14 @@ fn what_stands_for_a_member_is_listed() {
     let member = format!("/v1/tenants/Acme/organizations/{}/members/{}", home.org, home.owner.email);
     let api = &office.server.api("syncello").api.name;
     let secret = office.server.run(store.user_secret_issue(api, home.org, home.owner.account)).unwrap();
-    let tokens = office.get(&format!("{member}/user-tokens")).json();
-    assert_eq!(tokens["items"][0]["kid"], secret.kid, "{tokens}");
-    assert!(tokens["items"][0].get("token").is_none(), "{tokens}");
+    let tokens = office.get(&format!("{member}/user-tokens")).data();
+    assert_eq!(tokens["data"][0]["kid"], secret.kid, "{tokens}");
+    assert!(tokens["data"][0].get("token").is_none(), "{tokens}");
     let linked = store.foreign_identity_link("https://id.example", "s-1", home.owner.account);
     office.server.run(linked).unwrap();
-    let links = office.get(&format!("{member}/links")).json();
+    let links = office.get(&format!("{member}/links")).data();
     assert_eq!(
-        (&links["items"][0]["issuer"], &links["items"][0]["subject"]),
+        (&links["data"][0]["issuer"], &links["data"][0]["subject"]),
         (&json!("https://id.example"), &json!("s-1"))
     );
 }
@@ -393,14 +393,14 @@ fn what_stands_for_a_member_is_listed() {
 fn the_key_of_principals_is_rotated_step_by_step() {
     let office = Office::open();
     let states = || {
-        let keys = office.get("/v1/principal-keys").json();
+        let keys = office.get("/v1/principal-keys").data();
         let text = |key: &Value, name: &str| key[name].as_str().unwrap().to_owned();
-        let items = keys["items"].as_array().unwrap();
+        let items = keys["data"].as_array().unwrap();
         items.iter().map(|key| (text(key, "kid"), text(key, "state"))).collect::<Vec<_>>()
     };
     let step = |body: Value| office.send("POST", "/v1/principal-keys/rotate", body, &[]);
     let first = states()[0].0.clone();
-    let next = step(json!({ "step": "next" })).expect(200).json()["kid"].as_str().unwrap().to_owned();
+    let next = step(json!({ "step": "next" })).expect(200).data()["kid"].as_str().unwrap().to_owned();
     let state = |kid: &str| states().into_iter().find(|(key, _)| key == kid).map(|(_, state)| state);
     assert_eq!((state(&first).as_deref(), state(&next).as_deref()), (Some("active"), Some("next")));
     // Published before it signs, and the one before stays published.
