@@ -59,7 +59,9 @@ pub use parts::operator::Operator;
 pub use parts::system_store::SystemStore;
 pub use parts::tenant_store::TenantStore;
 pub use parts::{operator, system_store, tenant_store};
-pub use people::{accounts, foreign_identities, members, operators, sessions, sign_up};
+pub use people::{
+    accounts, foreign_identities, members, operators, refresh_tokens, sessions, sign_in_failures, sign_up,
+};
 pub use settings::Settings;
 pub use store::{Holding, Store};
 pub use tenancy::{orgs, tenants};

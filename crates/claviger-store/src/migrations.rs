@@ -90,6 +90,7 @@ macro_rules! all_for {
             "0012_retirement" works with "0007_walls_mark" later AUDIT_BY_AGE,
             "0013_operator" works with "0007_walls_mark",
             "0014_idempotency" works with "0007_walls_mark" later BY_WHAT_PEOPLE_FIND_THINGS,
+            "0015_sign_in" works with "0007_walls_mark",
         )
     };
 }

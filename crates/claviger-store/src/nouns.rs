@@ -6,7 +6,9 @@ use crate::credentials::{api_keys, key_secrets, revoked_tokens, signing_keys, us
 use crate::feed::leases;
 use crate::idempotency;
 use crate::noun::Nouns;
-use crate::people::{accounts, foreign_identities, members, operators, sessions};
+use crate::people::{
+    accounts, foreign_identities, members, operators, refresh_tokens, sessions, sign_in_failures,
+};
 use crate::statement::Statement;
 use crate::tenancy::{orgs, realms, tenants};
 
@@ -27,6 +29,8 @@ nouns! {
     orgs: ORG_ROWS;
     members: MEMBER_ROWS;
     sessions: SESSION_ROWS;
+    refresh_tokens: REFRESH_TOKEN_ROWS;
+    sign_in_failures: SIGN_IN_FAILURE_ROWS;
     api_keys: KEY_ROWS;
     key_secrets: KEY_SECRET_ROWS;
     user_secrets: USER_SECRET_ROWS;

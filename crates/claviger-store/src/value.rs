@@ -181,6 +181,14 @@ impl Columns {
         }
     }
 
+    pub(crate) fn maybe_blob(&mut self) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.next()? {
+            Value::Null => Ok(None),
+            Value::Blob(bytes) => Ok(Some(bytes)),
+            Value::Text(_) | Value::Int(_) | Value::Uuid(_) => Err(self.corrupt()),
+        }
+    }
+
     pub(crate) fn secret_text(&mut self) -> Result<Option<Secret>, StoreError> {
         Ok(self.maybe_text()?.map(|text| Secret::new(text.into_bytes())))
     }

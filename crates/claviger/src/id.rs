@@ -54,6 +54,13 @@ macro_rules! uuid_id {
             pub fn as_bytes(&self) -> &[u8; 16] {
                 &self.0
             }
+
+            /// Reads what [`as_bytes`](Self::as_bytes) gives; `None` if it is no version 4 UUID.
+            pub fn from_bytes(bytes: [u8; 16]) -> Option<Self> {
+                let uuid = uuid::Uuid::from_bytes(bytes);
+                let is_one = uuid.get_version_num() == 4 && uuid.get_variant() == uuid::Variant::RFC4122;
+                is_one.then_some(Self(bytes))
+            }
         }
 
         impl fmt::Display for $name {

@@ -4,5 +4,7 @@ pub mod accounts;
 pub mod foreign_identities;
 pub mod members;
 pub mod operators;
+pub mod refresh_tokens;
 pub mod sessions;
+pub mod sign_in_failures;
 pub mod sign_up;

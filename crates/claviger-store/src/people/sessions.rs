@@ -1,5 +1,6 @@
 //! Sessions: somebody signed in, in one organization. Every identity token names one.
 
+use claviger::clock::UnixMillis;
 use claviger::directory::{Generations, SessionRecord};
 use claviger::id::{AccountId, OrgId, SessionId, TenantId};
 use serde_json::json;
@@ -116,6 +117,27 @@ fn read(columns: &mut Columns) -> Result<SessionRecord, StoreError> {
     })
 }
 
+/// Adds a session of the account in the organization.
+pub(crate) async fn add(
+    tx: &mut Tx<'_>,
+    (tenant, session, org, account): (TenantId, SessionId, OrgId, AccountId),
+    expires_at: UnixMillis,
+    now: UnixMillis,
+) -> Result<SessionRecord, StoreError> {
+    let row = tx.run_one(&SESSION_ADD, values![tenant, session, org, account, expires_at, now]).await?;
+    read(&mut row.ok_or(StoreError::NotFound { what: "membership" })?.read())
+}
+
+/// One session, ended or not.
+pub(crate) async fn view(
+    tx: &mut Tx<'_>,
+    tenant: TenantId,
+    session: SessionId,
+) -> Result<SessionRecord, StoreError> {
+    let row = tx.run_one(&SESSION, values![tenant, session]).await?;
+    read(&mut row.ok_or(StoreError::NotFound { what: "session" })?.read())
+}
+
 async fn create(
     inner: &Inner,
     actor: &Actor,
@@ -132,11 +154,9 @@ async fn create(
         .run(Bound::Tenant(tenant), Mode::Write, async move |tx: &mut Tx<'_>| {
             let now = tx.now().await?;
             let expires_at = now.plus_seconds(lifetime_seconds);
-            let row =
-                tx.run_one(&SESSION_ADD, values![tenant, session, org, account, expires_at, now]).await?;
-            let row = row.ok_or(StoreError::NotFound { what: "membership" })?;
+            let record = add(tx, (tenant, session, org, account), expires_at, now).await?;
             entry.write(tx).await?;
-            read(&mut row.read())
+            Ok(record)
         })
         .await
 }
@@ -188,10 +208,7 @@ impl Accounts {
         tenant: TenantId,
         session: SessionId,
     ) -> Result<SessionRecord, StoreError> {
-        let work = async move |tx: &mut Tx<'_>| {
-            let row = tx.run_one(&SESSION, values![tenant, session]).await?;
-            read(&mut row.ok_or(StoreError::NotFound { what: "session" })?.read())
-        };
+        let work = async move |tx: &mut Tx<'_>| view(tx, tenant, session).await;
         self.inner.run(Bound::Tenant(tenant), Mode::Read, work).await
     }
 }

@@ -18,6 +18,7 @@ mod opening;
 mod operators;
 mod origin;
 mod people;
+mod refreshing;
 mod tenants;
 mod twins;
 mod walls;

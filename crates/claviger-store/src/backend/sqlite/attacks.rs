@@ -307,6 +307,7 @@ fn keys_and_references_of_tenants_tables_begin_with_the_tenant() {
         "signing_key",
         "operator_audit",
         "idempotency",
+        "sign_in_failure",
         "lease",
         "tenant_external_id",
         "operator",

@@ -1,0 +1,91 @@
+//! How often somebody has tried to sign in and failed: counted before anything is hashed, and alike for accounts that there are and for
+//! those that there are not (decision 16).
+
+use aws_lc_rs::hmac;
+use claviger::clock::UnixMillis;
+use claviger::id::RealmName;
+
+use crate::backend::{Bound, Mode, Tx};
+use crate::email::Email;
+use crate::error::StoreError;
+use crate::noun::{Feed, Index, Noun, Rights, blob, int};
+use crate::parts::accounts::Accounts;
+use crate::statement::statements;
+use crate::value::values;
+
+/// How often somebody may fail within [`SPAN_SECONDS`].
+pub const MOST: i64 = 10;
+/// How long a failure counts, and how long whoever has failed too often is kept out, in seconds.
+pub const SPAN_SECONDS: i64 = 15 * 60;
+/// How many old rows leave each time that somebody tries.
+const LEAVE_AT_ONCE: i64 = 8;
+
+/// The rows of failures.
+pub(crate) static SIGN_IN_FAILURE_ROWS: Noun = Noun {
+    table: "sign_in_failure",
+    about: "How often an address was tried from a block of the network without success. `whose` is a MAC: nobody reads addresses here.",
+    columns: &[blob("whose"), int("tries"), int("since")],
+    key: &["whose"],
+    references: &[],
+    indices: &[Index::Plain("sign_in_failure_by_age", "since")],
+    tenant: Rights::NONE,
+    jobs: Rights { delete: true, ..Rights::CHANGE },
+    feed: Feed::Silent,
+    fixed_but: None,
+    grows_by: None,
+};
+
+statements! { "sign-in";
+    SIGN_IN_LEAVE: System [Int, Int]
+        "DELETE FROM sign_in_failure WHERE whose IN
+             (SELECT whose FROM sign_in_failure WHERE since < $1 ORDER BY since LIMIT $2)";
+    /// Counts a try; one after the span begins anew. Of many at once each counts.
+    SIGN_IN_TRY: System [Blob, Int, Int]
+        "INSERT INTO sign_in_failure (whose, tries, since) VALUES ($1, 1, $2)
+         ON CONFLICT (whose) DO UPDATE SET
+             tries = CASE WHEN sign_in_failure.since < $3 THEN 1 ELSE sign_in_failure.tries + 1 END,
+             since = CASE WHEN sign_in_failure.since < $3 THEN $2 ELSE sign_in_failure.since END
+         RETURNING tries, since";
+    SIGN_IN_DONE: System [Blob] "DELETE FROM sign_in_failure WHERE whose = $1";
+}
+
+/// Somebody who tries to sign in, as far as tries are counted together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trying(Vec<u8>);
+
+impl Accounts {
+    /// Whoever tries this address from that block of the network.
+    pub fn trying(&self, realm: &RealmName, email: &Email, block: &str) -> Trying {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.inner.keyring.derive("sign-in-failures").expose());
+        // None of the first two has a NUL in it.
+        let tag = hmac::sign(&key, format!("{realm}\0{}\0{block}", email.key()).as_bytes());
+        Trying(tag.as_ref().to_vec())
+    }
+
+    /// Counts a try, before anything else is done about it. Gives when to come back, if there were too many.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn sign_in_try(&self, trying: Trying) -> Result<Option<UnixMillis>, StoreError> {
+        let work = async move |tx: &mut Tx<'_>| {
+            let now = tx.now().await?;
+            let old = now.plus_seconds(-SPAN_SECONDS);
+            tx.run(&SIGN_IN_LEAVE, values![old, LEAVE_AT_ONCE]).await?;
+            let row = tx.run_one(&SIGN_IN_TRY, values![trying.0.as_slice(), now, old]).await?;
+            let mut columns = row.ok_or(StoreError::Corrupt { what: "sign-in" })?.read();
+            let (tries, since): (i64, UnixMillis) = (columns.int()?, columns.time()?);
+            Ok((tries > MOST).then(|| since.plus_seconds(SPAN_SECONDS)))
+        };
+        self.inner.run(Bound::System("accounts"), Mode::Write, work).await
+    }
+
+    /// Forgets the tries of somebody who has signed in.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn sign_in_done(&self, trying: Trying) -> Result<(), StoreError> {
+        let work =
+            async move |tx: &mut Tx<'_>| tx.run(&SIGN_IN_DONE, values![trying.0.as_slice()]).await.map(drop);
+        self.inner.run(Bound::System("accounts"), Mode::Write, work).await
+    }
+}

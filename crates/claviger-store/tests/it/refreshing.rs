@@ -1,0 +1,183 @@
+//! Sessions that are prolonged, and tries to sign in.
+
+use claviger::clock::Clock;
+use claviger_store::refresh_tokens::{Begin, GRACE_SECONDS, NotRefreshed, Session, Shown, TOKEN_PREFIX};
+use claviger_store::sign_in_failures::{MOST, SPAN_SECONDS};
+use claviger_store::testing::{TestStore, TestTenant, email};
+use claviger_store::{Accounts, Ends, on_every_backend};
+
+on_every_backend!(
+    q11_a_refresh_token_is_for_one_use_and_its_successor_for_the_next,
+    q11_a_repeat_gives_the_same_successor_for_a_while_and_then_ends_the_session,
+    q11_of_a_hundred_who_refresh_at_once_all_get_one_successor,
+    what_is_made_up_ends_nobodys_session,
+    a_session_whose_ground_is_gone_is_not_prolonged,
+    tries_are_counted_alike_for_everybody_and_forgotten_with_success,
+);
+
+const LONG: i64 = 30 * 24 * 3600;
+const BEGIN: Begin = Begin { lifetime_seconds: LONG, is_direct: true };
+
+async fn begin(test: &TestStore, acme: &TestTenant) -> (Accounts, Session) {
+    let accounts = test.operator().accounts();
+    let session = accounts.session_begin(acme.tenant, acme.org, acme.owner, BEGIN).await.unwrap();
+    (accounts, session)
+}
+
+fn text(session: &Session) -> String {
+    session.refresh_token.expose_text().unwrap().to_owned()
+}
+
+async fn refresh(accounts: &Accounts, token: &str) -> Result<Session, NotRefreshed> {
+    accounts.session_refresh(&Shown::read(token).expect("a token")).await.unwrap()
+}
+
+async fn q11_a_refresh_token_is_for_one_use_and_its_successor_for_the_next(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let (accounts, first) = begin(&test, &acme).await;
+    let mut token = text(&first);
+    for _ in 0..5 {
+        test.clock.advance_millis(3_600_000);
+        let next = refresh(&accounts, &token).await.unwrap();
+        assert_eq!((next.session.session, next.role.as_str()), (first.session.session, "ADMIN"));
+        assert_ne!(text(&next), token);
+        token = text(&next);
+    }
+    // Nothing that a decision reads was written.
+    let again = accounts.session_view(acme.tenant, first.session.session).await.unwrap();
+    assert_eq!(again, first.session);
+    // The token stands nowhere.
+    test.clock.advance_millis(u64::try_from(LONG).unwrap() * 1000);
+    assert_eq!(
+        refresh(&accounts, &token).await.unwrap_err(),
+        NotRefreshed::Unknown,
+        "past its session's end"
+    );
+}
+
+async fn q11_a_repeat_gives_the_same_successor_for_a_while_and_then_ends_the_session(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let (accounts, first) = begin(&test, &acme).await;
+    let second = text(&refresh(&accounts, &text(&first)).await.unwrap());
+    for millis in [0, 19_000] {
+        test.clock.advance_millis(millis);
+        assert_eq!(text(&refresh(&accounts, &text(&first)).await.unwrap()), second);
+    }
+    // Used: from then on the first is an old one, even within its time.
+    let third = text(&refresh(&accounts, &second).await.unwrap());
+    assert_eq!(refresh(&accounts, &text(&first)).await.unwrap_err(), NotRefreshed::Unknown);
+    let ended = accounts.session_view(acme.tenant, first.session.session).await.unwrap();
+    assert!(ended.ended, "the session has ended");
+    assert_eq!(
+        refresh(&accounts, &third).await.unwrap_err(),
+        NotRefreshed::Unknown,
+        "and with it the good one"
+    );
+
+    // Late, though the successor is unused.
+    let (accounts, first) = begin(&test, &acme).await;
+    refresh(&accounts, &text(&first)).await.unwrap();
+    test.clock.advance_millis(u64::try_from(GRACE_SECONDS).unwrap() * 1000);
+    assert_eq!(refresh(&accounts, &text(&first)).await.unwrap_err(), NotRefreshed::Unknown);
+    assert!(accounts.session_view(acme.tenant, first.session.session).await.unwrap().ended);
+}
+
+async fn q11_of_a_hundred_who_refresh_at_once_all_get_one_successor(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let (accounts, first) = begin(&test, &acme).await;
+    let token = text(&first);
+    let all = futures_util::future::join_all((0..100).map(|_| refresh(&accounts, &token))).await;
+    let next: std::collections::BTreeSet<String> =
+        all.iter().map(|session| text(session.as_ref().unwrap())).collect();
+    assert_eq!(next.len(), 1);
+    refresh(&accounts, next.first().unwrap()).await.unwrap();
+}
+
+async fn what_is_made_up_ends_nobodys_session(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let (accounts, first) = begin(&test, &acme).await;
+    let token = text(&first);
+    for wrong in ["", TOKEN_PREFIX, "rt_x", &token[..token.len() - 1], &format!("{token}A"), &token[3..]] {
+        assert!(Shown::read(wrong).is_none(), "{wrong}");
+    }
+    // Whoever knows the session, as everybody does who sees a token of it, changes what they do not know.
+    let other = accounts.session_begin(acme.tenant, acme.org, acme.owner, BEGIN).await.unwrap();
+    let cut = token.len() - 43;
+    let mixed = format!("{}{}", &token[..cut], &text(&other)[cut..]);
+    let mut turned = token.clone().into_bytes();
+    let last = turned.len() - 6;
+    turned[last] = if turned[last] == b'A' { b'B' } else { b'A' };
+    for wrong in [mixed, String::from_utf8(turned).unwrap()] {
+        let Some(shown) = Shown::read(&wrong) else { continue };
+        assert_eq!(accounts.session_refresh(&shown).await.unwrap().unwrap_err(), NotRefreshed::Unknown);
+        assert!(!accounts.session_end_by(&shown).await.unwrap());
+    }
+    refresh(&accounts, &token).await.unwrap();
+    // Signing out by it works once, and says so.
+    let shown = text(&other);
+    assert!(accounts.session_end_by(&Shown::read(&shown).unwrap()).await.unwrap());
+    assert!(accounts.session_view(acme.tenant, other.session.session).await.unwrap().ended);
+    assert_eq!(refresh(&accounts, &shown).await.unwrap_err(), NotRefreshed::Unknown);
+}
+
+async fn a_session_whose_ground_is_gone_is_not_prolonged(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let ann = acme.member("ann@acme.example", "EDITOR").await;
+    let accounts = test.operator().accounts();
+    let token = async || {
+        let begun = accounts.session_begin(acme.tenant, acme.org, ann, BEGIN).await.unwrap();
+        text(&begun)
+    };
+    let (unknown, not_active) = (NotRefreshed::Unknown, NotRefreshed::NotActive);
+    let before = token().await;
+    acme.store.member_suspend(acme.org, ann).await.unwrap();
+    assert_eq!(refresh(&accounts, &before).await.unwrap_err(), not_active);
+    acme.store.member_resume(acme.org, ann).await.unwrap();
+    let role = "VIEWER".parse().unwrap();
+    acme.store.member_update_role(acme.org, ann, &role).await.unwrap();
+    let next = refresh(&accounts, &before).await.unwrap();
+    assert_eq!(next.role, role, "the role of now");
+    acme.store.member_revoke(acme.org, ann, Ends::Tokens).await.unwrap();
+    assert_eq!(refresh(&accounts, &text(&next)).await.unwrap_err(), unknown);
+    let before = token().await;
+    acme.store.tenant_suspend().await.unwrap();
+    assert_eq!(refresh(&accounts, &before).await.unwrap_err(), not_active);
+    acme.store.tenant_resume().await.unwrap();
+    accounts.account_revoke(ann, Ends::Tokens).await.unwrap();
+    assert_eq!(refresh(&accounts, &before).await.unwrap_err(), unknown);
+    let before = token().await;
+    acme.store.member_remove(acme.org, ann).await.unwrap();
+    assert_eq!(refresh(&accounts, &before).await.unwrap_err(), unknown);
+    assert!(accounts.session_begin(acme.tenant, acme.org, ann, BEGIN).await.is_err());
+}
+
+async fn tries_are_counted_alike_for_everybody_and_forgotten_with_success(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let accounts = test.operator().accounts();
+    let trying = |address: &str, block: &str| accounts.trying(&acme.realm, &email(address), block);
+    for address in ["owner@acme.example", "nobody@acme.example"] {
+        let whose = trying(address, "203.0.113.0/24");
+        for _ in 0..MOST {
+            assert_eq!(accounts.sign_in_try(whose.clone()).await.unwrap(), None);
+        }
+        let until = accounts.sign_in_try(whose.clone()).await.unwrap().unwrap();
+        assert_eq!(until, test.clock.now().plus_seconds(SPAN_SECONDS));
+        // From elsewhere the same address is tried anew, and the same place tries another address.
+        assert_eq!(accounts.sign_in_try(trying(address, "198.51.100.0/24")).await.unwrap(), None);
+        assert_eq!(accounts.sign_in_try(trying("other@acme.example", "203.0.113.0/24")).await.unwrap(), None);
+        assert_eq!(trying(&address.to_uppercase(), "203.0.113.0/24"), whose, "as addresses are compared");
+    }
+    let whose = trying("owner@acme.example", "203.0.113.0/24");
+    test.clock.advance_millis(u64::try_from(SPAN_SECONDS).unwrap() * 1000 + 1);
+    assert_eq!(accounts.sign_in_try(whose.clone()).await.unwrap(), None, "a while later it begins anew");
+    for _ in 1..MOST {
+        accounts.sign_in_try(whose.clone()).await.unwrap();
+    }
+    accounts.sign_in_done(whose.clone()).await.unwrap();
+    assert_eq!(accounts.sign_in_try(whose).await.unwrap(), None);
+    // Of many at once each counts.
+    let whose = trying("many@acme.example", "203.0.113.0/24");
+    let all = futures_util::future::join_all((0..30).map(|_| accounts.sign_in_try(whose.clone()))).await;
+    let let_through = all.iter().filter(|tried| matches!(tried, Ok(None))).count();
+    assert_eq!(i64::try_from(let_through).unwrap(), MOST);
+}
