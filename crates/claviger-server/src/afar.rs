@@ -255,6 +255,7 @@ fn failure(status: StatusCode, problem: &Value, input: &Value, url: &str) -> Fai
         409 => FailureKind::Conflict,
         412 => FailureKind::Outdated,
         422 => FailureKind::Reused,
+        429 => FailureKind::TooMany,
         503 => FailureKind::Unavailable,
         400..500 => FailureKind::Invalid,
         _ => FailureKind::Broken,

@@ -32,6 +32,7 @@ use crate::lease::Lease;
 use crate::management::{Management, Reload};
 use crate::metrics::Metrics;
 use crate::ops::Ops;
+use crate::people::Host;
 use crate::reload::{Reloader, Reloads, exempt_networks};
 use crate::succession::{self, Succession};
 use crate::surfaces::Workshop;
@@ -137,6 +138,7 @@ impl App {
             records: Arc::new(Records { journal, unrouted: metrics.of_api(None) }),
             in_clear: Arc::new(TellOwner::new(management.clone(), handle.clone())),
             ids: RequestIds::new(&*world.random),
+            people: Arc::new(Host { management: management.clone(), runtime: handle.clone() }),
             decides_nothing: Arc::default(),
         });
         let leaving = Arc::new(AtomicBool::new(false));

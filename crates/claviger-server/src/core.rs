@@ -19,6 +19,7 @@ use crate::config::{Config, ServedApi};
 use crate::failure::{Failure, complaint};
 use crate::identity_tokens;
 use crate::management::{Apis, ManagedApi, Management};
+use crate::passwords::Passwords;
 use crate::world::World;
 
 /// The store, its memory and the door, without any listener: what commands need.
@@ -97,6 +98,10 @@ impl Core {
             clock: memory.clock(),
             random: world.random.clone(),
             reload: Arc::default(),
+            passwords: Passwords::new(
+                std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+                world.random.clone(),
+            )?,
             system_users: Arc::new(config.console.users().map_err(Failure::new)?),
         };
         Ok(Self { management, memory, served, has_new_keyring: is_new })

@@ -23,6 +23,8 @@ pub enum FailureKind {
     Outdated,
     /// Something else was asked for under the same idempotency key: 422.
     Reused,
+    /// Too often: 429.
+    TooMany,
     /// The store does not answer, or nothing is granted for now: 503. Nothing was changed.
     Unavailable,
     /// Something is broken here: 500.
@@ -50,6 +52,9 @@ pub struct Failure {
     pub hint: Option<String>,
     /// Which argument is wrong, if it is one.
     pub argument: Option<Argument>,
+    /// When to come back, in seconds, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_seconds: Option<u64>,
 }
 
 fn any() -> FailureKind {
@@ -59,7 +64,7 @@ fn any() -> FailureKind {
 impl Failure {
     /// Of a kind, without a hint.
     pub fn of(kind: FailureKind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), hint: None, argument: None }
+        Self { kind, what: what.into(), hint: None, argument: None, retry_after_seconds: None }
     }
 
     /// Of what was asked or what the settings say, without a hint.
@@ -71,6 +76,12 @@ impl Failure {
     pub fn argument(name: &str, value: &str, what: impl Into<String>) -> Self {
         let argument = Argument { name: name.to_owned(), value: value.to_owned() };
         Self { argument: Some(argument), ..Self::new(what) }
+    }
+
+    /// With when to come back.
+    #[must_use]
+    pub fn after(self, seconds: u64) -> Self {
+        Self { retry_after_seconds: Some(seconds), ..self }
     }
 
     /// With what to do about it.

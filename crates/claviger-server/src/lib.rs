@@ -30,6 +30,8 @@ mod lease;
 pub mod management;
 pub mod metrics;
 pub mod ops;
+pub mod passwords;
+mod people;
 mod private_files;
 mod redact;
 pub mod refused;

@@ -41,7 +41,10 @@ fn holds_a_credential(part: &str) -> bool {
     }
     let mut decoded = Cow::Borrowed(part);
     for _ in 0..ROUNDS {
-        if holds_a_key(&decoded) || holds_a_token(&decoded) || holds_an_operators_token(&decoded) {
+        if holds_a_key(&decoded)
+            || holds_a_token(&decoded)
+            || holds_a_token_of_a_session_or_an_operator(&decoded)
+        {
             return true;
         }
         if !decoded.contains('%') {
@@ -53,14 +56,18 @@ fn holds_a_credential(part: &str) -> bool {
     true
 }
 
-/// Whether an operator's token is in it, with enough of what makes it one.
-fn holds_an_operators_token(text: &str) -> bool {
-    let marker = claviger_store::operators::TOKEN_PREFIX;
-    text.match_indices(marker).any(|(at, _)| {
-        let rest = text.get(at + marker.len()..).unwrap_or_default();
-        rest.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')).count()
-            > 5
-    })
+/// Whether an operator's token or a refresh token is in it, with enough of what makes it one.
+fn holds_a_token_of_a_session_or_an_operator(text: &str) -> bool {
+    let holds = |marker: &str, least: usize| {
+        text.match_indices(marker).any(|(at, _)| {
+            let rest = text.get(at + marker.len()..).unwrap_or_default();
+            let is_base64url = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+            rest.bytes().take_while(is_base64url).count() > least
+        })
+    };
+    // The first marker is a word that nobody writes by chance; the second is short, and its tokens are long.
+    holds(claviger_store::operators::TOKEN_PREFIX, 5)
+        || holds(claviger_store::refresh_tokens::TOKEN_PREFIX, 40)
 }
 
 /// Whether a key is in it: `sk_live_k1_` and enough letters and digits, whatever stands before and behind.
@@ -100,6 +107,17 @@ mod tests {
 
     const KEY: &str = "sk_live_k1_0123456789abcdefghijklmnopqrstuvw";
     const TOKEN: &str = "eyJhbGciOiJIUzI1NiIs.eyJzdWIiOiJ1.c2lnbmF0dXJl";
+
+    #[test]
+    fn a_refresh_token_is_cut_out() {
+        let token = format!("rt_{}", "aB3-_".repeat(17));
+        for text in
+            [format!("/a/{token}/b"), format!("/a/{}", token.replace('_', "%5F")), format!("x{token}")]
+        {
+            assert!(!redact(&text).contains("aB3"), "{text}");
+        }
+        assert_eq!(redact("/art_gallery_of_the_whole_wide_world"), "/art_gallery_of_the_whole_wide_world");
+    }
 
     #[test]
     fn forwarding_03_a_credential_is_not_written_wherever_it_stands() {

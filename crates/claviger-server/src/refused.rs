@@ -8,6 +8,7 @@ use claviger::code::Code;
 use claviger::refusal::{Reason, Refusal, Who};
 use http::StatusCode;
 
+use crate::failure::{Failure, FailureKind};
 use crate::wire::{BodyError, SendError, TunnelError};
 
 /// A request that its upstream does not answer.
@@ -17,6 +18,8 @@ pub enum Refused {
     Decision(Refusal),
     /// It was, or was not looked at, and cannot be served.
     Fault(Fault),
+    /// It asked for something of Claviger itself, which failed.
+    Failed(Failure),
 }
 
 /// What only a server before an API refuses a request for.
@@ -118,6 +121,7 @@ impl Refused {
         match self {
             Self::Decision(refusal) => refusal.status(),
             Self::Fault(fault) => fault.status(),
+            Self::Failed(failure) => of_failure(failure.kind).0,
         }
     }
 
@@ -126,6 +130,7 @@ impl Refused {
         match self {
             Self::Decision(refusal) => refusal.code(),
             Self::Fault(fault) => fault.code(),
+            Self::Failed(failure) => of_failure(failure.kind).1,
         }
     }
 
@@ -133,7 +138,7 @@ impl Refused {
     pub fn who(&self) -> Option<&Who> {
         match self {
             Self::Decision(refusal) => refusal.who(),
-            Self::Fault(_) => None,
+            Self::Fault(_) | Self::Failed(_) => None,
         }
     }
 }
@@ -143,7 +148,28 @@ impl fmt::Display for Refused {
         match self {
             Self::Decision(refusal) => refusal.fmt(f),
             Self::Fault(fault) => fault.fmt(f),
+            Self::Failed(failure) => failure.fmt(f),
         }
+    }
+}
+
+/// The status and the code of a failure at an API's own host.
+fn of_failure(kind: FailureKind) -> (StatusCode, Code) {
+    match kind {
+        FailureKind::Invalid | FailureKind::Reused => (StatusCode::BAD_REQUEST, Code::BadRequest),
+        FailureKind::Unauthenticated => (StatusCode::UNAUTHORIZED, Code::InvalidCredentials),
+        FailureKind::Forbidden => (StatusCode::FORBIDDEN, Code::NotActive),
+        FailureKind::NotFound => (StatusCode::NOT_FOUND, Code::NotFound),
+        FailureKind::Conflict | FailureKind::Outdated => (StatusCode::CONFLICT, Code::Conflict),
+        FailureKind::TooMany => (StatusCode::TOO_MANY_REQUESTS, Code::RateLimited),
+        FailureKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
+        FailureKind::Broken => (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal),
+    }
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
     }
 }
 

@@ -6,6 +6,7 @@ use claviger::clock::UnixMillis;
 use claviger::envelope::Envelope;
 use http::{HeaderValue, Response, header};
 
+use crate::failure::FailureKind;
 use crate::refused::{Fault, Refused};
 
 /// The answer to a refused request: the core's, never to be kept by a cache, and closing the connection where the
@@ -20,6 +21,11 @@ pub fn refuse(
     let mut response = match refused {
         Refused::Decision(refusal) => refusal_response(refusal, envelope, id, now),
         Refused::Fault(_) => error_response(refused.status(), refused.code(), None, envelope, id),
+        Refused::Failed(failure) => {
+            // Only of what was wrong with the request more is said: the rest may be somebody's to find out.
+            let detail = (failure.kind == FailureKind::Invalid).then_some(failure.what.as_str());
+            error_response(refused.status(), refused.code(), detail, envelope, id)
+        }
     };
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -29,6 +35,13 @@ pub fn refuse(
         }
         Refused::Fault(Fault::KeysUnavailable | Fault::HandedOver) => {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        Refused::Failed(failure) => {
+            let seconds = failure.retry_after_seconds;
+            let seconds = seconds.or((failure.kind == FailureKind::Unavailable).then_some(1));
+            if let Some(seconds) = seconds {
+                headers.insert(header::RETRY_AFTER, seconds.into());
+            }
         }
         Refused::Fault(_) | Refused::Decision(_) => {}
     }

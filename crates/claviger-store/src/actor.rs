@@ -33,6 +33,11 @@ impl Actor {
         Self::named(format!("account:{account}"))
     }
 
+    /// Somebody of whom nobody knows yet who they are, at an API's own host.
+    pub fn visitor() -> Self {
+        Self::named("visitor")
+    }
+
     /// An operator of this server.
     pub fn operator(name: &str) -> Self {
         Self::named(format!("operator:{name}"))

@@ -37,6 +37,8 @@ codes! {
     BadRequest "bad_request" "The request is malformed";
     /// 401.
     Unauthorized "unauthorized" "Missing or invalid credentials";
+    /// 401: e-mail address and password, or a token that prolongs a session, are nobody's.
+    InvalidCredentials "invalid_credentials" "The e-mail address, the password or the token is wrong";
     /// 403: the request came in clear.
     HttpsRequired "https_required" "This API is served over HTTPS only";
     /// 403: tenant or organization are not named where they must be.
@@ -55,6 +57,8 @@ codes! {
     MethodNotAllowed "method_not_allowed" "This path does not have that method";
     /// 408.
     RequestTimeout "request_timeout" "The request took too long to arrive";
+    /// 409.
+    Conflict "conflict" "It stands against what is there already";
     /// 413.
     PayloadTooLarge "payload_too_large" "The request body is too large";
     /// 414.
@@ -93,6 +97,6 @@ mod tests {
             assert!(!code.message().is_empty() && !code.message().ends_with('.'), "{code:?}");
         }
         assert_eq!(Code::from_name("Forbidden"), None);
-        assert_eq!(Code::ALL.len(), 20);
+        assert_eq!(Code::ALL.len(), 22);
     }
 }

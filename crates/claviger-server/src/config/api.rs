@@ -41,10 +41,21 @@ pub struct ServedApi {
     pub head_timeout: Duration,
     /// The longest either body may stand still.
     pub body_idle: Duration,
+    /// How people sign in at its hosts, if they do.
+    pub sign_in: Option<SignInRules>,
     /// What new signing keys of its realm are of.
     pub token_algorithm: Algorithm,
     /// Where other issuers' keys are read from.
     pub key_files: Vec<KeyFile>,
+}
+
+/// How people sign in at an API's own hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignInRules {
+    /// Whether anybody may sign up there, and so make a tenant.
+    pub sign_up: bool,
+    /// How long a session goes on, however often it is refreshed, in seconds.
+    pub session_seconds: i64,
 }
 
 /// A file with the public keys of an issuer.
@@ -184,6 +195,7 @@ pub fn build_api(settings: &super::Api, index: usize, source: &Source) -> Result
         connect_timeout: Duration::from_secs(settings.timeouts.connect),
         head_timeout: Duration::from_secs(settings.timeouts.response_head),
         body_idle: Duration::from_secs(settings.timeouts.body_idle),
+        sign_in: place.sign_in()?,
         token_algorithm: match settings.token_algorithm {
             TokenAlgorithm::EdDsa => Algorithm::EdDsa,
             TokenAlgorithm::Es256 => Algorithm::Es256,
@@ -245,6 +257,28 @@ impl Place<'_> {
             _ => "name".to_owned(),
         };
         self.error(&setting, error.to_string())
+    }
+
+    /// How people sign in at its hosts, if they do.
+    fn sign_in(&self) -> Result<Option<SignInRules>, ConfigError> {
+        let settings = self.settings;
+        let is_open = settings.sign_up == super::SignUp::Open;
+        if settings.sign_in == super::SignIn::Off {
+            let what = "nobody signs up where nobody signs in; say `sign_in = \"password\"`";
+            return if is_open { Err(self.error("sign_up", what)) } else { Ok(None) };
+        }
+        if !settings.credentials.contains(&super::Kind::IdentityToken) {
+            let what = "who signs in gets an identity token; name \"identity-token\" in `credentials`";
+            return Err(self.error("sign_in", what));
+        }
+        if is_open && settings.verified_email {
+            let what = "addresses cannot be proven by mail yet, so nobody who signs up could use the API";
+            return Err(self.error("sign_up", what));
+        }
+        if !(60..=31_536_000).contains(&settings.session_seconds) {
+            return Err(self.error("session_seconds", "use a number from 60 to 31536000"));
+        }
+        Ok(Some(SignInRules { sign_up: is_open, session_seconds: settings.session_seconds }))
     }
 
     /// Hosts as they are compared: without a port, in lower case.

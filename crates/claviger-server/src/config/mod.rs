@@ -263,6 +263,9 @@ impl From<String> for AccessLog {
 #[expect(missing_docs, reason = "see `Config`")]
 pub struct Api {
     pub name: ApiName,
+    pub sign_in: SignIn,
+    pub sign_up: SignUp,
+    pub session_seconds: i64,
     pub realm: RealmName,
     pub hosts: Vec<String>,
     pub credentials: Vec<Kind>,
@@ -388,6 +391,26 @@ pub struct Limit {
     pub seconds: u64,
     pub plans: BTreeMap<PlanName, Amounts>,
     pub otherwise: Amounts,
+}
+
+/// Whether people sign in at an API's own hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SignIn {
+    /// Not there.
+    Off,
+    /// By e-mail address and password.
+    Password,
+}
+
+/// Who may sign up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SignUp {
+    /// Nobody by themselves.
+    Closed,
+    /// Anybody.
+    Open,
 }
 
 /// How a limit counts.

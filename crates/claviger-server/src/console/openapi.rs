@@ -85,7 +85,7 @@ fn problem() -> Value {
             "code": {
                 "type": "string",
                 "enum": ["invalid_request", "unauthenticated", "forbidden", "not_found", "method_not_allowed", "conflict",
-                    "precondition_failed", "idempotency_key_reused",
+                    "precondition_failed", "idempotency_key_reused", "too_many",
                     "request_timeout", "content_too_large", "unsupported_media_type", "internal", "unavailable"],
                 "description": "What kind of failure it is.",
             },

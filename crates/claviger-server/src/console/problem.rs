@@ -32,6 +32,7 @@ pub(super) const fn status_and_code(kind: FailureKind) -> (StatusCode, &'static 
         FailureKind::Conflict => (StatusCode::CONFLICT, "conflict"),
         FailureKind::Outdated => (StatusCode::PRECONDITION_FAILED, "precondition_failed"),
         FailureKind::Reused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
+        FailureKind::TooMany => (StatusCode::TOO_MANY_REQUESTS, "too_many"),
         FailureKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         FailureKind::Broken => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
     }
@@ -55,6 +56,7 @@ pub(super) fn answer(failure: &Failure, request_id: &str) -> Response<Body> {
         | FailureKind::Conflict
         | FailureKind::Outdated
         | FailureKind::Reused
+        | FailureKind::TooMany
         | FailureKind::Broken => {}
     }
     response

@@ -2,6 +2,7 @@
 
 mod forward;
 mod passage;
+mod people;
 mod principal_token;
 mod reception;
 
@@ -34,6 +35,7 @@ use crate::wire::{Body, Defect, Ended, Exchange, Handler, ListenerId, Tunnel, Un
 pub use crate::refused::{Fault, Refused};
 pub(crate) use forward::trailer_filter;
 pub use passage::Records;
+pub use people::{Asking, People, Sent};
 pub use principal_token::{Binding, PrincipalSigner, PrincipalTokens};
 pub use reception::ListenerRules;
 
@@ -111,6 +113,8 @@ pub struct Gateway {
     pub in_clear: Arc<dyn SeenInClear>,
     /// Makes request ids.
     pub ids: RequestIds,
+    /// Answers what people ask about themselves.
+    pub people: Arc<dyn People>,
     /// Whether the next server on the store decides from now on, and this one about nothing.
     pub decides_nothing: Arc<AtomicBool>,
 }
@@ -303,6 +307,9 @@ impl Gateway {
         {
             // Seldom asked for: on the heap, so that every other request has less to carry.
             return Box::pin(self.jwk_set(surface)).await.map(Outcome::Answer);
+        }
+        if surface.served.sign_in.is_some() && target.path().starts_with(people::PREFIX) {
+            return Box::pin(self.people(surface, exchange, secure, passage)).await;
         }
         let stopwatch = Stopwatch::start();
         let decision = self.door.decide(api, &inbound).await;

@@ -19,6 +19,7 @@ mod operation;
 mod operators;
 mod orgs;
 mod page;
+pub mod people;
 mod realms;
 mod references;
 mod sessions;
@@ -154,6 +155,8 @@ pub struct Management {
     pub random: Arc<dyn Random>,
     /// Takes up changed settings, where a server runs.
     pub reload: Arc<OnceLock<Weak<dyn Reload>>>,
+    /// Hashes and compares passwords.
+    pub passwords: crate::passwords::Passwords,
     /// Users of this machine, by their numbers, and the operator whom each is.
     pub system_users: Arc<BTreeMap<u32, String>>,
 }

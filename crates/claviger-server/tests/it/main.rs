@@ -21,6 +21,7 @@ mod public;
 mod q;
 mod reload;
 mod secrets;
+mod sign_in;
 mod snippets;
 mod streams;
 mod systems;

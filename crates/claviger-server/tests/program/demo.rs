@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::support::{Folder, Outcome, Running, connect, get, program, read_answer, run, run_with, until};
 
-const VARIABLES: [&str; 30] = [
+const VARIABLES: [&str; 35] = [
     "CLAVIGER_CONFIG",
     "CLAVIGER_CONSOLE",
     "CLAVIGER_OPERATOR_TOKEN",
@@ -35,15 +35,20 @@ const VARIABLES: [&str; 30] = [
     "SYNCELLO_URL",
     "SYNQ2_EMAIL",
     "SYNQ2_ORG_ID",
+    "SYNQ2_PASSWORD",
+    "SYNQ2_REFRESH_TOKEN",
     "SYNQ2_TENANT_ID",
     "SYNQ2_TOKEN",
     "SYNQ2_URL",
     "SYNQ_EMAIL",
     "SYNQ_ORG_ID",
+    "SYNQ_PASSWORD",
+    "SYNQ_REFRESH_TOKEN",
     "SYNQ_TENANT_ID",
     "SYNQ_TOKEN",
     "SYNQ_URL",
     "SYNQ_VIEWER_EMAIL",
+    "SYNQ_VIEWER_PASSWORD",
 ];
 
 /// The variables of an environment file, as `sh` reads them: the shell's own are left out.
@@ -78,7 +83,7 @@ fn start(folder: &Folder, more: &[&str], env_file: &str) -> (Running, BTreeMap<S
         assert!(!demo.has_ended(), "{}", folder.read("demo.err"));
         // Whenever the file is there, it is whole and its owner's alone.
         if let Ok(text) = std::fs::read_to_string(&file) {
-            assert!(text.ends_with('\n') && text.contains("SYNQ_VIEWER_EMAIL="), "half a file: {text}");
+            assert!(text.ends_with('\n') && text.contains("SYNQ_VIEWER_PASSWORD="), "half a file: {text}");
             assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         }
         folder.read("demo.out").contains("Ctrl-C ends it").then_some(())
@@ -133,7 +138,8 @@ fn the_printed_lines_work_and_a_second_start_finds_everything_as_it_was() {
         .filter(|name| !name.ends_with("_URL") && !["CLAVIGER_OPS", "CLAVIGER_CONSOLE"].contains(name))
     {
         // Tokens of people are fresh; everything else is as it was, tokens under a user's secret included.
-        let is_fresh = matches!(*name, "SYNQ_TOKEN" | "SYNQ2_TOKEN");
+        let is_fresh =
+            ["SYNQ_TOKEN", "SYNQ2_TOKEN", "SYNQ_REFRESH_TOKEN", "SYNQ2_REFRESH_TOKEN"].contains(name);
         assert_eq!(first[*name] != second[*name], is_fresh, "{name}");
     }
     let kept = get_as(&second, "SYNAPTIQ_URL", "/api/v1/leads", &first["SYNAPTIQ_READ_KEY"]);

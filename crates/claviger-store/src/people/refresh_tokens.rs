@@ -200,6 +200,11 @@ fn is_active(member: MemberState, others: [State; 3]) -> Option<bool> {
 }
 
 impl Accounts {
+    /// Whether the token was made here, whenever, for the session that it names: asks nobody.
+    pub fn has_made(&self, shown: &Shown<'_>) -> bool {
+        Keys::of(&self.inner.keyring).have_made(shown)
+    }
+
     /// Begins a session of the account in the organization, with a refresh token.
     ///
     /// # Errors

@@ -1,0 +1,310 @@
+//! What people ask at an API's own host about themselves: sign-up, sign-in and their kin, as HTTP has it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use claviger::Inbound;
+use claviger::credential::CredentialKind;
+use claviger::network::Client;
+use claviger::refusal::{Reason, Who};
+use claviger::target::Target;
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
+
+use super::passage::Passage;
+use super::{Gateway, Outcome, Surface};
+use crate::failure::{Failure, FailureKind};
+use crate::refused::{Fault, Refused};
+use crate::wire::{Body, Exchange};
+
+/// Where all of it is.
+pub(super) const PREFIX: &str = "/auth/v1/";
+/// The longest body, in bytes.
+const MAX_BODY: usize = 16 * 1024;
+/// How long a body may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is asked.
+#[derive(Debug)]
+pub enum Asking {
+    /// An account, a tenant and a session: what was sent.
+    SignUp(Sent),
+    /// A session.
+    SignIn(Sent),
+    /// A session prolonged, or another one.
+    Refresh(Sent),
+    /// A refresh token that is to be worth nothing.
+    RevokeRefreshToken(Zeroizing<String>),
+    /// An identity token that is to be worth nothing, which was good until now.
+    RevokeToken(Who),
+    /// The end of this session.
+    SignOut(Who, claviger::id::SessionId),
+}
+
+/// A body, as it came.
+pub struct Sent {
+    bytes: Zeroizing<Vec<u8>>,
+    is_form: bool,
+}
+
+impl fmt::Debug for Sent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sent(..)")
+    }
+}
+
+impl Sent {
+    /// Reads it: every field once, and none that is not known.
+    ///
+    /// # Errors
+    /// Saying what is wrong where, and nothing of what was sent.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        if self.is_form {
+            let mut members = Map::new();
+            for (name, value) in form_urlencoded::parse(&self.bytes) {
+                if members.insert(name.to_string(), value.as_ref().into()).is_some() {
+                    return Err(Failure::new("a field of the form stands there twice"));
+                }
+            }
+            return serde_json::from_value(members.into()).map_err(|error| said(&error));
+        }
+        serde_json::from_slice(&self.bytes).map_err(|error| said(&error))
+    }
+}
+
+/// What is wrong with JSON. Of what it found where something else was expected nothing is repeated: it may be a password.
+fn said(error: &serde_json::Error) -> Failure {
+    let text = error.to_string();
+    let what = if text.starts_with("missing field") || text.starts_with("duplicate field") {
+        text.split(" at line").next().unwrap_or_default().to_owned()
+    } else if text.starts_with("unknown field") {
+        "a field is not known here".to_owned()
+    } else if error.is_data() {
+        "a field is of another type than it has to be".to_owned()
+    } else {
+        format!("the body is no JSON (line {}, column {})", error.line(), error.column())
+    };
+    Failure::new(what)
+}
+
+/// Answers what people ask.
+pub trait People: fmt::Debug + Send + Sync {
+    /// Does what is asked at this API's host, and gives the answer, if it has a body.
+    fn ask(
+        &self,
+        surface: &Arc<Surface>,
+        asking: Asking,
+        client: Client,
+    ) -> BoxFuture<'static, Result<Option<Value>, Failure>>;
+}
+
+/// A token that is to be worth nothing from now on (RFC 7009, section 2.1).
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Revoke {
+    token: String,
+    /// Not looked at: the form of the token says what it is.
+    #[serde(default, rename = "token_type_hint")]
+    _token_type_hint: Option<String>,
+}
+
+impl Drop for Revoke {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.token);
+    }
+}
+
+/// What stands at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    SignUp,
+    SignIn,
+    Refresh,
+    Revoke,
+    SignOut,
+}
+
+impl Place {
+    fn at(path: &str) -> Option<Self> {
+        Some(match path.strip_prefix(PREFIX)? {
+            "sign-up" => Self::SignUp,
+            "sign-in" => Self::SignIn,
+            "refresh" => Self::Refresh,
+            "revoke" => Self::Revoke,
+            "sign-out" => Self::SignOut,
+            _ => return None,
+        })
+    }
+
+    fn takes_forms(self) -> bool {
+        matches!(self, Self::Refresh | Self::Revoke)
+    }
+}
+
+impl Gateway {
+    /// Answers what is asked under [`PREFIX`].
+    pub(super) async fn people(
+        &self,
+        surface: &Arc<Surface>,
+        exchange: Exchange,
+        secure: bool,
+        passage: &Passage,
+    ) -> Result<Outcome, Refused> {
+        let request = exchange.request;
+        let place = Place::at(Target::of(request.uri())?.path()).ok_or(Reason::NoSuchRoute)?;
+        if *request.method() != Method::POST {
+            return Err(Reason::MethodNotAllowed { allow: "POST".into() }.into());
+        }
+        let (parts, body) = request.into_parts();
+        let sign_out = match place {
+            Place::SignOut => Some(self.whose(surface, &parts.headers, &parts.uri, secure, passage).await?),
+            _ => None,
+        };
+        let sent = sent(place, &parts.headers, body).await?;
+        let is_form = sent.is_form;
+        let asking = match (place, sign_out) {
+            (Place::SignUp, _) => Asking::SignUp(sent),
+            (Place::SignIn, _) => Asking::SignIn(sent),
+            (Place::Refresh, _) => Asking::Refresh(sent),
+            (Place::SignOut, Some((who, session))) => Asking::SignOut(who, session),
+            (Place::SignOut, None) => return Err(Reason::NoCredential.into()),
+            (Place::Revoke, _) => {
+                let revoke: Revoke = match sent.read() {
+                    Ok(revoke) => revoke,
+                    Err(failure) => return oauth(failure, is_form),
+                };
+                match self.revoked(surface, &revoke.token, &parts.uri, secure, passage).await {
+                    Some(asking) => asking,
+                    // Of a token that is nobody's nothing is said (RFC 7009, section 2.2).
+                    None => return Ok(Outcome::Answer(answer(StatusCode::OK, &json!({})))),
+                }
+            }
+        };
+        let status = match place {
+            Place::SignUp => StatusCode::CREATED,
+            Place::SignIn | Place::Refresh | Place::Revoke => StatusCode::OK,
+            Place::SignOut => StatusCode::NO_CONTENT,
+        };
+        match self.people.ask(surface, asking, passage.client).await {
+            Ok(Some(value)) => Ok(Outcome::Answer(answer(status, &value))),
+            Ok(None) if status == StatusCode::NO_CONTENT => {
+                let mut response = Response::new(Body::empty());
+                *response.status_mut() = status;
+                Ok(Outcome::Answer(response))
+            }
+            Ok(None) => Ok(Outcome::Answer(answer(status, &json!({})))),
+            Err(failure) => oauth(failure, is_form),
+        }
+    }
+
+    /// Whose identity token a request shows, and in which session it was made.
+    async fn whose(
+        &self,
+        surface: &Surface,
+        headers: &HeaderMap,
+        uri: &http::Uri,
+        secure: bool,
+        passage: &Passage,
+    ) -> Result<(Who, claviger::id::SessionId), Refused> {
+        let method = Method::POST;
+        let inbound =
+            Inbound { method: &method, target: Target::of(uri)?, headers, client: passage.client, secure };
+        let who = self.door.whose(&surface.served.api, &inbound).await?;
+        if who.kind != CredentialKind::IdentityToken {
+            return Err(Failure::of(FailureKind::Forbidden, "only who is signed in signs out").into());
+        }
+        let token =
+            headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        // Its signature was good, so it says what we have written.
+        let session = session_of(token).ok_or_else(|| {
+            Refused::from(Failure::of(FailureKind::Forbidden, "another issuer's session is not ours to end"))
+        })?;
+        Ok((who, session))
+    }
+
+    /// What a token is that somebody wants to be worth nothing; `None` if it is worth nothing.
+    async fn revoked(
+        &self,
+        surface: &Surface,
+        token: &str,
+        uri: &http::Uri,
+        secure: bool,
+        passage: &Passage,
+    ) -> Option<Asking> {
+        if token.starts_with(claviger_store::refresh_tokens::TOKEN_PREFIX) {
+            return Some(Asking::RevokeRefreshToken(Zeroizing::new(token.to_owned())));
+        }
+        let mut headers = HeaderMap::new();
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
+        bearer.set_sensitive(true);
+        headers.insert(header::AUTHORIZATION, bearer);
+        let (who, _) = self.whose(surface, &headers, uri, secure, passage).await.ok()?;
+        Some(Asking::RevokeToken(who))
+    }
+}
+
+/// The `sid` of an identity token of ours.
+fn session_of(bearer: &str) -> Option<claviger::id::SessionId> {
+    let claims = bearer.split('.').nth(1)?;
+    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
+    claims.get("sid")?.as_str()?.parse().ok()
+}
+
+/// What came, within its bounds.
+async fn sent(place: Place, headers: &HeaderMap, body: Body) -> Result<Sent, Refused> {
+    let collected = tokio::time::timeout(PATIENCE, Limited::new(body, MAX_BODY).collect()).await;
+    let bytes: Bytes = match collected {
+        Err(_) => return Err(Fault::RequestTimeout.into()),
+        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => {
+            return Err(Fault::BodyTooLarge.into());
+        }
+        Ok(Err(_)) => return Err(Reason::MalformedRequest { why: "its body did not come to its end" }.into()),
+        Ok(Ok(collected)) => collected.to_bytes(),
+    };
+    let bytes = Zeroizing::new(bytes.to_vec());
+    let said = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = said.split(';').next().unwrap_or_default().trim();
+    let is_form = essence.eq_ignore_ascii_case("application/x-www-form-urlencoded");
+    if place == Place::SignOut || is_form && place.takes_forms() {
+        return Ok(Sent { bytes, is_form });
+    }
+    if !essence.eq_ignore_ascii_case("application/json") {
+        return Err(
+            Failure::new("the body is not said to be JSON; send `Content-Type: application/json`").into()
+        );
+    }
+    Ok(Sent { bytes, is_form: false })
+}
+
+fn answer(status: StatusCode, value: &Value) -> Response<Body> {
+    let mut response = Response::new(Body::full(value.to_string()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    // RFC 6749, section 5.1.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// A failure as whoever sends forms expects it (RFC 6749, section 5.2), and as the API has it for everybody else.
+fn oauth(failure: Failure, is_form: bool) -> Result<Outcome, Refused> {
+    let code = match failure.kind {
+        FailureKind::Invalid if failure.what.contains("grant_type") => "unsupported_grant_type",
+        FailureKind::Invalid => "invalid_request",
+        FailureKind::Unauthenticated | FailureKind::Forbidden => "invalid_grant",
+        _ => return Err(failure.into()),
+    };
+    if !is_form {
+        return Err(failure.into());
+    }
+    let said = json!({ "error": code });
+    Ok(Outcome::Answer(answer(StatusCode::BAD_REQUEST, &said)))
+}

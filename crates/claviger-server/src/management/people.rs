@@ -1,0 +1,337 @@
+//! Sign-up, sign-in and what follows of it, as people ask for it at an API's own host.
+
+use std::sync::Arc;
+
+use claviger::Api;
+use claviger::directory::{MemberState, State};
+use claviger::id::{AccountId, OrgId, SessionId, TenantId, TokenId};
+use claviger::network::Client;
+use claviger::secret::Secret;
+use claviger_store::accounts::Membership;
+use claviger_store::refresh_tokens::{Begin, NotRefreshed, Session, Shown};
+use claviger_store::sign_up::NewTenant;
+use claviger_store::{Accounts, Actor, Email, StoreError};
+use serde::{Deserialize, Serialize};
+
+use super::Management;
+use crate::clock::shown as shown_time;
+use crate::failure::{Failure, FailureKind};
+use crate::identity_tokens;
+use crate::passwords::{LONGEST, may_be_chosen};
+
+/// How an API lets people sign in at its own host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// Whether anybody may sign up, and so make a tenant.
+    pub sign_up: bool,
+    /// How long a session goes on, however often it is refreshed, in seconds.
+    pub session_seconds: i64,
+}
+
+/// Where somebody asks.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// The API whose host it is.
+    pub api: Arc<Api>,
+    /// How it lets people sign in.
+    pub rules: Rules,
+    /// From where.
+    pub client: Client,
+}
+
+/// Somebody who wants to begin.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignUp {
+    email: String,
+    password: String,
+    tenant_name: String,
+    organization_name: Option<String>,
+}
+
+/// Somebody who says who they are.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignIn {
+    email: String,
+    password: String,
+    tenant_id: Option<String>,
+    org_id: Option<String>,
+}
+
+/// A session to be prolonged, or to be followed by one elsewhere.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refresh {
+    refresh_token: String,
+    tenant_id: Option<String>,
+    org_id: Option<String>,
+    /// `refresh_token`, where it is said at all (RFC 6749, section 6).
+    #[serde(default)]
+    grant_type: Option<String>,
+}
+
+macro_rules! forgets {
+    ($($asked:ty: $($secret:ident),+;)*) => {
+        $(impl Drop for $asked {
+            fn drop(&mut self) {
+                $(zeroize::Zeroize::zeroize(&mut self.$secret);)+
+            }
+        }
+        impl std::fmt::Debug for $asked {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(concat!(stringify!($asked), "(..)"))
+            }
+        })*
+    };
+}
+forgets! {
+    SignUp: password;
+    SignIn: password;
+    Refresh: refresh_token;
+    SignedIn: access_token, refresh_token;
+}
+
+/// Somebody who is signed in (RFC 6749, section 5.1, and whose it is).
+#[derive(Serialize)]
+pub struct SignedIn {
+    access_token: String,
+    token_type: &'static str,
+    expires_in: i64,
+    refresh_token: String,
+    tenant_id: String,
+    org_id: String,
+    role: String,
+}
+
+fn nobody() -> Failure {
+    Failure::of(FailureKind::Unauthenticated, "address and password, or the token, are nobody's")
+}
+
+fn not_active() -> Failure {
+    Failure::of(FailureKind::Forbidden, "the account, membership, organization or tenant is not active")
+}
+
+fn accounts(management: &Management, asked: &Asked) -> Accounts {
+    let actor = Actor::visitor();
+    let actor = asked.client.address().map_or(actor.clone(), |address| actor.from(address));
+    management.store.accounts().by(actor)
+}
+
+fn email(text: &str) -> Result<Email, Failure> {
+    text.parse().map_err(|_| Failure::new("`email`: this is no e-mail address"))
+}
+
+async fn signed_in(management: &Management, asked: &Asked, session: Session) -> Result<SignedIn, Failure> {
+    let signer = identity_tokens::signer(&management.store, &asked.api.realm).await?;
+    let now = management.clock.now();
+    let Session { session, role, refresh_token, .. } = session;
+    let token = identity_tokens::issue(&signer, &asked.api, &session, &role, now, &*management.random)?;
+    Ok(SignedIn {
+        access_token: token.text,
+        token_type: "Bearer",
+        expires_in: token.lifetime_seconds,
+        refresh_token: refresh_token.expose_text().unwrap_or_default().to_owned(),
+        tenant_id: session.tenant.to_string(),
+        org_id: session.org.to_string(),
+        role: role.to_string(),
+    })
+}
+
+/// Makes an account, a tenant with its first organization, and the account's membership there as ADMIN: all of it or nothing; and signs in.
+///
+/// # Errors
+/// If sign-up is closed here, something is none, or the address has an account.
+pub async fn sign_up(management: &Management, asked: &Asked, input: SignUp) -> Result<SignedIn, Failure> {
+    if !asked.rules.sign_up {
+        return Err(Failure::of(FailureKind::NotFound, "nobody signs up here by themselves"));
+    }
+    let owner = email(&input.email)?;
+    may_be_chosen(&input.password, &input.email)?;
+    let plan = asked.api.plans.first().cloned();
+    let plan = plan.ok_or_else(|| Failure::of(FailureKind::Broken, "the API has no plan"))?;
+    let accounts = accounts(management, asked);
+    if accounts.account_find(&asked.api.realm, &owner).await?.is_some() {
+        return Err(StoreError::AlreadyExists { what: "account" }.into());
+    }
+    let password = Secret::new(input.password.as_bytes().to_vec());
+    let password_hash = Some(management.passwords.hash(password).await?);
+    let new = NewTenant {
+        realm: asked.api.realm.clone(),
+        name: input.tenant_name.clone(),
+        plan,
+        organization: input.organization_name.clone().unwrap_or_else(|| input.tenant_name.clone()),
+        owner,
+        password_hash,
+    };
+    let made = accounts.sign_up(new).await?;
+    begin(management, asked, (made.tenant, made.org, made.account)).await
+}
+
+async fn begin(
+    management: &Management,
+    asked: &Asked,
+    (tenant, org, account): (TenantId, OrgId, AccountId),
+) -> Result<SignedIn, Failure> {
+    let actor = Actor::account(account);
+    let actor = asked.client.address().map_or(actor.clone(), |address| actor.from(address));
+    let accounts = management.store.accounts().by(actor);
+    let begin = Begin { lifetime_seconds: asked.rules.session_seconds, is_direct: true };
+    let session = accounts.session_begin(tenant, org, account, begin).await?;
+    signed_in(management, asked, session).await
+}
+
+fn is_active(membership: &Membership) -> bool {
+    membership.state == MemberState::Active
+        && membership.tenant_state == State::Active
+        && membership.org_state == State::Active
+}
+
+/// Which of the memberships is meant: the named one, or else the oldest that may act.
+fn chosen(
+    memberships: &[Membership],
+    tenant: Option<&str>,
+    org: Option<&str>,
+) -> Result<(TenantId, OrgId), Failure> {
+    let id = |name: &str, what: &str| Failure::new(format!("`{name}`: this is no {what}'s id"));
+    let tenant: Option<TenantId> =
+        tenant.map(|text| text.parse().map_err(|_| id("tenant_id", "tenant"))).transpose()?;
+    let org: Option<OrgId> =
+        org.map(|text| text.parse().map_err(|_| id("org_id", "organization"))).transpose()?;
+    let is_meant = |membership: &&Membership| {
+        tenant.is_none_or(|tenant| membership.tenant == tenant) && org.is_none_or(|org| membership.org == org)
+    };
+    let meant: Vec<&Membership> = memberships.iter().filter(is_meant).collect();
+    // Where they are nobody sounds as where they may not act: who is where is not theirs to find out.
+    let found = meant.iter().find(|membership| is_active(membership)).ok_or_else(not_active)?;
+    Ok((found.tenant, found.org))
+}
+
+/// Begins a session for whoever has that address and that password.
+///
+/// # Errors
+/// The same for an address that is nobody's as for a password that is wrong, in the same time; 429 after too many of either; and 403 for
+/// somebody who may not act.
+pub async fn sign_in(management: &Management, asked: &Asked, input: SignIn) -> Result<SignedIn, Failure> {
+    let address = email(&input.email)?;
+    if input.password.len() > LONGEST {
+        return Err(Failure::new(format!("`password`: it may have {LONGEST} bytes at most")));
+    }
+    let accounts = accounts(management, asked);
+    let trying = accounts.trying(&asked.api.realm, &address, &asked.client.block().to_string());
+    // Before anything is hashed, so that many at once are counted one by one.
+    if let Some(until) = accounts.sign_in_try(trying.clone()).await? {
+        let seconds = until.seconds().saturating_sub(management.clock.now().seconds()).max(1);
+        let what = format!("too many tries; the next is looked at from {} on", shown_time(until));
+        return Err(Failure::of(FailureKind::TooMany, what).after(seconds.unsigned_abs()));
+    }
+    let found = accounts.account_find(&asked.api.realm, &address).await?;
+    let hash = match &found {
+        Some(account) if account.state != State::Deleted => {
+            accounts.account_password(account.account).await?
+        }
+        _ => None,
+    };
+    let password = Secret::new(input.password.as_bytes().to_vec());
+    let fits = management.passwords.verify(hash, password).await?;
+    let (true, Some(account)) = (fits, found) else { return Err(nobody()) };
+    accounts.sign_in_done(trying).await?;
+    if account.state != State::Active {
+        return Err(not_active());
+    }
+    let memberships = accounts.memberships(account.account).await?;
+    let (tenant, org) = chosen(&memberships, input.tenant_id.as_deref(), input.org_id.as_deref())?;
+    begin(management, asked, (tenant, org, account.account)).await
+}
+
+/// Prolongs a session by its refresh token, or begins one in another organization of the same person.
+///
+/// # Errors
+/// If the token is nobody's or was used before, which ends its session; or if somebody may not act.
+pub async fn refresh(management: &Management, asked: &Asked, input: Refresh) -> Result<SignedIn, Failure> {
+    if input.grant_type.as_deref().is_some_and(|grant| grant != "refresh_token") {
+        return Err(Failure::new("`grant_type`: only `refresh_token` is taken here"));
+    }
+    let accounts = accounts(management, asked);
+    let shown = Shown::read(&input.refresh_token).ok_or_else(nobody)?;
+    if !accounts.has_made(&shown) {
+        return Err(nobody());
+    }
+    // A session of another realm is nobody's here, and its token is not used up.
+    match management.operator().tenant(shown.tenant()).tenant_view().await {
+        Ok(tenant) if tenant.realm == asked.api.realm => {}
+        Ok(_) | Err(StoreError::NotFound { .. }) => return Err(nobody()),
+        Err(error) => return Err(error.into()),
+    }
+    let session = match accounts.session_refresh(&shown).await? {
+        Ok(session) => session,
+        Err(NotRefreshed::Unknown) => return Err(nobody()),
+        Err(NotRefreshed::NotActive) => return Err(not_active()),
+    };
+    if input.tenant_id.is_none() && input.org_id.is_none() {
+        return signed_in(management, asked, session).await;
+    }
+    let account = session.session.account;
+    let memberships = accounts.memberships(account).await?;
+    let (tenant, org) = chosen(&memberships, input.tenant_id.as_deref(), input.org_id.as_deref())?;
+    if (tenant, org) == (session.session.tenant, session.session.org) {
+        return signed_in(management, asked, session).await;
+    }
+    if !session.is_direct {
+        return Err(not_active());
+    }
+    begin(management, asked, (tenant, org, account)).await
+}
+
+/// Ends the session of a refresh token. Of one that is nobody's nothing is said (RFC 7009, section 2.2).
+///
+/// # Errors
+/// If the store does not answer.
+pub async fn revoke_refresh_token(
+    management: &Management,
+    asked: &Asked,
+    token: &str,
+) -> Result<(), Failure> {
+    let Some(shown) = Shown::read(token) else { return Ok(()) };
+    accounts(management, asked).session_end_by(&shown).await?;
+    Ok(())
+}
+
+/// Revokes an identity token by its id.
+///
+/// # Errors
+/// If the store does not answer.
+pub async fn revoke_token(
+    management: &Management,
+    asked: &Asked,
+    (tenant, account, token): (TenantId, Option<AccountId>, TokenId),
+) -> Result<(), Failure> {
+    let lifetime = asked.api.identity_tokens.lifetime_seconds;
+    let expires_at = management.clock.now().plus_seconds(lifetime + 60);
+    by_account(management, asked, tenant, account).token_revoke(token, expires_at).await?;
+    Ok(())
+}
+
+/// Ends the session of somebody who signs out.
+///
+/// # Errors
+/// If the store does not answer.
+pub async fn sign_out(
+    management: &Management,
+    asked: &Asked,
+    (tenant, account, session): (TenantId, Option<AccountId>, SessionId),
+) -> Result<(), Failure> {
+    by_account(management, asked, tenant, account).session_end(session).await?;
+    Ok(())
+}
+
+fn by_account(
+    management: &Management,
+    asked: &Asked,
+    tenant: TenantId,
+    account: Option<AccountId>,
+) -> claviger_store::TenantStore {
+    let actor = account.map_or(Actor::visitor(), Actor::account);
+    let actor = asked.client.address().map_or(actor.clone(), |address| actor.from(address));
+    management.operator().by(actor).tenant(tenant)
+}

@@ -1,0 +1,206 @@
+//! Passwords: argon2id (RFC 9106), a bounded number at a time, as each takes a core and 19 MiB for some time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::{Algorithm, Argon2, Params, Version};
+use claviger::random::Random;
+use claviger::secret::Secret;
+use tokio::sync::Semaphore;
+
+use crate::failure::{Failure, FailureKind};
+
+/// What one takes: what OWASP recommends (Password Storage Cheat Sheet, 2025).
+const MEMORY_KIB: u32 = 19 * 1024;
+const PASSES: u32 = 2;
+const LANES: u32 = 1;
+/// How many may wait for each that is under way.
+const WAITING_FOR_EACH: usize = 32;
+/// The longest password, in bytes.
+pub(crate) const LONGEST: usize = 1024;
+/// The shortest, in characters.
+const SHORTEST: usize = 8;
+
+/// Hashes and compares them.
+#[derive(Clone)]
+pub struct Passwords(Arc<Pool>);
+
+struct Pool {
+    argon2: Argon2<'static>,
+    places: Semaphore,
+    waiting: AtomicUsize,
+    most_waiting: usize,
+    random: Arc<dyn Random>,
+    /// What is compared with where there is nothing: it takes as long.
+    decoy: String,
+}
+
+impl std::fmt::Debug for Passwords {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Passwords(..)")
+    }
+}
+
+fn hashed(argon2: &Argon2<'_>, password: &[u8], salt: [u8; 16]) -> Result<String, Failure> {
+    let hash = argon2.hash_password_with_salt(password, &salt);
+    hash.map(|hash: PasswordHash| hash.to_string())
+        .map_err(|_| Failure::of(FailureKind::Broken, "the password could not be hashed"))
+}
+
+/// A place in the queue, given back with it.
+struct Place<'p>(&'p AtomicUsize);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Passwords {
+    /// So many at a time.
+    ///
+    /// # Errors
+    /// If nothing can be hashed.
+    pub fn new(at_once: usize, random: Arc<dyn Random>) -> Result<Self, Failure> {
+        let broken = |_| Failure::of(FailureKind::Broken, "passwords cannot be hashed");
+        let params = Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(broken)?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let mut decoy = [0; 16];
+        random.fill(&mut decoy);
+        let decoy = hashed(&argon2, &decoy, decoy)?;
+        let at_once = at_once.max(1);
+        Ok(Self(Arc::new(Pool {
+            argon2,
+            places: Semaphore::new(at_once),
+            waiting: AtomicUsize::new(0),
+            most_waiting: at_once * WAITING_FOR_EACH,
+            random,
+            decoy,
+        })))
+    }
+
+    /// Does something that takes a core for a while, when it is its turn.
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Pool) -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        let full = || {
+            let what = "too many passwords wait to be looked at";
+            Failure::of(FailureKind::Unavailable, what).after(1)
+        };
+        let before = self.0.waiting.fetch_add(1, Ordering::SeqCst);
+        let place = Place(&self.0.waiting);
+        if before >= self.0.most_waiting {
+            return Err(full());
+        }
+        let turn = self.0.places.acquire().await.map_err(|_| full())?;
+        drop(place);
+        let pool = self.0.clone();
+        let done = tokio::task::spawn_blocking(move || work(&pool)).await;
+        drop(turn);
+        done.map_err(|_| Failure::of(FailureKind::Broken, "a password could not be looked at"))
+    }
+
+    /// The hash of a password, as a PHC string.
+    ///
+    /// # Errors
+    /// If too many wait.
+    pub async fn hash(&self, password: Secret) -> Result<Secret, Failure> {
+        let mut salt = [0; 16];
+        self.0.random.fill(&mut salt);
+        let hash = self.in_turn(move |pool| hashed(&pool.argon2, password.expose(), salt)).await??;
+        Ok(Secret::new(hash.into_bytes()))
+    }
+
+    /// Whether it is the password of that hash. Of no hash it is none, and that is found out in the same time.
+    ///
+    /// # Errors
+    /// If too many wait.
+    pub async fn verify(&self, hash: Option<Secret>, password: Secret) -> Result<bool, Failure> {
+        self.in_turn(move |pool| {
+            let known =
+                hash.as_ref().and_then(Secret::expose_text).map(PasswordHash::new).and_then(Result::ok);
+            let is_known = known.is_some();
+            let Some(hash) = known.or_else(|| PasswordHash::new(&pool.decoy).ok()) else { return false };
+            let fits = pool.argon2.verify_password(password.expose(), &hash).is_ok();
+            fits && is_known
+        })
+        .await
+    }
+}
+
+/// Whether somebody may choose this password: long enough, and none of those that are tried first.
+///
+/// # Errors
+/// Saying what to do about it, and nothing of the password.
+pub(crate) fn may_be_chosen(password: &str, email: &str) -> Result<(), Failure> {
+    if password.chars().count() < SHORTEST {
+        return Err(Failure::new(format!("`password`: it has to have {SHORTEST} characters at least")));
+    }
+    if password.len() > LONGEST {
+        return Err(Failure::new(format!("`password`: it may have {LONGEST} bytes at most")));
+    }
+    // It looks at the first hundred characters, and so do we: what is longer is not guessed.
+    let beginning: String = password.chars().take(100).collect();
+    let estimate = zxcvbn::zxcvbn(&beginning, &[email, "claviger"]);
+    if estimate.score() < zxcvbn::Score::Two {
+        return Err(Failure::new("`password`: it is among those that are guessed first; choose another one"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use claviger::random::SystemRandom;
+
+    use super::*;
+
+    fn secret(text: &str) -> Secret {
+        Secret::new(text.as_bytes().to_vec())
+    }
+
+    #[tokio::test]
+    async fn a_password_is_known_by_its_hash_and_nothing_by_none() {
+        let passwords = Passwords::new(2, Arc::new(SystemRandom)).unwrap();
+        let hash = passwords.hash(secret("correct horse")).await.unwrap();
+        let text = hash.expose_text().unwrap();
+        assert!(text.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{text}");
+        assert_ne!(passwords.hash(secret("correct horse")).await.unwrap().expose(), hash.expose());
+        assert!(passwords.verify(Some(hash.clone()), secret("correct horse")).await.unwrap());
+        assert!(!passwords.verify(Some(hash), secret("correct horsf")).await.unwrap());
+        assert!(!passwords.verify(None, secret("correct horse")).await.unwrap());
+        assert!(!passwords.verify(Some(secret("nonsense")), secret("correct horse")).await.unwrap());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_finds_the_queue_full_is_told_to_come_back() {
+        let passwords = Passwords::new(1, Arc::new(SystemRandom)).unwrap();
+        let asked = WAITING_FOR_EACH * 3;
+        let all = (0..asked).map(|_| passwords.verify(None, secret("x")));
+        let all = futures_util::future::join_all(all).await;
+        let full: Vec<&Failure> = all.iter().filter_map(|answer| answer.as_ref().err()).collect();
+        assert!(!full.is_empty() && full.len() < asked, "{}", full.len());
+        assert!(full.iter().all(|failure| failure.retry_after_seconds == Some(1)));
+        assert_eq!(passwords.verify(None, secret("x")).await, Ok(false), "and then it is free again");
+    }
+
+    #[test]
+    fn what_is_guessed_first_is_no_password() {
+        for bad in
+            ["short", "password", "12345678", "qwertyuiop", "iloveyou", "ada@acme.example", &"a".repeat(1025)]
+        {
+            let failure = may_be_chosen(bad, "ada@acme.example").unwrap_err();
+            assert!(bad == "password" || !failure.what.contains(bad), "{failure}");
+        }
+        for good in [
+            "correct horse battery",
+            "Tr0ub4dor&3x",
+            "\u{1f511}\u{1f6aa}\u{1f3e0}\u{1f9f1}\u{1f332}\u{1f30a}\u{1f525}\u{1f340}",
+            &format!("x7{}", "long ".repeat(200)),
+        ] {
+            assert_eq!(may_be_chosen(good, "ada@acme.example"), Ok(()), "{good}");
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! Sign-up, sign-in, refresh, sign-out and revocation, at an API's own host.
+
+use claviger_server::on_every_store;
+use claviger_server::testing::{Answer, Client, On, TestServer};
+use claviger_store::audit::AuditCursor;
+use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde_json::{Value, json};
+
+on_every_store!(
+    q01_signing_in_issues_a_token_that_a_library_of_others_verifies,
+    q11_an_application_refreshes_by_program,
+    q13_what_is_signed_out_or_revoked_is_401_from_the_next_request_on,
+    q18_a_tenant_is_provisioned_on_sign_up_or_nothing_is,
+    q20_one_sign_in_is_switched_by_refresh,
+    whoever_guesses_is_counted_alike_for_accounts_that_are_there_and_not,
+    who_may_not_act_is_403_and_who_is_nobody_401,
+);
+
+const PASSWORD: &str = "an uncommon pass phrase";
+
+fn sign_up(client: &Client, email: &str) -> Answer {
+    let body = json!({ "email": email, "password": PASSWORD, "tenant_name": "Northwind", "organization_name": "Head office" });
+    client.post("/auth/v1/sign-up", &body).send()
+}
+
+fn sign_in(client: &Client, email: &str, password: &str) -> Answer {
+    client.post("/auth/v1/sign-in", &json!({ "email": email, "password": password })).send()
+}
+
+fn refresh(client: &Client, token: &str) -> Answer {
+    client.post("/auth/v1/refresh", &json!({ "refresh_token": token })).send()
+}
+
+fn text(value: &Value, name: &str) -> String {
+    value[name].as_str().unwrap_or_else(|| panic!("no `{name}` in {value}")).to_owned()
+}
+
+/// The claims, as a library that is not ours verifies them.
+fn claims(server: &TestServer, token: &str) -> Value {
+    let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
+    let set = server.synq().get("/.well-known/jwks.json").send().expect(200);
+    let set: JwkSet = serde_json::from_slice(&set.body).unwrap();
+    let header = jsonwebtoken::decode_header(token).unwrap();
+    let key = DecodingKey::from_jwk(set.find(&header.kid.unwrap()).unwrap()).unwrap();
+    let mut validation = Validation::new(Algorithm::EdDSA);
+    validation.set_issuer(&["https://api.synq.io"]);
+    validation.set_audience(&["synq"]);
+    // The server goes by the clock of the test.
+    validation.validate_exp = false;
+    jsonwebtoken::decode::<Value>(token, &key, &validation).unwrap().claims
+}
+
+fn products(server: &TestServer, token: &str) -> u16 {
+    server.synq().get("/api/v1/products").bearer(token).send().status
+}
+
+fn q01_signing_in_issues_a_token_that_a_library_of_others_verifies(on: On) {
+    let server = TestServer::start(on);
+    let client = server.synq();
+    let made = sign_up(&client, "Ada@Northwind.example").expect(201).json();
+    // Addresses are compared without regard to case.
+    let signed_in = sign_in(&client, "ada@northwind.EXAMPLE", PASSWORD).expect(200);
+    assert_eq!(signed_in.header("cache-control"), Some("no-store"));
+    let signed_in = signed_in.json();
+    let mut names: Vec<&String> = signed_in.as_object().unwrap().keys().collect();
+    names.sort();
+    assert_eq!(
+        names,
+        ["access_token", "expires_in", "org_id", "refresh_token", "role", "tenant_id", "token_type"]
+    );
+    assert_eq!((&signed_in["token_type"], &signed_in["expires_in"]), (&json!("Bearer"), &json!(3600)));
+    let claims = claims(&server, &text(&signed_in, "access_token"));
+    for name in ["tenant_id", "org_id", "role"] {
+        assert_eq!(claims[name], signed_in[name], "{name}");
+        assert_eq!(claims[name], made[name], "{name}");
+    }
+    assert_eq!(
+        (&claims["role"], claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap()),
+        (&json!("ADMIN"), 3600)
+    );
+    assert!(claims["sub"].is_string());
+    for token in [&made, &signed_in] {
+        assert_eq!(products(&server, &text(token, "access_token")), 200);
+    }
+}
+
+fn q11_an_application_refreshes_by_program(on: On) {
+    let server = TestServer::start(on);
+    let client = server.synq();
+    let first = sign_up(&client, "ada@northwind.example").expect(201).json();
+    let token = text(&first, "refresh_token");
+    let second = refresh(&client, &token).expect(200).json();
+    assert_ne!(second["access_token"], first["access_token"]);
+    assert_eq!(products(&server, &text(&second, "access_token")), 200);
+    // A repeat while the successor is unused gives that same one.
+    assert_eq!(refresh(&client, &token).expect(200).json()["refresh_token"], second["refresh_token"]);
+    // As the RFC has it: a form in, and the errors of its own.
+    let form = |target: &str, form: &str| {
+        client
+            .request("POST", target)
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .body(form)
+            .send()
+    };
+    let third = form(
+        "/auth/v1/refresh",
+        &format!("grant_type=refresh_token&refresh_token={}", text(&second, "refresh_token")),
+    );
+    let third = third.expect(200).json();
+    assert_eq!(third["token_type"], "Bearer");
+    for (sent, error) in [
+        ("grant_type=refresh_token&refresh_token=rt_x", "invalid_grant"),
+        ("grant_type=password&refresh_token=rt_x", "unsupported_grant_type"),
+        ("grant_type=refresh_token", "invalid_request"),
+        ("refresh_token=a&refresh_token=b", "invalid_request"),
+    ] {
+        let answer = form("/auth/v1/refresh", sent);
+        assert_eq!((answer.status, answer.json()), (400, json!({ "error": error })), "{sent}");
+    }
+    // Whoever shows an old one has it from somebody else: the session ends, and with it every token.
+    assert_eq!(refresh(&client, &token).status, 401);
+    assert_eq!(refresh(&client, &text(&third, "refresh_token")).status, 401);
+    assert_eq!(products(&server, &text(&third, "access_token")), 401);
+    // At another API's host it is nobody's, and is not used up.
+    let other = sign_in(&client, "ada@northwind.example", PASSWORD).expect(200).json();
+    let elsewhere = refresh(&server.synaptiq(), &text(&other, "refresh_token"));
+    assert_eq!(elsewhere.status, 404, "nobody signs in there: {}", elsewhere.text());
+    refresh(&client, &text(&other, "refresh_token")).expect(200);
+}
+
+fn q13_what_is_signed_out_or_revoked_is_401_from_the_next_request_on(on: On) {
+    let server = TestServer::start(on);
+    let client = server.synq();
+    sign_up(&client, "ada@northwind.example").expect(201);
+    let session = || sign_in(&client, "ada@northwind.example", PASSWORD).expect(200).json();
+    let one = session();
+    let token = text(&one, "access_token");
+    let out = client.request("POST", "/auth/v1/sign-out").bearer(&token).send();
+    assert_eq!((out.status, out.text().as_str()), (204, ""));
+    assert_eq!(products(&server, &token), 401);
+    assert_eq!(refresh(&client, &text(&one, "refresh_token")).status, 401);
+    assert_eq!(client.request("POST", "/auth/v1/sign-out").bearer(&token).send().status, 401);
+    assert_eq!(client.request("POST", "/auth/v1/sign-out").send().status, 401);
+    // A token alone: its session goes on.
+    let two = session();
+    let token = text(&two, "access_token");
+    let revoke = |token: &str| client.post("/auth/v1/revoke", &json!({ "token": token })).send();
+    assert_eq!(revoke(&token).status, 200);
+    assert_eq!(products(&server, &token), 401);
+    let next = refresh(&client, &text(&two, "refresh_token")).expect(200).json();
+    assert_eq!(products(&server, &text(&next, "access_token")), 200);
+    // A refresh token, and with it the session.
+    assert_eq!(revoke(&text(&next, "refresh_token")).status, 200);
+    assert_eq!(products(&server, &text(&next, "access_token")), 401);
+    // Of what is nobody's nothing is said.
+    for nobodys in ["nonsense", "rt_nonsense", "", token.as_str()] {
+        assert_eq!(revoke(nobodys).status, 200, "{nobodys}");
+    }
+    let form =
+        client.request("POST", "/auth/v1/revoke").header("Content-Type", "application/x-www-form-urlencoded");
+    assert_eq!(form.body("token=nonsense&token_type_hint=refresh_token").send().status, 200);
+    // Who it was stands in the tenant's audit.
+    let tenant = text(&one, "tenant_id");
+    let audit =
+        server.run(server.store(tenant.parse().unwrap()).audit_list(AuditCursor::NEWEST, 50)).unwrap();
+    let ended =
+        audit.iter().find(|entry| entry.action == "SESSION_ENDED" && entry.actor.starts_with("account:"));
+    assert_eq!(
+        ended.and_then(|entry| entry.address).map(|address| address.to_string()).as_deref(),
+        Some("127.0.0.1"),
+        "{audit:?}"
+    );
+}
+
+fn q18_a_tenant_is_provisioned_on_sign_up_or_nothing_is(on: On) {
+    let server = TestServer::start(on);
+    let client = server.synq();
+    let made = sign_up(&client, "ada@northwind.example").expect(201).json();
+    let (tenant, org) = (text(&made, "tenant_id"), text(&made, "org_id"));
+    let store = server.management().operator().tenant(tenant.parse().unwrap());
+    let orgs = server.run(store.org_list()).unwrap();
+    assert_eq!(orgs.iter().map(|one| one.org.to_string()).collect::<Vec<_>>(), [org]);
+    assert_eq!((orgs[0].name.as_str(), made["role"].as_str()), ("Head office", Some("ADMIN")));
+    let realm = "synq".parse().unwrap();
+    let tenants = || server.run(server.management().operator().tenant_list(&realm, None, 500)).unwrap().len();
+    assert_eq!(tenants(), 1);
+    // Twice, with what is no address, no password or no name; unknown, doubled or ill-typed fields; too much of it.
+    assert_eq!(sign_up(&client, "ADA@northwind.example").status, 409);
+    let good = json!({ "email": "bob@x.example", "password": PASSWORD, "tenant_name": "X", "organization_name": "X" });
+    for (field, value) in [
+        ("email", json!("nobody")),
+        ("email", json!("a\u{430}da@x.example\u{0}")),
+        ("email", json!(7)),
+        ("password", json!("short")),
+        ("password", json!("password1")),
+        ("password", json!("a".repeat(1025))),
+        ("password", json!(["a"])),
+        ("tenant_name", json!("")),
+        ("tenant_name", json!(null)),
+        ("role", json!("ADMIN")),
+        ("tenant_id", json!(tenant)),
+    ] {
+        let mut body = good.clone();
+        body[field] = value;
+        let answer = client.post("/auth/v1/sign-up", &body).send();
+        assert_eq!(answer.status, 400, "{field}: {}", answer.text());
+        assert!(!answer.text().contains(PASSWORD), "{}", answer.text());
+    }
+    let raw = |content_type: &str, body: String| {
+        client
+            .request("POST", "/auth/v1/sign-up")
+            .header("Content-Type", content_type)
+            .body(body)
+            .send()
+            .status
+    };
+    let twice = format!(
+        r#"{{"email":"bob@x.example","email":"eve@x.example","password":"{PASSWORD}","tenant_name":"X"}}"#
+    );
+    assert_eq!(raw("application/json", twice), 400);
+    assert_eq!(raw("text/plain", good.to_string()), 400);
+    assert_eq!(raw("application/x-www-form-urlencoded", "email=bob@x.example".into()), 400);
+    assert_eq!(raw("application/json", format!("{{\"email\":\"{}\"}}", "a".repeat(1 << 20))), 413);
+    assert_eq!(raw("application/json", "{".into()), 400);
+    assert_eq!(client.get("/auth/v1/sign-up").send().status, 405);
+    assert_eq!(client.post("/auth/v1/nothing", &json!({})).send().status, 404);
+    assert_eq!(tenants(), 1);
+    // Two at the same moment: one of them.
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let both: Vec<_> =
+            (0..2).map(|_| scope.spawn(|| sign_up(&server.synq(), "eve@x.example").status)).collect();
+        both.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    assert!(statuses.contains(&201) && statuses.contains(&409), "{statuses:?}");
+    assert_eq!(tenants(), 2);
+    // Where it is closed there is nothing.
+    assert_eq!(sign_up(&server.synaptiq(), "ada@northwind.example").status, 404);
+}
+
+fn q20_one_sign_in_is_switched_by_refresh(on: On) {
+    let server = TestServer::start(on);
+    let client = server.synq();
+    let first = sign_up(&client, "ada@northwind.example").expect(201).json();
+    let tenant = text(&first, "tenant_id").parse().unwrap();
+    let store = server.management().operator().tenant(tenant);
+    let second = server.run(store.org_create("Second")).unwrap().org;
+    let switch = |token: &str, body: Value| {
+        let mut sent = json!({ "refresh_token": token });
+        sent.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+        client.post("/auth/v1/refresh", &sent).send()
+    };
+    let to = json!({ "org_id": second.to_string() });
+    // Nobody there until added there.
+    let mut token = text(&first, "refresh_token");
+    assert_eq!(switch(&token, to.clone()).status, 403);
+    token = text(&refresh(&client, &token).expect(200).json(), "refresh_token");
+    let (email, viewer) = ("ada@northwind.example".parse().unwrap(), "VIEWER".parse().unwrap());
+    let active = claviger::directory::MemberState::Active;
+    server.run(store.member_add(second, &email, &viewer, active)).unwrap();
+    let there = switch(&token, to).expect(200).json();
+    assert_eq!((&there["org_id"], &there["role"]), (&json!(second.to_string()), &json!("VIEWER")));
+    assert_eq!(claims(&server, &text(&there, "access_token"))["org_id"], second.to_string());
+    // And back, and to what is nobody's.
+    let back =
+        switch(&text(&there, "refresh_token"), json!({ "org_id": first["org_id"] })).expect(200).json();
+    assert_eq!(back["role"], "ADMIN");
+    let other = server.tenant("synq", "Other").tenant.to_string();
+    assert_eq!(switch(&text(&back, "refresh_token"), json!({ "tenant_id": other })).status, 403);
+    assert_eq!(switch(&text(&there, "refresh_token"), json!({ "tenant_id": "nonsense" })).status, 400);
+    // Directly, too.
+    let body =
+        json!({ "email": "ada@northwind.example", "password": PASSWORD, "org_id": second.to_string() });
+    assert_eq!(client.post("/auth/v1/sign-in", &body).send().expect(200).json()["role"], "VIEWER");
+}
+
+fn whoever_guesses_is_counted_alike_for_accounts_that_are_there_and_not(on: On) {
+    let server = TestServer::start(on);
+    let client = server.synq();
+    sign_up(&client, "ada@northwind.example").expect(201);
+    let mut seen = Vec::new();
+    for email in ["ada@northwind.example", "nobody@northwind.example"] {
+        let answers: Vec<Answer> = (0..12).map(|_| sign_in(&client, email, "wrong")).collect();
+        let look = |answer: &Answer| {
+            let body = answer.text();
+            (answer.status, body, answer.header("retry-after").is_some())
+        };
+        seen.push(answers.iter().map(look).collect::<Vec<_>>());
+    }
+    assert_eq!(seen[0], seen[1]);
+    let statuses: Vec<u16> = seen[0].iter().map(|(status, ..)| *status).collect();
+    assert_eq!(statuses, [401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 429, 429]);
+    assert!(seen[0][10].2, "and says when to come back");
+    // The right password does not help now, nor is anybody else held up.
+    assert_eq!(sign_in(&client, "ada@northwind.example", PASSWORD).status, 429);
+    sign_up(&client, "bob@northwind.example").expect(201);
+    sign_in(&client, "bob@northwind.example", PASSWORD).expect(200);
+}
+
+fn who_may_not_act_is_403_and_who_is_nobody_401(on: On) {
+    let server = TestServer::start(on);
+    let client = server.synq();
+    let made = sign_up(&client, "ada@northwind.example").expect(201).json();
+    let (tenant, org) = (text(&made, "tenant_id").parse().unwrap(), text(&made, "org_id").parse().unwrap());
+    let operator = server.management().operator();
+    let store = operator.tenant(tenant);
+    let email = "ada@northwind.example";
+    let account = server.run(store.member_find(org, &email.parse().unwrap())).unwrap().account;
+    let status = || sign_in(&client, email, PASSWORD).status;
+    let token = text(&made, "refresh_token");
+    server.run(store.member_suspend(org, account)).unwrap();
+    assert_eq!((status(), refresh(&client, &token).status), (403, 403));
+    // With the wrong password nobody hears of it.
+    assert_eq!(sign_in(&client, email, "wrong").status, 401);
+    server.run(store.member_resume(org, account)).unwrap();
+    assert_eq!(status(), 200);
+    server.run(operator.accounts().account_suspend(account)).unwrap();
+    assert_eq!(status(), 403);
+    server.run(operator.accounts().account_resume(account)).unwrap();
+    server.run(store.tenant_suspend()).unwrap();
+    assert_eq!((status(), refresh(&client, &token).status), (403, 403));
+    server.run(store.tenant_resume()).unwrap();
+    server.run(store.member_remove(org, account)).unwrap();
+    assert_eq!((status(), refresh(&client, &token).status), (403, 401));
+    // Somebody without a password, such as an operator has made, cannot sign in with one.
+    let home = server.tenant("synq", "Other");
+    assert_eq!(sign_in(&client, &home.owner.email, PASSWORD).status, 401);
+}
