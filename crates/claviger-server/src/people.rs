@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use claviger::id::TokenId;
+use claviger::id::{SessionId, TokenId};
 use claviger::network::Client;
 use claviger::refusal::Who;
 use futures_util::future::BoxFuture;
@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use crate::failure::{Failure, FailureKind};
 use crate::gateway::{Asking, People, Surface};
 use crate::management::Management;
-use crate::management::people::{self, Asked, Rules};
+use crate::management::people::{self, Asked, Oneself, Rules};
 
 /// With what it is done.
 #[derive(Debug)]
@@ -26,6 +26,11 @@ pub(crate) struct Host {
 fn spelt(answer: &impl Serialize) -> Result<Option<Value>, Failure> {
     let value = serde_json::to_value(answer);
     value.map(Some).map_err(|error| Failure::of(FailureKind::Broken, error.to_string()))
+}
+
+fn oneself(who: &Who, session: SessionId) -> Result<Oneself, Failure> {
+    let nobody = || Failure::of(FailureKind::Forbidden, "this is for people who are signed in");
+    Ok(Oneself { tenant: who.tenant, account: who.account.ok_or_else(nobody)?, session })
 }
 
 async fn done(management: &Management, asked: &Asked, asking: Asking) -> Result<Option<Value>, Failure> {
@@ -42,6 +47,16 @@ async fn done(management: &Management, asked: &Asked, asking: Asking) -> Result<
                 Failure::of(FailureKind::Forbidden, "another issuer's token is not ours to revoke")
             })?;
             people::revoke_token(management, asked, (tenant, account, token)).await.map(|()| None)
+        }
+        Asking::Sessions(who, session) => {
+            spelt(&people::own_sessions(management, asked, oneself(&who, session)?).await?)
+        }
+        Asking::EndSession(who, session, other) => {
+            people::end_own_session(management, asked, oneself(&who, session)?, other).await.map(|()| None)
+        }
+        Asking::SetPassword(who, session, sent) => {
+            let input = sent.read()?;
+            people::set_password(management, asked, oneself(&who, session)?, input).await.map(|()| None)
         }
         Asking::SignOut(Who { tenant, account, .. }, session) => {
             people::sign_out(management, asked, (tenant, account, session)).await.map(|()| None)

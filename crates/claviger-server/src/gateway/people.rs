@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use claviger::Inbound;
 use claviger::credential::CredentialKind;
+use claviger::id::SessionId;
 use claviger::network::Client;
 use claviger::refusal::{Reason, Who};
 use claviger::target::Target;
@@ -46,7 +47,13 @@ pub enum Asking {
     /// An identity token that is to be worth nothing, which was good until now.
     RevokeToken(Who),
     /// The end of this session.
-    SignOut(Who, claviger::id::SessionId),
+    SignOut(Who, SessionId),
+    /// Their sessions.
+    Sessions(Who, SessionId),
+    /// The end of one of them, the last.
+    EndSession(Who, SessionId, SessionId),
+    /// Another password.
+    SetPassword(Who, SessionId, Sent),
 }
 
 /// A body, as it came.
@@ -130,18 +137,40 @@ enum Place {
     Refresh,
     Revoke,
     SignOut,
+    Password,
+    Sessions,
+    Session(SessionId),
 }
 
 impl Place {
     fn at(path: &str) -> Option<Self> {
-        Some(match path.strip_prefix(PREFIX)? {
+        let path = path.strip_prefix(PREFIX)?;
+        if let Some(session) = path.strip_prefix("sessions/") {
+            return session.parse().ok().map(Self::Session);
+        }
+        Some(match path {
             "sign-up" => Self::SignUp,
             "sign-in" => Self::SignIn,
             "refresh" => Self::Refresh,
             "revoke" => Self::Revoke,
             "sign-out" => Self::SignOut,
+            "password" => Self::Password,
+            "sessions" => Self::Sessions,
             _ => return None,
         })
+    }
+
+    fn method(self) -> Method {
+        match self {
+            Self::Sessions => Method::GET,
+            Self::Session(_) => Method::DELETE,
+            _ => Method::POST,
+        }
+    }
+
+    /// Whether only somebody who is signed in has anything to ask there.
+    fn is_for_whoever_is_signed_in(self) -> bool {
+        matches!(self, Self::SignOut | Self::Password | Self::Sessions | Self::Session(_))
     }
 
     fn takes_forms(self) -> bool {
@@ -160,23 +189,28 @@ impl Gateway {
     ) -> Result<Outcome, Refused> {
         let request = exchange.request;
         let place = Place::at(Target::of(request.uri())?.path()).ok_or(Reason::NoSuchRoute)?;
-        if *request.method() != Method::POST {
-            return Err(Reason::MethodNotAllowed { allow: "POST".into() }.into());
+        let method = place.method();
+        if *request.method() != method {
+            return Err(Reason::MethodNotAllowed { allow: method.as_str().into() }.into());
         }
         let (parts, body) = request.into_parts();
-        let sign_out = match place {
-            Place::SignOut => Some(self.whose(surface, &parts.headers, &parts.uri, secure, passage).await?),
-            _ => None,
+        // Who asks comes first: a stranger hears nothing of what is right or wrong with the rest.
+        let oneself = match place.is_for_whoever_is_signed_in() {
+            true => Some(self.whose(surface, &parts.headers, &parts.uri, secure, passage).await?),
+            false => None,
         };
         let sent = sent(place, &parts.headers, body).await?;
         let is_form = sent.is_form;
-        let asking = match (place, sign_out) {
+        let asking = match (place, oneself) {
             (Place::SignUp, _) => Asking::SignUp(sent),
             (Place::SignIn, _) => Asking::SignIn(sent),
             (Place::Refresh, _) => Asking::Refresh(sent),
             (Place::SignOut, Some((who, session))) => Asking::SignOut(who, session),
-            (Place::SignOut, None) => return Err(Reason::NoCredential.into()),
-            (Place::Revoke, _) => {
+            (Place::Password, Some((who, session))) => Asking::SetPassword(who, session, sent),
+            (Place::Sessions, Some((who, session))) => Asking::Sessions(who, session),
+            (Place::Session(other), Some((who, session))) => Asking::EndSession(who, session, other),
+            (_, None) if place.is_for_whoever_is_signed_in() => return Err(Reason::NoCredential.into()),
+            (_, _) => {
                 let revoke: Revoke = match sent.read() {
                     Ok(revoke) => revoke,
                     Err(failure) => return oauth(failure, is_form),
@@ -190,8 +224,8 @@ impl Gateway {
         };
         let status = match place {
             Place::SignUp => StatusCode::CREATED,
-            Place::SignIn | Place::Refresh | Place::Revoke => StatusCode::OK,
-            Place::SignOut => StatusCode::NO_CONTENT,
+            Place::SignIn | Place::Refresh | Place::Revoke | Place::Sessions => StatusCode::OK,
+            Place::SignOut | Place::Password | Place::Session(_) => StatusCode::NO_CONTENT,
         };
         match self.people.ask(surface, asking, passage.client).await {
             Ok(Some(value)) => Ok(Outcome::Answer(answer(status, &value))),
@@ -213,7 +247,7 @@ impl Gateway {
         uri: &http::Uri,
         secure: bool,
         passage: &Passage,
-    ) -> Result<(Who, claviger::id::SessionId), Refused> {
+    ) -> Result<(Who, SessionId), Refused> {
         let method = Method::POST;
         let inbound =
             Inbound { method: &method, target: Target::of(uri)?, headers, client: passage.client, secure };
@@ -252,7 +286,7 @@ impl Gateway {
 }
 
 /// The `sid` of an identity token of ours.
-fn session_of(bearer: &str) -> Option<claviger::id::SessionId> {
+fn session_of(bearer: &str) -> Option<SessionId> {
     let claims = bearer.split('.').nth(1)?;
     let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
     claims.get("sid")?.as_str()?.parse().ok()
@@ -273,7 +307,8 @@ async fn sent(place: Place, headers: &HeaderMap, body: Body) -> Result<Sent, Ref
     let said = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = said.split(';').next().unwrap_or_default().trim();
     let is_form = essence.eq_ignore_ascii_case("application/x-www-form-urlencoded");
-    if place == Place::SignOut || is_form && place.takes_forms() {
+    let needs_none = matches!(place, Place::SignOut | Place::Sessions | Place::Session(_));
+    if needs_none || is_form && place.takes_forms() {
         return Ok(Sent { bytes, is_form });
     }
     if !essence.eq_ignore_ascii_case("application/json") {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use claviger::Api;
-use claviger::directory::{MemberState, State};
+use claviger::directory::{MemberState, SessionRecord, State};
 use claviger::id::{AccountId, OrgId, SessionId, TenantId, TokenId};
 use claviger::network::Client;
 use claviger::secret::Secret;
@@ -59,6 +59,14 @@ pub struct SignIn {
     org_id: Option<String>,
 }
 
+/// A new password for whoever knows the old one.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewPassword {
+    current: String,
+    new: String,
+}
+
 /// A session to be prolonged, or to be followed by one elsewhere.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -88,6 +96,7 @@ macro_rules! forgets {
 forgets! {
     SignUp: password;
     SignIn: password;
+    NewPassword: current, new;
     Refresh: refresh_token;
     SignedIn: access_token, refresh_token;
 }
@@ -322,6 +331,110 @@ pub async fn sign_out(
     (tenant, account, session): (TenantId, Option<AccountId>, SessionId),
 ) -> Result<(), Failure> {
     by_account(management, asked, tenant, account).session_end(session).await?;
+    Ok(())
+}
+
+/// A session that goes on, as its owner sees it.
+#[derive(Debug, Serialize)]
+pub struct OwnSession {
+    id: String,
+    org_id: String,
+    expires_at: String,
+    /// Whether it is the one that asks.
+    current: bool,
+}
+
+/// Somebody who is signed in.
+#[derive(Debug, Clone, Copy)]
+pub struct Oneself {
+    /// Where.
+    pub tenant: TenantId,
+    /// Who.
+    pub account: AccountId,
+    /// In which session.
+    pub session: SessionId,
+}
+
+/// Their sessions in this tenant that go on, the oldest first.
+///
+/// # Errors
+/// If the store does not answer.
+pub async fn own_sessions(
+    management: &Management,
+    asked: &Asked,
+    oneself: Oneself,
+) -> Result<Vec<OwnSession>, Failure> {
+    let Oneself { tenant, account, session } = oneself;
+    let sessions = by_account(management, asked, tenant, Some(account)).session_list(account).await?;
+    let one = |found: &SessionRecord| OwnSession {
+        id: found.session.to_string(),
+        org_id: found.org.to_string(),
+        expires_at: shown_time(found.expires_at),
+        current: found.session == session,
+    };
+    Ok(sessions.iter().map(one).collect())
+}
+
+/// Ends one of their sessions in this tenant.
+///
+/// # Errors
+/// If it is none of theirs, which sounds as if there were none.
+pub async fn end_own_session(
+    management: &Management,
+    asked: &Asked,
+    oneself: Oneself,
+    session: SessionId,
+) -> Result<(), Failure> {
+    let store = by_account(management, asked, oneself.tenant, Some(oneself.account));
+    let own = store.session_list(oneself.account).await?;
+    if !own.iter().any(|found| found.session == session) {
+        return Err(StoreError::NotFound { what: "session" }.into());
+    }
+    store.session_end(session).await?;
+    Ok(())
+}
+
+/// Gives somebody another password, and ends all their other sessions, wherever they are.
+///
+/// # Errors
+/// If the present one is wrong, which counts as a try to sign in; or the new one may not be chosen.
+pub async fn set_password(
+    management: &Management,
+    asked: &Asked,
+    oneself: Oneself,
+    input: NewPassword,
+) -> Result<(), Failure> {
+    let actor = Actor::account(oneself.account);
+    let actor = asked.client.address().map_or(actor.clone(), |address| actor.from(address));
+    let accounts = management.store.accounts().by(actor.clone());
+    let account = accounts.account_view(oneself.account).await?;
+    may_be_chosen(&input.new, &account.email)
+        .map_err(|failure| Failure { what: failure.what.replacen("`password`", "`new`", 1), ..failure })?;
+    let trying = accounts.trying(&account.realm, &email(&account.email)?, &asked.client.block().to_string());
+    if let Some(until) = accounts.sign_in_try(trying.clone()).await? {
+        let seconds = until.seconds().saturating_sub(management.clock.now().seconds()).max(1);
+        return Err(Failure::of(FailureKind::TooMany, "too many tries").after(seconds.unsigned_abs()));
+    }
+    let hash = accounts.account_password(oneself.account).await?;
+    let current = Secret::new(input.current.as_bytes().to_vec());
+    if input.current.len() > LONGEST || !management.passwords.verify(hash, current).await? {
+        return Err(nobody());
+    }
+    let hash = management.passwords.hash(Secret::new(input.new.as_bytes().to_vec())).await?;
+    accounts.account_set_password(oneself.account, hash).await?;
+    accounts.sign_in_done(trying).await?;
+    let mut tenants: Vec<TenantId> =
+        accounts.memberships(oneself.account).await?.iter().map(|membership| membership.tenant).collect();
+    tenants.sort_unstable();
+    tenants.dedup();
+    for tenant in tenants {
+        let store = management.operator().by(actor.clone()).tenant(tenant);
+        for other in store.session_list(oneself.account).await? {
+            if other.session != oneself.session {
+                store.session_end(other.session).await?;
+            }
+        }
+    }
     Ok(())
 }
 

@@ -15,6 +15,7 @@ on_every_store!(
     q20_one_sign_in_is_switched_by_refresh,
     whoever_guesses_is_counted_alike_for_accounts_that_are_there_and_not,
     who_may_not_act_is_403_and_who_is_nobody_401,
+    people_see_and_end_their_own_sessions_and_change_their_password,
 );
 
 const PASSWORD: &str = "an uncommon pass phrase";
@@ -325,4 +326,49 @@ fn who_may_not_act_is_403_and_who_is_nobody_401(on: On) {
     // Somebody without a password, such as an operator has made, cannot sign in with one.
     let home = server.tenant("synq", "Other");
     assert_eq!(sign_in(&client, &home.owner.email, PASSWORD).status, 401);
+}
+
+fn people_see_and_end_their_own_sessions_and_change_their_password(on: On) {
+    let server = TestServer::start(on);
+    let client = server.synq();
+    let email = "ada@northwind.example";
+    sign_up(&client, email).expect(201);
+    let session = |password: &str| sign_in(&client, email, password).expect(200).json();
+    let (here, there) = (session(PASSWORD), session(PASSWORD));
+    let token = text(&here, "access_token");
+    let sessions = client.get("/auth/v1/sessions").bearer(&token).send().expect(200).json();
+    let sessions = sessions.as_array().unwrap();
+    assert_eq!(sessions.len(), 3, "the one of the sign-up too: {sessions:?}");
+    assert_eq!(sessions.iter().filter(|session| session["current"] == true).count(), 1);
+    // One of theirs is ended, and one of somebody else's is none.
+    let sid = claims(&server, &text(&there, "access_token"))["sid"].as_str().unwrap().to_owned();
+    let end = |token: &str, sid: &str| {
+        client.request("DELETE", &format!("/auth/v1/sessions/{sid}")).bearer(token).send().status
+    };
+    sign_up(&client, "eve@northwind.example").expect(201);
+    let eve = text(&sign_in(&client, "eve@northwind.example", PASSWORD).expect(200).json(), "access_token");
+    assert_eq!(end(&eve, &sid), 404);
+    assert_eq!(products(&server, &text(&there, "access_token")), 200);
+    assert_eq!((end(&token, &sid), end(&token, &sid), end(&token, "nonsense")), (204, 404, 404));
+    assert_eq!(products(&server, &text(&there, "access_token")), 401);
+    assert_eq!(client.get("/auth/v1/sessions").send().status, 401);
+    // Another password, by whoever knows the present one: every other session ends.
+    let other = session(PASSWORD);
+    let change = |current: &str, new: &str| {
+        client.post("/auth/v1/password", &json!({ "current": current, "new": new })).bearer(&token).send()
+    };
+    let new = "quite another phrase";
+    assert_eq!(change("wrong", new).status, 401);
+    let short = change(PASSWORD, "short");
+    assert!(short.status == 400 && short.text().contains("`new`"), "{}", short.text());
+    assert_eq!(products(&server, &text(&other, "access_token")), 200);
+    assert_eq!(change(PASSWORD, new).status, 204);
+    assert_eq!(products(&server, &text(&other, "access_token")), 401);
+    assert_eq!(refresh(&client, &text(&other, "refresh_token")).status, 401);
+    assert_eq!(products(&server, &token), 200, "the one that asked goes on");
+    assert_eq!(sign_in(&client, email, PASSWORD).status, 401);
+    session(new);
+    // Nobody guesses it there more often than at sign-in.
+    let statuses: Vec<u16> = (0..12).map(|_| change("wrong", new).status).collect();
+    assert!(statuses.ends_with(&[429]) && statuses.starts_with(&[401]), "{statuses:?}");
 }
