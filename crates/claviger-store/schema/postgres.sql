@@ -72,7 +72,7 @@ CREATE TABLE tenant (
     FOREIGN KEY (realm, plan) REFERENCES plan (realm, name)
 );
 CREATE INDEX tenant_by_realm ON tenant (realm, created_at, tenant_id);
-CREATE INDEX tenant_by_name ON tenant (name);
+CREATE INDEX tenant_by_name ON tenant (realm, name);
 CREATE TRIGGER tenant_updated BEFORE UPDATE ON tenant FOR EACH ROW
     WHEN (current_user <> 'claviger_owner' OR current_setting('claviger.backfill', true) IS DISTINCT FROM 'on')
     EXECUTE FUNCTION raise_version();

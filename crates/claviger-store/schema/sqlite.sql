@@ -67,7 +67,7 @@ CREATE TABLE tenant (
     FOREIGN KEY (realm, plan) REFERENCES plan (realm, name)
 ) STRICT;
 CREATE INDEX tenant_by_realm ON tenant (realm, created_at, tenant_id);
-CREATE INDEX tenant_by_name ON tenant (name);
+CREATE INDEX tenant_by_name ON tenant (realm, name);
 CREATE TRIGGER tenant_inserted AFTER INSERT ON tenant BEGIN
     INSERT INTO change (kind, id, row_version) VALUES ('tenant', NEW.tenant_id, NEW.row_version);
 END;

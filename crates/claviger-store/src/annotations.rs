@@ -23,6 +23,7 @@ use crate::people::members;
 use crate::statement::statements;
 use crate::tenancy::{orgs, tenants};
 use crate::value::{Columns, Row, Value, values};
+use crate::versions;
 
 /// The rows of annotations.
 pub(crate) static ANNOTATION_ROWS: Noun = Noun {
@@ -265,6 +266,7 @@ async fn put(
     update: &AnnotationUpdate,
     entry: &Entry,
 ) -> Result<AnnotationView, StoreError> {
+    versions::hold(tx, tenant, about).await?;
     is_there(tx, tenant, about).await?;
     tx.run(&ANNOTATION_BEGIN, values![tenant, about.kind(), about.entity()]).await?;
     let held = tx.run_one(&ANNOTATION_HELD, values![tenant, about.kind(), about.entity()]).await?;
@@ -388,6 +390,7 @@ impl Operator {
         let entity = ("tenant", tenant.to_string());
         let entry = Entry::new(&self.inner, None, &self.actor, "METADATA_UPDATED", entity, &details);
         self.write(async move |tx: &mut Tx<'_>| {
+            versions::hold_tenant(tx, tenant).await?;
             let row = tx.run_one(&TENANT_REALM, values![tenant]).await?;
             let realm: RealmName = row.ok_or(StoreError::NotFound { what: "tenant" })?.read().parse()?;
             tx.run(&ANNOTATION_BEGIN_OF_TENANT, values![tenant, tenant.to_string()]).await?;

@@ -58,7 +58,7 @@ pub use parts::accounts::Accounts;
 pub use parts::operator::Operator;
 pub use parts::system_store::SystemStore;
 pub use parts::tenant_store::TenantStore;
-pub use parts::{operator, system_store, tenant_store};
+pub use parts::{operator, system_store, tenant_store, wrote};
 pub use people::{
     accounts, foreign_identities, members, operators, refresh_tokens, sessions, sign_in_failures, sign_up,
 };

@@ -53,7 +53,10 @@ const AUDIT_BY_AGE: &[Later] = &[Later::Index {
 /// The indices by which tenants, organizations and keys are found by their names, keys by the end of a secret, and the keys of a tenant
 /// listed. (SQLite makes them in the step itself.)
 const BY_WHAT_PEOPLE_FIND_THINGS: &[Later] = &[
-    Later::Index { name: "tenant_by_name", sql: "CREATE INDEX CONCURRENTLY tenant_by_name ON tenant (name)" },
+    Later::Index {
+        name: "tenant_by_name",
+        sql: "CREATE INDEX CONCURRENTLY tenant_by_name ON tenant (realm, name)",
+    },
     Later::Index {
         name: "organization_by_name",
         sql: "CREATE INDEX CONCURRENTLY organization_by_name ON organization (tenant_id, name)",

@@ -18,23 +18,24 @@ statements! { "version";
         "SELECT row_version FROM annotation WHERE tenant_id = $1 AND kind = $2 AND entity = $3";
     /// These hold the row until the transaction ends.
     TENANT_VERSION_HELD: Tenant [Uuid] "SELECT row_version FROM tenant WHERE tenant_id = $1"
-        postgres "SELECT row_version FROM tenant WHERE tenant_id = $1 FOR UPDATE";
+        postgres "SELECT row_version FROM tenant WHERE tenant_id = $1 FOR NO KEY UPDATE";
     ORG_VERSION_HELD: Tenant [Uuid, Uuid]
         "SELECT row_version FROM organization WHERE tenant_id = $1 AND org_id = $2"
-        postgres "SELECT row_version FROM organization WHERE tenant_id = $1 AND org_id = $2 FOR UPDATE";
+        postgres "SELECT row_version FROM organization WHERE tenant_id = $1 AND org_id = $2 FOR NO KEY UPDATE";
     MEMBER_VERSION_HELD: Tenant [Uuid, Uuid, Uuid]
         "SELECT row_version FROM member WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3"
-        postgres "SELECT row_version FROM member WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 FOR UPDATE";
+        postgres "SELECT row_version FROM member WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 FOR NO KEY UPDATE";
     KEY_VERSION_HELD: Tenant [Uuid, Uuid] "SELECT row_version FROM api_key WHERE tenant_id = $1 AND key_id = $2"
-        postgres "SELECT row_version FROM api_key WHERE tenant_id = $1 AND key_id = $2 FOR UPDATE";
+        postgres "SELECT row_version FROM api_key WHERE tenant_id = $1 AND key_id = $2 FOR NO KEY UPDATE";
     ANNOTATION_VERSION_HELD: Tenant [Uuid, Text, Text]
         "SELECT row_version FROM annotation WHERE tenant_id = $1 AND kind = $2 AND entity = $3"
-        postgres "SELECT row_version FROM annotation WHERE tenant_id = $1 AND kind = $2 AND entity = $3 FOR UPDATE";
+        postgres "SELECT row_version FROM annotation WHERE tenant_id = $1 AND kind = $2 AND entity = $3 FOR NO KEY UPDATE";
     /// The operator's transaction sees no tenant's rows but these.
     ANNOTATION_VERSION_OF_TENANT_HELD: System [Uuid]
         "SELECT row_version FROM annotation WHERE tenant_id = $1 AND kind = 'tenant'"
-        postgres "SELECT row_version FROM annotation WHERE tenant_id = $1 AND kind = 'tenant' FOR UPDATE";
-    TENANT_VERSION_SEEN: System [Uuid] "SELECT row_version FROM tenant WHERE tenant_id = $1";
+        postgres "SELECT row_version FROM annotation WHERE tenant_id = $1 AND kind = 'tenant' FOR NO KEY UPDATE";
+    TENANT_VERSION_OF_OPERATOR_HELD: System [Uuid] "SELECT row_version FROM tenant WHERE tenant_id = $1"
+        postgres "SELECT row_version FROM tenant WHERE tenant_id = $1 FOR NO KEY UPDATE";
 }
 
 /// A version: of the thing itself, and of what others call it and keep beside it, 0 while there is none.
@@ -110,12 +111,30 @@ pub(crate) async fn seen(tx: &mut Tx<'_>, tenant: TenantId, about: Annotated) ->
     version(tx, &SEE, tenant, about).await
 }
 
-async fn version(
+/// Holds the thing itself until the transaction ends, before what others call it: whoever edits either takes turns, and everybody takes them
+/// in this order. (A row that is not there yet cannot be held.)
+///
+/// # Errors
+/// If there is no such thing.
+pub(crate) async fn hold(tx: &mut Tx<'_>, tenant: TenantId, about: Annotated) -> Result<(), StoreError> {
+    of_itself(tx, &HOLD, tenant, about).await.map(drop)
+}
+
+/// The same of a tenant, in the operator's transaction.
+///
+/// # Errors
+/// If there is no such tenant.
+pub(crate) async fn hold_tenant(tx: &mut Tx<'_>, tenant: TenantId) -> Result<(), StoreError> {
+    let held = number(tx, &TENANT_VERSION_OF_OPERATOR_HELD, values![tenant]).await?;
+    held.map(drop).ok_or(StoreError::NotFound { what: "tenant" })
+}
+
+async fn of_itself(
     tx: &mut Tx<'_>,
     statements: &Statements,
     tenant: TenantId,
     about: Annotated,
-) -> Result<Version, StoreError> {
+) -> Result<i64, StoreError> {
     let (statement, parameters, what): (_, Vec<Value>, _) = match about {
         Annotated::Tenant(_) => (statements.tenant, vec![tenant.into()], "tenant"),
         Annotated::Org(org) => (statements.org, vec![tenant.into(), org.into()], "organization"),
@@ -124,7 +143,16 @@ async fn version(
         }
         Annotated::Key(key) => (statements.key, vec![tenant.into(), key.into()], "API key"),
     };
-    let of_itself = number(tx, statement, &parameters).await?.ok_or(StoreError::NotFound { what })?;
+    number(tx, statement, &parameters).await?.ok_or(StoreError::NotFound { what })
+}
+
+async fn version(
+    tx: &mut Tx<'_>,
+    statements: &Statements,
+    tenant: TenantId,
+    about: Annotated,
+) -> Result<Version, StoreError> {
+    let of_itself = of_itself(tx, statements, tenant, about).await?;
     let annotation = values![tenant, about.kind(), about.entity()];
     let of_annotation = number(tx, statements.annotation, annotation).await?.unwrap_or(0);
     Ok(Version { of_itself, of_annotation })
@@ -143,7 +171,7 @@ impl Unedited {
     /// The same of what the operator calls a tenant.
     pub(crate) async fn hold_for_operator(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         let Annotated::Tenant(tenant) = self.about else { return Ok(()) };
-        let of_itself = number(tx, &TENANT_VERSION_SEEN, values![tenant]).await?;
+        let of_itself = number(tx, &TENANT_VERSION_OF_OPERATOR_HELD, values![tenant]).await?;
         let of_annotation = number(tx, &ANNOTATION_VERSION_OF_TENANT_HELD, values![tenant]).await?;
         self.compare(Version {
             of_itself: of_itself.ok_or(StoreError::NotFound { what: "tenant" })?,

@@ -396,7 +396,17 @@ async fn find(call: &Call, input: Find) -> Result<Page<KeyFound>, Failure> {
             let digest = digest_of(call, key.trim())?;
             operator.key_with(digest).await?.into_iter().collect()
         }
-        (None, Some(end)) if end.len() == 4 => operator.keys_ending(end, FOUND_AT_MOST).await?,
+        (None, Some(end)) if end.len() == 4 => {
+            let mut all = Vec::new();
+            for realm in call.realms().await? {
+                all.extend(operator.keys_ending(&realm, end, FOUND_AT_MOST).await?);
+            }
+            for tenant in call.tenants() {
+                let keys = operator.tenant(tenant).keys_ending(end, FOUND_AT_MOST).await?;
+                all.extend(keys.into_iter().map(|key| (tenant, key)));
+            }
+            all
+        }
         (None, Some(end)) => {
             return Err(Failure::argument("last_four", end, "these are not four characters"));
         }

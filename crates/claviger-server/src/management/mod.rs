@@ -40,6 +40,7 @@ use claviger::{Api, Door};
 use claviger_store::Store;
 use claviger_store::operator::Operator;
 use claviger_store::tenant_store::TenantStore;
+use claviger_store::wrote::Wrote;
 use serde_json::Value;
 
 use crate::failure::{Failure, FailureKind};
@@ -119,10 +120,11 @@ pub async fn call(
             .hint("the server and this program are of different versions; restart the server")
     })?;
     role_is_enough(caller, &operation)?;
-    let call = Call { management: management.clone(), caller: caller.clone() };
-    let operator = call.operator();
+    let wrote = Wrote::default();
+    let call = Call { management: management.clone(), caller: caller.clone(), wrote: wrote.clone() };
+    let operator = management.operator().by(call.actor());
     // What is read is read again.
-    let changes = operation.method != http::Method::GET;
+    let changes = operation.changes();
     let once = idempotency_key.filter(|_| changes);
     let once = once.map(|key| once::Request::new(operator.clone(), caller, key, id, &input)).transpose()?;
     if let Some(once) = &once
@@ -131,13 +133,23 @@ pub async fn call(
         return Ok(Outcome { value, revision: operator.revision().await.ok(), is_repeated: true });
     }
     let outcome = (operation.run)(call, input).await;
+    let outcome = outcome.map_err(|failure| after_a_change(failure, &wrote));
     if let Some(once) = once {
-        once.end(&outcome).await;
+        once.end(&outcome, &wrote).await;
     }
     let value = outcome?;
     // What is done is done, whether it can be said how far the store has come with it or not.
     let revision = if changes { operator.revision().await.ok() } else { None };
     Ok(Outcome { value, revision, is_repeated: false })
+}
+
+/// What fails after something was written does not say that nothing was, as the store does of a part that it could not do.
+fn after_a_change(failure: Failure, wrote: &Wrote) -> Failure {
+    if failure.kind != FailureKind::Unavailable || !wrote.anything() {
+        return failure;
+    }
+    let what = format!("it is done, at least in part, but what came of it cannot be told: {}", failure.what);
+    Failure::of(FailureKind::Broken, what).hint("look what is there before you try again")
 }
 
 /// Everything commands need.
@@ -237,5 +249,30 @@ impl Management {
         let apis = self.apis.load();
         let ours = apis.values().filter(|api| api.api.realm == *realm);
         ours.min_by_key(|api| api.api.name.clone()).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_fails_after_a_change_does_not_say_that_nothing_was_changed() {
+        let gone = || Failure::of(FailureKind::Unavailable, "gone").hint("nothing was changed");
+        assert_eq!(after_a_change(gone(), &Wrote::default()), gone());
+        let after = after_a_change(gone(), &Wrote::something());
+        assert_eq!(after.kind, FailureKind::Broken);
+        assert!(!after.hint.unwrap().contains("nothing"));
+        let missing = Failure::of(FailureKind::NotFound, "none");
+        assert_eq!(after_a_change(missing.clone(), &Wrote::something()), missing);
+    }
+
+    #[test]
+    fn what_changes_nothing_does_so_by_another_method_than_get_only_where_it_says_so() {
+        let not_get = |operation: &Operation| operation.method != http::Method::GET;
+        let all = operations();
+        assert!(all.iter().all(|operation| operation.changes() <= not_get(operation)));
+        let read: Vec<_> = all.iter().filter(|operation| not_get(operation) && !operation.changes()).collect();
+        assert_eq!(read.iter().map(|operation| operation.id).collect::<Vec<_>>(), ["key.find", "explain.request"]);
     }
 }

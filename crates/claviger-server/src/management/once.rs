@@ -3,6 +3,7 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use claviger_store::idempotency::{Known, Once};
 use claviger_store::operator::Operator;
+use claviger_store::wrote::Wrote;
 use serde_json::Value;
 
 use super::caller::Caller;
@@ -88,11 +89,11 @@ impl Request {
     }
 
     /// Keeps what came of it: the answer without what is shown once; or nothing, if nothing was done.
-    pub(super) async fn end(self, outcome: &Result<Value, Failure>) {
+    pub(super) async fn end(self, outcome: &Result<Value, Failure>, wrote: &Wrote) {
         let kept = match outcome {
             Ok(value) => self.operator.once_end(self.once, without_secrets(value.clone()).to_string()).await,
-            // Whether it was done is not known, and stays so.
-            Err(failure) if failure.kind == FailureKind::Broken => Ok(()),
+            // How much of it was done is not known, and stays so.
+            Err(failure) if failure.kind == FailureKind::Broken || wrote.anything() => Ok(()),
             Err(_) => self.operator.once_forget(self.once).await,
         };
         if let Err(error) = kept {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use claviger_store::Actor;
 use claviger_store::operator::Operator;
 use claviger_store::tenant_store::TenantStore;
+use claviger_store::wrote::Wrote;
 use futures_util::future::BoxFuture;
 use http::Method;
 use serde::Serialize;
@@ -16,6 +17,9 @@ use utoipa::{PartialSchema, ToSchema};
 use super::caller::{Caller, Reach, Role};
 use super::{ManagedApi, Management};
 use crate::failure::{Failure, FailureKind};
+
+/// What changes nothing, though it is asked for with `POST`.
+const READS_WITH_A_BODY: [&str; 2] = ["explain.request", "key.find"];
 
 /// Something that can be done.
 #[derive(Clone)]
@@ -57,6 +61,11 @@ impl Operation {
         schema.get("properties").is_some_and(|properties| properties.get(name).is_some())
     }
 
+    /// Whether it changes something. (What is sent in a body because it is too long, or too secret, for an address is read all the same.)
+    pub fn changes(&self) -> bool {
+        self.method != Method::GET && !READS_WITH_A_BODY.contains(&self.id)
+    }
+
     /// Whether it makes something that was not there, which is answered with 201.
     pub fn makes_something(&self) -> bool {
         ["create", "add", "issue"].iter().any(|verb| self.id.ends_with(&format!(".{verb}")))
@@ -70,6 +79,8 @@ pub struct Call {
     pub(crate) management: Management,
     /// For whom.
     pub(crate) caller: Caller,
+    /// Told of what it has written.
+    pub(super) wrote: Wrote,
 }
 
 impl Call {
@@ -89,7 +100,7 @@ impl Call {
     /// The operator's part of the store, under the caller's name. What is done with it is not held to the caller's reach:
     /// whoever takes it has asked about that.
     pub(super) fn operator(&self) -> Operator {
-        self.management.operator().by(self.actor())
+        self.management.operator().by(self.actor()).telling(&self.wrote)
     }
 
     /// Whether there is an API of that name, before anything else is looked at. To somebody bound it is not told: what they hear is of

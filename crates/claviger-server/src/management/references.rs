@@ -1,5 +1,6 @@
-//! How people name things: by id, by what their own systems call them, or by name. A text that several things go by names none of
-//! them: nobody wants to have suspended the other one.
+//! How people name things: by id, by what their own systems call them (the external id), or by name, in this order: ids and external ids
+//! are given out by whoever runs things, names by whoever has them, and nobody may stand before another by calling themselves so. A name
+//! that several have names none of them: nobody wants to have suspended the other one.
 
 use std::fmt::Display;
 
@@ -34,6 +35,14 @@ fn only<T: Display>(argument: &str, text: &str, what: &str, mut all: Vec<T>) -> 
     }
 }
 
+fn is_there<T>(answer: Result<T, StoreError>) -> Result<bool, Failure> {
+    match answer {
+        Ok(_) => Ok(true),
+        Err(StoreError::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 impl Call {
     fn reaches(&self, tenant: TenantId, realm: &RealmName) -> bool {
         match &self.caller.reach {
@@ -43,37 +52,62 @@ impl Call {
         }
     }
 
+    /// The realms that the caller reaches whole.
+    pub(super) async fn realms(&self) -> Result<Vec<RealmName>, Failure> {
+        let mut realms = self.operator().realm_list().await?;
+        realms.retain(|realm| self.caller.reaches_realm(realm).is_ok());
+        Ok(realms)
+    }
+
+    /// The tenants that the caller reaches one by one.
+    pub(super) fn tenants(&self) -> Vec<TenantId> {
+        match &self.caller.reach {
+            Reach::Tenants(tenants) => tenants.iter().copied().collect(),
+            Reach::Everything | Reach::Realms(_) => Vec::new(),
+        }
+    }
+
     /// The part of one tenant.
     ///
     /// # Errors
     /// If nothing, or more than one tenant, goes by the text; or if the caller does not reach it, which sounds as if there were none.
     pub(super) async fn tenant(&self, text: &str) -> Result<TenantStore, Failure> {
         let operator = self.operator();
-        if let Ok(tenant) = text.parse::<TenantId>() {
+        let id = text.parse::<TenantId>().ok();
+        if let Some(tenant) = id {
             let store = operator.tenant(tenant);
             // It is read for everybody: what is done to a tenant that is not there would fail later, and say less.
-            let realm = store.tenant_view().await?.realm;
-            return match self.reaches(tenant, &realm) {
-                true => Ok(store),
-                false => Err(StoreError::NotFound { what: "tenant" }.into()),
-            };
-        }
-        let mut all = Vec::new();
-        for (tenant, realm) in operator.tenants_named(text, LOOKED_AT).await? {
-            if self.reaches(tenant, &realm) {
-                all.push(tenant);
+            match store.tenant_view().await {
+                Ok(view) if self.reaches(tenant, &view.realm) => return Ok(store),
+                Ok(_) | Err(StoreError::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
             }
         }
-        for realm in operator.realm_list().await? {
-            if let Some(tenant) = operator.tenant_called(&realm, text).await?
-                && self.reaches(tenant, &realm)
-                && !all.contains(&tenant)
-                && operator.tenant(tenant).tenant_view().await?.state != State::Deleted
-            {
-                all.push(tenant);
+        let (realms, tenants) = (self.realms().await?, self.tenants());
+        let mut called = Vec::new();
+        for realm in &realms {
+            called.extend(operator.tenant_called(realm, text).await?);
+        }
+        if !tenants.is_empty() {
+            let annotations = operator.tenant_annotations(tenants.clone()).await?;
+            let so = |tenant: &TenantId| annotations.get(&tenant.to_string())?.external_id.as_deref();
+            called.extend(tenants.iter().copied().filter(|tenant| so(tenant) == Some(text)));
+        }
+        if called.is_empty() && id.is_some() {
+            return Err(StoreError::NotFound { what: "tenant" }.into());
+        }
+        if called.is_empty() {
+            for realm in &realms {
+                called.extend(operator.tenants_named(realm, text, LOOKED_AT).await?);
+            }
+            for tenant in tenants {
+                let view = operator.tenant(tenant).tenant_view().await;
+                if view.is_ok_and(|view| view.name == text && view.state != State::Deleted) {
+                    called.push(tenant);
+                }
             }
         }
-        Ok(operator.tenant(only("tenant", text, "tenant", all)?))
+        Ok(operator.tenant(only("tenant", text, "tenant", called)?))
     }
 
     /// An organization of the tenant.
@@ -81,17 +115,18 @@ impl Call {
     /// # Errors
     /// If nothing, or more than one organization, goes by the text.
     pub(super) async fn org(&self, store: &TenantStore, text: &str) -> Result<OrgId, Failure> {
-        if let Ok(org) = text.parse() {
+        let id = text.parse::<OrgId>().ok();
+        if let Some(org) = id
+            && is_there(store.org_view(org).await)?
+        {
             return Ok(org);
         }
-        let mut all = store.orgs_named(text, LOOKED_AT).await?;
-        if let Some(Annotated::Org(org)) = found(store.annotated("organization", text).await)?
-            && !all.contains(&org)
-            && store.org_view(org).await?.state != State::Deleted
-        {
-            all.push(org);
+        match (found(store.annotated("organization", text).await)?, id) {
+            (Some(Annotated::Org(org)), _) => Ok(org),
+            // What is done to it says that there is none.
+            (_, Some(org)) => Ok(org),
+            _ => only("org", text, "organization", store.orgs_named(text, LOOKED_AT).await?),
         }
-        only("org", text, "organization", all)
     }
 
     /// A key of the tenant.
@@ -99,17 +134,17 @@ impl Call {
     /// # Errors
     /// If nothing, or more than one key, goes by the text.
     pub(super) async fn key(&self, store: &TenantStore, text: &str) -> Result<KeyId, Failure> {
-        if let Ok(key) = text.parse() {
+        let id = text.parse::<KeyId>().ok();
+        if let Some(key) = id
+            && is_there(store.key_view(key).await)?
+        {
             return Ok(key);
         }
-        let mut all = store.keys_named(text, LOOKED_AT).await?;
-        if let Some(Annotated::Key(key)) = found(store.annotated("key", text).await)?
-            && !all.contains(&key)
-            && store.key_view(key).await?.state != State::Deleted
-        {
-            all.push(key);
-        }
-        only("key", text, "API key", all).map_err(|failure| match text.contains("_live_") || text.contains("_test_") {
+        let named = match (found(store.annotated("key", text).await)?, id) {
+            (Some(Annotated::Key(key)), _) | (_, Some(key)) => return Ok(key),
+            _ => store.keys_named(text, LOOKED_AT).await?,
+        };
+        only("key", text, "API key", named).map_err(|failure| match text.contains("_live_") || text.contains("_test_") {
             true => failure.hint("a key itself has no business on a command line; `claviger key find` takes it on standard input"),
             false => failure,
         })
@@ -125,8 +160,16 @@ impl Call {
         org: OrgId,
         text: &str,
     ) -> Result<AccountId, Failure> {
-        if let Ok(account) = text.parse::<AccountId>() {
-            return Ok(store.member_view(org, account).await?.account);
+        let id = text.parse::<AccountId>().ok();
+        if let Some(account) = id
+            && is_there(store.member_view(org, account).await)?
+        {
+            return Ok(account);
+        }
+        if let Some(Annotated::Member(its, account)) = found(store.annotated("member", text).await)?
+            && its == org
+        {
+            return Ok(account);
         }
         let by_address = match text.parse::<Email>() {
             Ok(email) => match store.member_find(org, &email).await {
@@ -136,20 +179,17 @@ impl Call {
             },
             Err(_) => None,
         };
-        let by_external_id = match found(store.annotated("member", text).await)? {
-            Some(Annotated::Member(its, account)) if its == org => Some(account),
-            _ => None,
-        };
-        let mut all: Vec<AccountId> = by_address.into_iter().collect();
-        all.extend(by_external_id.filter(|account| Some(*account) != by_address));
-        if all.is_empty() {
-            // An organization that is not there has no members either, and says so itself.
-            store.org_view(org).await?;
-            let said = "this is no member of the organization";
-            return Err(Failure { kind: FailureKind::NotFound, ..Failure::argument("member", text, said) }
-                .hint("give an e-mail address, an account id, or what your own systems call the member"));
+        if let Some(account) = by_address {
+            return Ok(account);
         }
-        only("member", text, "member", all)
+        // An organization that is not there has no members either, and says so itself.
+        store.org_view(org).await?;
+        if id.is_some() {
+            return Err(StoreError::NotFound { what: "member" }.into());
+        }
+        let said = "this is no member of the organization";
+        Err(Failure { kind: FailureKind::NotFound, ..Failure::argument("member", text, said) }
+            .hint("give an e-mail address, an account id, or what your own systems call the member"))
     }
 
     /// An account, by id or e-mail address, in the realms that the caller reaches whole.
@@ -165,12 +205,8 @@ impl Call {
             return Err(Failure::argument("account", text, said));
         };
         let (operator, mut all) = (self.operator(), Vec::new());
-        for realm in operator.realm_list().await? {
-            if self.caller.reaches_realm(&realm).is_ok() {
-                all.extend(
-                    operator.accounts().account_find(&realm, &email).await?.map(|found| found.account),
-                );
-            }
+        for realm in self.realms().await? {
+            all.extend(operator.accounts().account_find(&realm, &email).await?.map(|found| found.account));
         }
         only("account", text, "account", all)
     }

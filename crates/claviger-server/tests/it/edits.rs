@@ -77,12 +77,23 @@ fn operating_08_what_goes_by_one_name_with_another_is_not_guessed_at() {
     for home in [&one, &other] {
         assert_eq!(office.get(&format!("/v1/tenants/{}", home.tenant)).data()["state"], "active");
     }
-    // Somebody else's external id is somebody else's name: neither wins.
+    // Nobody stands before another by calling themselves what that one is called, not even when that one is gone.
     let third = office.server.tenant("synq", "Third");
     let path = format!("/v1/tenants/{}/annotations", third.tenant);
     assert_eq!(office.send("PATCH", &path, json!({ "external_id": "Victim" }), &[]).status, 200);
     office.server.tenant("synq", "Victim");
-    assert_eq!(office.get("/v1/tenants/Victim").status, 409);
+    let found = || office.get("/v1/tenants/Victim").data()["tenant_id"].clone();
+    assert_eq!(found(), third.tenant.to_string());
+    assert_eq!(office.send("POST", "/v1/tenants/Victim/suspend", json!({}), &[]).status, 200);
+    assert_eq!(office.get(&format!("/v1/tenants/{}", third.tenant)).data()["state"], "suspended");
+    // What others call it may look like an id of ours; an id that is there comes first.
+    let theirs = "0198a1b2-0000-7000-8000-000000000001";
+    for name in [theirs.to_owned(), one.tenant.to_string()] {
+        assert_eq!(office.send("PATCH", &path, json!({ "external_id": name }), &[]).status, 200);
+        let found = office.get(&format!("/v1/tenants/{name}")).data()["tenant_id"].clone();
+        let whose = if name == theirs { third.tenant } else { one.tenant };
+        assert_eq!(found, whose.to_string());
+    }
     // To whoever is bound, what is beyond is not there: neither to be found nor to be in the way.
     let bound = office.operator("bound", Role::Support, Some("syncello"));
     let found = office.ask("GET", "/v1/tenants/Twin", Some(&bound), None);

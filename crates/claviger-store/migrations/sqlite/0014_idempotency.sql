@@ -9,7 +9,7 @@ CREATE TABLE idempotency (
 ) STRICT;
 CREATE INDEX idempotency_by_age ON idempotency (created_at);
 -- By what people find things.
-CREATE INDEX tenant_by_name ON tenant (name);
+CREATE INDEX tenant_by_name ON tenant (realm, name);
 CREATE INDEX organization_by_name ON organization (tenant_id, name);
 CREATE INDEX api_key_by_time ON api_key (tenant_id, created_at, key_id);
 CREATE INDEX api_key_by_name ON api_key (tenant_id, name);

@@ -7,14 +7,15 @@ use claviger::api_key::{KeyDigest, KeyPrefix, NewKey};
 use claviger::clock::UnixMillis;
 use claviger::directory::State;
 use claviger::grants::Grants;
-use claviger::id::{Environment, KeyId, OrgId, TenantId};
+use claviger::id::{Environment, KeyId, OrgId, RealmName, TenantId};
 use claviger::network::Networks;
 use serde_json::json;
 
 pub use super::key_secrets::SecretView;
 use super::key_secrets::{
     Held, KEY_BY_DIGEST, KEY_OLD_REVOKE, KEY_SECRET_PUT_ASIDE, KEY_SECRET_REVOKE, KEY_SECRETS_OF,
-    KEY_SECRETS_OF_TENANT, KEY_SECRETS_REVOKE, KEYS_ENDING, add_secret, networks, secrets,
+    KEY_SECRETS_OF_TENANT, KEY_SECRETS_REVOKE, KEYS_ENDING, KEYS_ENDING_OF_TENANT, add_secret, networks,
+    secrets,
 };
 use crate::backend::Tx;
 use crate::credentials::held_keys;
@@ -245,18 +246,20 @@ async fn generate(
 }
 
 impl Operator {
-    /// Whose keys have, or had, a secret that ends so, `limit` at most.
+    /// Whose keys, of this realm, have, or had, a secret that ends so, `limit` at most.
     ///
     /// # Errors
     /// If the store does not answer.
     pub async fn keys_ending(
         &self,
+        realm: &RealmName,
         last_four: &str,
         limit: i64,
     ) -> Result<Vec<(TenantId, KeyId)>, StoreError> {
-        let end = last_four.to_owned();
+        let (realm, end) = (realm.clone(), last_four.to_owned());
         self.read(async move |tx: &mut Tx<'_>| {
-            tx.run(&KEYS_ENDING, values![&end, limit]).await?.into_iter().map(whose).collect()
+            let rows = tx.run(&KEYS_ENDING, values![&end, realm.as_str(), limit]).await?;
+            rows.into_iter().map(whose).collect()
         })
         .await
     }
@@ -398,6 +401,19 @@ impl TenantStore {
         self.read(async move |tx: &mut Tx<'_>| {
             let now = tx.now().await?;
             view(tx, tenant, key, now).await
+        })
+        .await
+    }
+
+    /// The keys that have, or had, a secret that ends so, `limit` at most.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn keys_ending(&self, last_four: &str, limit: i64) -> Result<Vec<KeyId>, StoreError> {
+        let (tenant, end) = (self.tenant, last_four.to_owned());
+        self.read(async move |tx: &mut Tx<'_>| {
+            let rows = tx.run(&KEYS_ENDING_OF_TENANT, values![tenant, &end, limit]).await?;
+            rows.into_iter().map(|row| row.read().key_id()).collect()
         })
         .await
     }

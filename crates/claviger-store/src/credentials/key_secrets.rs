@@ -118,8 +118,11 @@ statements! { "API key";
              AND (k.created_at, k.key_id) > ($2, $3) AND (k.created_at, k.key_id) <= ($4, $5)
          ORDER BY s.created_at, s.digest";
     /// Of keys whose secret, good or not, ends so.
-    KEYS_ENDING: System [Text, Int]
-        "SELECT DISTINCT tenant_id, key_id FROM key_secret WHERE last_four = $1 LIMIT $2";
+    KEYS_ENDING: System [Text, Text, Int]
+        "SELECT DISTINCT s.tenant_id, s.key_id FROM key_secret AS s JOIN tenant AS t ON t.tenant_id = s.tenant_id
+         WHERE s.last_four = $1 AND t.realm = $2 LIMIT $3";
+    KEYS_ENDING_OF_TENANT: Tenant [Uuid, Text, Int]
+        "SELECT DISTINCT key_id FROM key_secret WHERE tenant_id = $1 AND last_four = $2 LIMIT $3";
     KEY_BY_DIGEST: System [Blob] "SELECT tenant_id, key_id FROM key_secret WHERE digest = $1";
     KEY_SECRET_REVOKE: Tenant [Uuid, Blob] withdraws
         "UPDATE key_secret SET revoked = 1 WHERE tenant_id = $1 AND digest = $2";

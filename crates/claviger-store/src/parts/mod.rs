@@ -5,3 +5,4 @@ pub(crate) mod inner;
 pub mod operator;
 pub mod system_store;
 pub mod tenant_store;
+pub mod wrote;

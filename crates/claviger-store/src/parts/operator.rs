@@ -12,6 +12,7 @@ use crate::actor::Actor;
 use crate::audit::entry::Entry;
 use crate::backend::{Bound, Mode, Tx};
 use crate::error::StoreError;
+use crate::parts::wrote::Wrote;
 use crate::versions::{Unedited, Version};
 
 /// The operator's part of the store.
@@ -20,11 +21,13 @@ pub struct Operator {
     pub(crate) inner: Arc<Inner>,
     pub(crate) actor: Actor,
     unedited: Option<Unedited>,
+    /// Told when something was written.
+    wrote: Wrote,
 }
 
 impl Operator {
     pub(crate) fn new(inner: Arc<Inner>, actor: Actor) -> Self {
-        Self { inner, actor, unedited: None }
+        Self { inner, actor, unedited: None, wrote: Wrote::default() }
     }
 
     /// The same part, with what `actor` adds in its audit: an address, a credential.
@@ -33,14 +36,20 @@ impl Operator {
         Self { actor, ..self }
     }
 
+    /// The same part, which tells there when something was written by it, or by what it opens.
+    #[must_use]
+    pub fn telling(self, wrote: &Wrote) -> Self {
+        Self { wrote: wrote.clone(), ..self }
+    }
+
     /// The part of one tenant. What is changed there is audited there, under the operator's name.
     pub fn tenant(&self, tenant: TenantId) -> TenantStore {
-        TenantStore::new(Arc::clone(&self.inner), tenant, self.actor.clone())
+        TenantStore::new(Arc::clone(&self.inner), tenant, self.actor.clone()).telling(&self.wrote)
     }
 
     /// The accounts' part, under the operator's name.
     pub fn accounts(&self) -> Accounts {
-        Accounts::new(Arc::clone(&self.inner), self.actor.clone())
+        Accounts::new(Arc::clone(&self.inner), self.actor.clone()).telling(&self.wrote)
     }
 
     /// The same part, which changes what the operator calls a tenant only if that was not edited since this version.
@@ -79,7 +88,7 @@ impl Operator {
             }
             work(tx).await
         };
-        self.inner.run(Bound::System("operator"), Mode::Write, held).await
+        self.wrote.note(self.inner.run(Bound::System("operator"), Mode::Write, held).await)
     }
 
     /// How far the store's changes have come: what was written before is in it. Opaque; a server that has applied it has applied

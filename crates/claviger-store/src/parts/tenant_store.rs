@@ -10,6 +10,7 @@ use crate::audit::entry::Entry;
 use crate::backend::{Bound, Mode, Tx};
 use crate::error::StoreError;
 use crate::parts::inner::Inner;
+use crate::parts::wrote::Wrote;
 use crate::versions::{self, Unedited, Version};
 
 /// One tenant's part of the store.
@@ -19,16 +20,23 @@ pub struct TenantStore {
     pub(crate) tenant: TenantId,
     pub(crate) actor: Actor,
     unedited: Option<Unedited>,
+    wrote: Wrote,
 }
 
 impl TenantStore {
     pub(crate) fn new(inner: Arc<Inner>, tenant: TenantId, actor: Actor) -> Self {
-        Self { inner, tenant, actor, unedited: None }
+        Self { inner, tenant, actor, unedited: None, wrote: Wrote::default() }
     }
 
     /// The tenant whose part this is.
     pub fn tenant(&self) -> TenantId {
         self.tenant
+    }
+
+    /// The same part, which tells there when something was written by it.
+    #[must_use]
+    pub(crate) fn telling(self, wrote: &Wrote) -> Self {
+        Self { wrote: wrote.clone(), ..self }
     }
 
     /// The same part, with `actor` in its audit.
@@ -81,7 +89,7 @@ impl TenantStore {
             }
             work(tx).await
         };
-        self.inner.run(Bound::Tenant(tenant), Mode::Write, held).await
+        self.wrote.note(self.inner.run(Bound::Tenant(tenant), Mode::Write, held).await)
     }
 
     /// An entry of the tenant's audit, to be written in the transaction of the change it tells of.

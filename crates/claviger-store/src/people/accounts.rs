@@ -7,7 +7,7 @@ use claviger::secret::Secret;
 use serde_json::json;
 
 use crate::audit::entry::Entry;
-use crate::backend::{Bound, Mode, Tx};
+use crate::backend::{Bound, Tx};
 use crate::email::Email;
 use crate::ends::{self, Ends, FLOOR, floor_after};
 use crate::error::StoreError;
@@ -229,7 +229,7 @@ impl Accounts {
                     .ok_or(StoreError::NotFound { what: "account" })?,
             )
         };
-        self.inner.run(Bound::System("accounts"), Mode::Write, work).await
+        self.write_in(Bound::System("accounts"), work).await
     }
 
     /// The realm's account of that address.
@@ -331,7 +331,7 @@ impl Accounts {
             entry.write(tx).await?;
             row.ok_or(StoreError::NotFound { what: "account" })?.read().int()
         };
-        self.inner.run(Bound::System("accounts"), Mode::Write, work).await
+        self.write_in(Bound::System("accounts"), work).await
     }
 
     /// Where the account is a member, the oldest membership first. What is deleted or removed is left out.
@@ -380,6 +380,6 @@ impl Accounts {
             entry.write(tx).await?;
             row.read().int()
         };
-        self.inner.run(Bound::System("accounts"), Mode::Write, work).await
+        self.write_in(Bound::System("accounts"), work).await
     }
 }

@@ -16,7 +16,7 @@ use claviger::secret::Secret;
 use serde_json::json;
 
 use crate::audit::entry::Entry;
-use crate::backend::{Bound, Mode, Tx};
+use crate::backend::{Bound, Tx};
 use crate::error::StoreError;
 use crate::keyring::Keyring;
 use crate::noun::{Feed, Noun, Rights, blob, int, truth, uuid};
@@ -234,7 +234,7 @@ impl Accounts {
             entry.write(tx).await?;
             Ok((record, role))
         };
-        let (session, role) = self.inner.run(Bound::Tenant(tenant), Mode::Write, work).await?;
+        let (session, role) = self.write_in(Bound::Tenant(tenant), work).await?;
         Ok(Session { session, role, refresh_token: token, is_direct })
     }
 
@@ -300,7 +300,7 @@ impl Accounts {
             let session = sessions::view(tx, tenant, session).await?;
             Ok(Ok(Session { session, role, refresh_token: next, is_direct }))
         };
-        self.inner.run(Bound::Tenant(tenant), Mode::Write, work).await
+        self.write_in(Bound::Tenant(tenant), work).await
     }
 
     /// Ends the session of a refresh token, if it is the good one or the one before. Gives whether it was.
@@ -327,6 +327,6 @@ impl Accounts {
             }
             Ok(true)
         };
-        self.inner.run(Bound::Tenant(tenant), Mode::Write, work).await
+        self.write_in(Bound::Tenant(tenant), work).await
     }
 }

@@ -5,7 +5,7 @@ use aws_lc_rs::hmac;
 use claviger::clock::UnixMillis;
 use claviger::id::RealmName;
 
-use crate::backend::{Bound, Mode, Tx};
+use crate::backend::{Bound, Tx};
 use crate::email::Email;
 use crate::error::StoreError;
 use crate::noun::{Feed, Index, Noun, Rights, blob, int};
@@ -76,7 +76,7 @@ impl Accounts {
             let (tries, since): (i64, UnixMillis) = (columns.int()?, columns.time()?);
             Ok((tries > MOST).then(|| since.plus_seconds(SPAN_SECONDS)))
         };
-        self.inner.run(Bound::System("accounts"), Mode::Write, work).await
+        self.write_in(Bound::System("accounts"), work).await
     }
 
     /// Forgets the tries of somebody who has signed in.
@@ -86,6 +86,6 @@ impl Accounts {
     pub async fn sign_in_done(&self, trying: Trying) -> Result<(), StoreError> {
         let work =
             async move |tx: &mut Tx<'_>| tx.run(&SIGN_IN_DONE, values![trying.0.as_slice()]).await.map(drop);
-        self.inner.run(Bound::System("accounts"), Mode::Write, work).await
+        self.write_in(Bound::System("accounts"), work).await
     }
 }

@@ -38,7 +38,7 @@ pub(crate) static TENANT_ROWS: Noun = Noun {
     references: &[(&["realm"], "realm (name)"), (&["realm", "plan"], "plan (realm, name)")],
     indices: &[
         Index::Plain("tenant_by_realm", "realm, created_at, tenant_id"),
-        Index::Plain("tenant_by_name", "name"),
+        Index::Plain("tenant_by_name", "realm, name"),
     ],
     tenant: Rights::CHANGE,
     // After a restore every tenant's sessions and tokens are ended.
@@ -91,8 +91,8 @@ statements! { "tenant";
     TENANT_PAGE: System [Text, Int, Uuid, Int]
         "SELECT tenant_id, realm, name, state, generation, plan, requires_identity_headers, created_at
          FROM tenant WHERE realm = $1 AND (created_at, tenant_id) > ($2, $3) ORDER BY created_at, tenant_id LIMIT $4";
-    TENANTS_NAMED: System [Text, Int]
-        "SELECT tenant_id, realm FROM tenant WHERE name = $1 AND state <> 'deleted' LIMIT $2";
+    TENANTS_NAMED: System [Text, Text, Int]
+        "SELECT tenant_id FROM tenant WHERE name = $1 AND realm = $2 AND state <> 'deleted' LIMIT $3";
     TENANT_UPDATE: Tenant [Uuid, Text, Text, Int]
         "UPDATE tenant SET name = coalesce($2, name), plan = coalesce($3, plan),
              requires_identity_headers = coalesce($4, requires_identity_headers)
@@ -201,23 +201,20 @@ impl Operator {
 }
 
 impl Operator {
-    /// The tenants that are called so and not deleted, with their realms, `limit` at most.
+    /// The realm's tenants that are called so and not deleted, `limit` at most.
     ///
     /// # Errors
     /// If the store does not answer.
     pub async fn tenants_named(
         &self,
+        realm: &RealmName,
         name: &str,
         limit: i64,
-    ) -> Result<Vec<(TenantId, RealmName)>, StoreError> {
-        let name = name.to_owned();
+    ) -> Result<Vec<TenantId>, StoreError> {
+        let (realm, name) = (realm.clone(), name.to_owned());
         self.read(async move |tx: &mut Tx<'_>| {
-            let rows = tx.run(&TENANTS_NAMED, values![&name, limit]).await?;
-            let read = |row: Row| {
-                let mut columns = row.read();
-                Ok((columns.parse()?, columns.parse()?))
-            };
-            rows.into_iter().map(read).collect()
+            let rows = tx.run(&TENANTS_NAMED, values![&name, realm.as_str(), limit]).await?;
+            rows.into_iter().map(|row| row.read().parse()).collect()
         })
         .await
     }

@@ -14,6 +14,7 @@ on_every_backend!(
     a_key_is_changed_where_it_is_named_and_nowhere_else,
     nobody_undoes_what_they_have_not_seen,
     of_two_who_edit_at_once_one_is_told,
+    of_two_who_annotate_at_once_one_is_told_the_first_time_too,
     things_are_found_by_what_people_know_of_them,
     what_was_asked_for_is_done_once,
 );
@@ -109,21 +110,61 @@ async fn of_two_who_edit_at_once_one_is_told(test: TestStore) {
     }
 }
 
+async fn of_two_who_annotate_at_once_one_is_told_the_first_time_too(test: TestStore) {
+    let called = |id: String| AnnotationUpdate { external_id: Some(Some(id)), ..AnnotationUpdate::default() };
+    for round in 0..10 {
+        // Each time something that has no annotation yet.
+        let acme = test.tenant("Acme").await;
+        let key = acme.store.key_create(new_key(&acme)).await.unwrap().view.key;
+        for about in [Annotated::Org(acme.org), Annotated::Member(acme.org, acme.owner), Annotated::Key(key)] {
+            let seen = acme.store.version(about).await.unwrap();
+            let store = || acme.store.clone().unless_edited(about, Some(seen));
+            let (first, second) = (store(), store());
+            let one = first.annotate(about, called(format!("one {round}")));
+            let other = second.annotate(about, called(format!("other {round}")));
+            let both = tokio::join!(one, other);
+            assert!(both.0.is_ok() != both.1.is_ok(), "{about:?}: {both:?}");
+        }
+        let about = Annotated::Tenant(acme.tenant);
+        let seen = acme.store.version(about).await.unwrap();
+        let operator = || test.operator().unless_edited(acme.tenant, Some(seen));
+        let (first, second) = (operator(), operator());
+        let one = first.tenant_annotate(acme.tenant, called(format!("one {round}")));
+        let other = second.tenant_annotate(acme.tenant, called(format!("other {round}")));
+        let both = tokio::join!(one, other);
+        assert!(both.0.is_ok() != both.1.is_ok(), "tenant: {both:?}");
+        // The thing itself and what it is called, at once.
+        let seen = acme.store.version(about).await.unwrap();
+        let store = acme.store.clone().unless_edited(about, Some(seen));
+        let operator = test.operator().unless_edited(acme.tenant, Some(seen));
+        let renamed = TenantUpdate { name: Some("New".into()), ..TenantUpdate::default() };
+        let both = tokio::join!(
+            store.tenant_update(renamed),
+            operator.tenant_annotate(acme.tenant, called(format!("third {round}")))
+        );
+        assert!(both.0.is_ok() != both.1.is_ok(), "{both:?}");
+    }
+}
+
 async fn things_are_found_by_what_people_know_of_them(test: TestStore) {
     let (acme, rival) = (test.tenant("Acme").await, test.tenant("Acme").await);
     let made = acme.store.key_create(new_key(&acme)).await.unwrap();
     let (key, operator) = (made.view.key, test.operator());
-    let mut named = operator.tenants_named("Acme", 3).await.unwrap();
+    let mut named = operator.tenants_named(&acme.realm, "Acme", 3).await.unwrap();
     named.sort();
-    let mut both = vec![(acme.tenant, acme.realm.clone()), (rival.tenant, rival.realm.clone())];
+    let mut both = vec![acme.tenant, rival.tenant];
     both.sort();
     assert_eq!(named, both);
-    assert_eq!(operator.tenants_named("Acme", 1).await.unwrap().len(), 1);
+    assert_eq!(operator.tenants_named(&acme.realm, "Acme", 1).await.unwrap().len(), 1);
+    assert_eq!(operator.tenants_named(&"elsewhere".parse().unwrap(), "Acme", 3).await.unwrap(), []);
     let name = acme.store.org_view(acme.org).await.unwrap().name;
     assert_eq!(acme.store.orgs_named(&name, 3).await.unwrap(), [acme.org]);
     assert_eq!(acme.store.keys_named(&made.view.name, 3).await.unwrap(), [key]);
     let end = &made.view.secrets[0].last_four;
-    assert_eq!(operator.keys_ending(end, 10).await.unwrap(), [(acme.tenant, key)]);
+    assert_eq!(operator.keys_ending(&acme.realm, end, 10).await.unwrap(), [(acme.tenant, key)]);
+    assert_eq!(operator.keys_ending(&"elsewhere".parse().unwrap(), end, 10).await.unwrap(), []);
+    assert_eq!(acme.store.keys_ending(end, 10).await.unwrap(), [key]);
+    assert_eq!(rival.store.keys_ending(end, 10).await.unwrap(), []);
     assert_eq!(operator.key_with(made.key.digest).await.unwrap(), Some((acme.tenant, key)));
     let second = acme.store.org_create("Second").await.unwrap().org;
     let more = claviger_store::api_keys::NewApiKey { org: second, ..new_key(&acme) };
@@ -145,7 +186,7 @@ async fn things_are_found_by_what_people_know_of_them(test: TestStore) {
     assert_eq!(acme.store.keys_named(&made.view.name, 3).await.unwrap(), [more]);
     assert_eq!(operator.key_with(made.key.digest).await.unwrap(), Some((acme.tenant, key)));
     acme.store.tenant_delete().await.unwrap();
-    assert_eq!(operator.tenants_named("Acme", 3).await.unwrap(), [(rival.tenant, rival.realm.clone())]);
+    assert_eq!(operator.tenants_named(&acme.realm, "Acme", 3).await.unwrap(), [rival.tenant]);
 }
 
 async fn what_was_asked_for_is_done_once(test: TestStore) {

@@ -139,6 +139,8 @@ async fn what_one_tenant_does_changes_nothing_of_another(test: TestStore) {
     assert_eq!(store.orgs_named("Acme", 3).await.unwrap(), []);
     let named = acme.store.key_view(theirs.key).await.unwrap().name;
     assert_eq!(store.keys_named(&named, 3).await.unwrap(), [own.key]);
+    let end = acme.store.key_view(theirs.key).await.unwrap().secrets[0].last_four.clone();
+    assert!(!store.keys_ending(&end, 10).await.unwrap().contains(&theirs.key));
     let all = KeysListed { org: None, revoked_too: true };
     let keys = store.key_page(all, None, 500).await.unwrap();
     assert_eq!(keys.iter().map(|key| key.key).collect::<Vec<_>>(), [own.key]);
