@@ -34,7 +34,7 @@ use crate::metrics::Metrics;
 use crate::ops::Ops;
 use crate::people::Host;
 use crate::reload::{Reloader, Reloads, exempt_networks};
-use crate::succession::{self, Succession};
+use crate::succession::{self, Succession, Turn};
 use crate::surfaces::Workshop;
 use crate::walls::Walls;
 use crate::wire::{Counters, Exempt, Limits, Ports, Server};
@@ -74,6 +74,30 @@ impl App {
     /// # Errors
     /// With what keeps it from starting, and what to do about it.
     pub fn start(config: &Config, source: &Source, world: &World) -> Result<Self, Failure> {
+        Self::start_in_turn(config, source, world, None)
+    }
+
+    /// Waits until the server before this one on an embedded store takes nothing more; whatever could keep this one from starting is
+    /// looked at before.
+    ///
+    /// # Errors
+    /// With what keeps it from starting.
+    pub(crate) fn await_turn(config: &Config, source: &Source) -> Result<Turn, Failure> {
+        let served = check(config, source)?;
+        check_serving(config, source, &served, false)?;
+        succession::await_turn(config)
+    }
+
+    /// Starts a server whose turn it is, or which waits for it.
+    ///
+    /// # Errors
+    /// As [`App::start`].
+    pub(crate) fn start_in_turn(
+        config: &Config,
+        source: &Source,
+        world: &World,
+        turn: Option<Turn>,
+    ) -> Result<Self, Failure> {
         let served = check(config, source)?;
         check_serving(config, source, &served, world.is_demo)?;
         for warning in warnings(config, source, &served, world.clock.time_of_day()) {
@@ -93,9 +117,12 @@ impl App {
         };
         // Ports first: a port that is taken is found out before anything is written.
         let tls = server_tls(config, world.is_demo)?;
-        let beside = succession::await_turn(config)?;
+        let turn = match turn {
+            Some(turn) => turn,
+            None => succession::await_turn(config)?,
+        };
         let Bound { listeners: ports, ops: ops_ports, console: console_ports } =
-            bind(config, tls.as_ref(), cores, beside)?;
+            bind(config, tls.as_ref(), cores, turn.beside)?;
         let mut addresses = ports.addresses();
         addresses.sort_by_key(|(id, _)| *id);
         let addresses: Vec<SocketAddr> = addresses.into_iter().map(|(_, address)| address).collect();
@@ -116,6 +143,7 @@ impl App {
         let Core { management, memory, served, .. } =
             runtime.block_on(Core::open(config, served, world, holds))?;
         succession::say(&management.store, Holding::Serving);
+        drop(turn);
         // Before anybody is told that the server is ready: from now on commands reach it.
         let console = Arc::new(Console::new(management.clone(), runtime.handle().clone()));
         let desk = desk(&management, &console);
@@ -313,13 +341,11 @@ impl App {
             succession::close(&self.management.store, self.database.as_deref()).await;
             // Commands go to whoever takes over the data.
             drop(sockets);
-            let (tell, console_is_done) = tokio::sync::oneshot::channel();
             let console = async {
                 if let Some(console) = console {
                     // What an operator has begun is short.
                     console.drain(Duration::from_secs(5)).await;
                 }
-                let _ = tell.send(());
             };
             let requests = async {
                 let Some(server) = server else { return };
@@ -339,10 +365,9 @@ impl App {
                 memory: self.memory.clone(),
                 decides_nothing: self.gateway.decides_nothing.clone(),
                 chores: std::mem::take(&mut self.chores),
+                at_work: self.management.at_work.clone(),
             });
             let handing_over = async {
-                // What operators have begun is written first.
-                let _ = console_is_done.await;
                 if let Some(succession) = succession {
                     succession.hand_over().await;
                     if let Some(ops) = ops.take() {

@@ -1,7 +1,8 @@
 //! What can be said of settings before anything is opened or written.
 
 use std::net::IpAddr;
-use std::path::Path;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use claviger::clock::UnixMillis;
@@ -10,6 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::certificates::Certificate;
 use crate::config::{Config, ConfigError, ServedApi, Source, build_api, doubts};
+use crate::control_socket::socket_of;
 use crate::core::store_settings;
 use crate::failure::{Failure, complaint};
 use crate::wire::{Beside, BindError, Listen, PemPair, Ports, ServerTls, Upstream, UpstreamSettings};
@@ -88,6 +90,29 @@ pub(crate) fn check(config: &Config, source: &Source) -> Result<Vec<ServedApi>, 
     Ok(served)
 }
 
+/// Looks whether a socket can be where the settings want it.
+fn check_socket(path: &Path, database: Option<&Path>) -> Result<(), String> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    if !folder.is_dir() {
+        return Err(format!("there is no folder `{}`", folder.display()));
+    }
+    if std::fs::symlink_metadata(path).is_ok_and(|file| !file.file_type().is_socket()) {
+        return Err(format!("`{}` is there, and no socket", path.display()));
+    }
+    let real = |path: &Path| -> Option<PathBuf> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Some(folder.canonicalize().ok()?.join(path.file_name()?))
+    };
+    let own = database.map(socket_of).and_then(|own| real(&own));
+    if own.is_some() && own == real(path) {
+        return Err(format!("`{}` is where commands reach the server already", path.display()));
+    }
+    Ok(())
+}
+
 /// Checks what a server needs beside that and a command does not: something to serve, files that can be read,
 /// upstreams that can be asked.
 ///
@@ -99,6 +124,10 @@ pub(crate) fn check_serving(
     served: &[ServedApi],
     is_demo: bool,
 ) -> Result<(), Failure> {
+    if let Some(path) = &config.console.socket {
+        check_socket(path, config.store.url.sqlite_path())
+            .map_err(|what| source.error("console.socket", what))?;
+    }
     if config.listener.is_empty() || served.is_empty() {
         return Err(Failure::new(format!(
             "the settings in `{}` have nothing to serve",

@@ -18,7 +18,7 @@ use claviger_store::{Keyring, Store};
 use crate::config::{Config, ServedApi};
 use crate::failure::{Failure, complaint};
 use crate::identity_tokens;
-use crate::management::{Apis, ManagedApi, Management};
+use crate::management::{Apis, AtWork, ManagedApi, Management};
 use crate::passwords::Passwords;
 use crate::world::World;
 
@@ -102,6 +102,7 @@ impl Core {
                 std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
                 world.random.clone(),
             )?,
+            at_work: AtWork::default(),
             system_users: Arc::new(config.console.users().map_err(Failure::new)?),
         };
         Ok(Self { management, memory, served, has_new_keyring: is_new })

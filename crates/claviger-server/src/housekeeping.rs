@@ -191,6 +191,16 @@ async fn sweep(store: &Store, audit_days: u32) {
         }
     }
     for _ in 0..SWEEPS_AT_ONCE {
+        match system.once_sweep(&lease).await {
+            Ok(0) => break,
+            Ok(_) => tokio::time::sleep(SWEEP_PAUSE).await,
+            Err(error) => {
+                tracing::warn!(%error, "old answers under idempotency keys could not be cleared away");
+                break;
+            }
+        }
+    }
+    for _ in 0..SWEEPS_AT_ONCE {
         match system.retire(&lease, audit_days.into()).await {
             Ok(0) => break,
             Ok(_) => tokio::time::sleep(SWEEP_PAUSE).await,

@@ -77,6 +77,7 @@ impl People for Host {
             .map(|rules| Rules { sign_up: rules.sign_up, session_seconds: rules.session_seconds });
         let (api, management) = (surface.served.api.clone(), self.management.clone());
         let work = async move {
+            let _at_work = management.at_work.begin()?;
             let nowhere = || Failure::of(FailureKind::NotFound, "nobody signs in here");
             let asked = Asked { api, rules: rules.ok_or_else(nowhere)?, client };
             done(&management, &asked, asking).await

@@ -1,10 +1,12 @@
 //! One server after another on the same embedded store: the next one waits for its turn, and the one before gives the store up while
 //! what it has let in goes on.
 
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use claviger_store::memory::Memory;
 use claviger_store::{Holding, Store};
@@ -12,33 +14,78 @@ use tokio::task::AbortHandle;
 
 use crate::config::Config;
 use crate::core::store_settings;
-use crate::failure::Failure;
+use crate::failure::{Failure, complaint};
+use crate::management::AtWork;
 use crate::wire::Beside;
 
 /// How often it is looked whether it is this one's turn.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How long one that is about to stop is waited for.
+const AT_MOST: Duration = Duration::from_secs(600);
 /// How long the next server has to begin to listen before the one before it stops: time to look some times.
 const OVERLAP: Duration = Duration::from_millis(50);
 /// How long after the last connection was taken the store is given up, if something is still under way: what has been sent whole by
 /// then has been decided about.
 const DECIDED_AFTER: Duration = Duration::from_millis(250);
 
-/// Waits while a server on the same store is about to stop and still takes what comes. Gives whether one may still have the ports.
-pub(crate) fn await_turn(config: &Config) -> Result<Beside, Failure> {
+/// What a server may take when its turn has come.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    /// Whether somebody may still have the ports.
+    pub(crate) beside: Beside,
+    /// Held until the store is this one's: nobody else waits for it meanwhile.
+    _next: Option<File>,
+}
+
+/// Waits while a server on the same store is about to stop and still takes what comes.
+///
+/// # Errors
+/// If another one waits already, or it takes too long.
+pub(crate) fn await_turn(config: &Config) -> Result<Turn, Failure> {
     let settings = store_settings(config);
-    let mut beside = Beside::Nobody;
+    let mut turn = Turn { beside: Beside::Nobody, _next: None };
+    let begun = Instant::now();
     loop {
         match Store::holder(&settings).map_err(|error| Failure::new(error.to_string()))? {
-            Some(Holding::Leaving) => {
-                if beside == Beside::Nobody {
+            Some(holding @ (Holding::Leaving | Holding::Closing)) => {
+                if turn.beside == Beside::Nobody {
+                    turn = Turn {
+                        beside: Beside::Predecessor,
+                        _next: config.store.url.sqlite_path().map(next).transpose()?,
+                    };
                     tracing::info!("waiting for the server before this one, which is about to stop");
                 }
-                beside = Beside::Predecessor;
+                if holding == Holding::Closing {
+                    return Ok(turn);
+                }
+                if begun.elapsed() > AT_MOST {
+                    let what = "the server on this data has been about to stop for ten minutes, and has not";
+                    return Err(Failure::new(what).hint("a second SIGTERM ends it at once"));
+                }
                 std::thread::sleep(LOOK_EVERY);
             }
-            Some(Holding::Closing) => return Ok(Beside::Predecessor),
-            Some(Holding::Passing | Holding::Serving) | None => return Ok(beside),
+            // Whoever stays keeps the ports too.
+            Some(Holding::Serving) => return Ok(Turn { beside: Beside::Nobody, ..turn }),
+            Some(Holding::Passing) | None => return Ok(turn),
         }
+    }
+}
+
+/// Makes this process the next one.
+fn next(database: &Path) -> Result<File, Failure> {
+    let path = database.with_file_name("claviger.next");
+    let cannot = |what: &str, error: &std::io::Error| {
+        Failure::new(format!("cannot {what} `{}` ({})", path.display(), complaint(error)))
+    };
+    let options = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).clone();
+    let file = options.open(&path).map_err(|error| cannot("open", &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(Failure::new("another server already waits to take over from the one on this data")
+                .hint("let it start, or end it"))
+        }
+        Err(TryLockError::Error(error)) => Err(cannot("lock", &error)),
     }
 }
 
@@ -64,6 +111,8 @@ pub(crate) struct Succession {
     pub(crate) memory: Arc<Memory>,
     /// Whether requests that come only now are refused.
     pub(crate) decides_nothing: Arc<AtomicBool>,
+    /// What is being done for operators and people.
+    pub(crate) at_work: AtWork,
     /// What is done beside requests, and writes.
     pub(crate) chores: Vec<AbortHandle>,
 }
@@ -75,6 +124,10 @@ impl Succession {
         tokio::time::sleep(DECIDED_AFTER).await;
         self.decides_nothing.store(true, Ordering::SeqCst);
         self.chores.iter().for_each(AbortHandle::abort);
+        // What was begun is written first.
+        if !self.at_work.finish().await {
+            tracing::warn!("what an operator or somebody who signs in has begun takes too long, and fails");
+        }
         if let Err(error) = self.memory.follow_others().await {
             tracing::warn!(%error, "what is still under way cannot be asked about, and ends");
         }

@@ -177,6 +177,10 @@ impl AnnotationUpdate {
                 "an external id has 1 to {MAX_EXTERNAL_ID_BYTES} bytes, and no control characters"
             )));
         }
+        // No address could name it.
+        if let Some(Some("." | "..")) = self.external_id.as_ref().map(|id| id.as_deref()) {
+            return Err(StoreError::Invalid("an external id is neither `.` nor `..`".into()));
+        }
         for (name, value) in &self.metadata {
             let letters = name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
             if name.is_empty() || name.len() > MAX_METADATA_NAME || !letters {

@@ -8,8 +8,10 @@ use claviger::clock::UnixMillis;
 
 use crate::backend::Tx;
 use crate::error::StoreError;
+use crate::feed::leases::Lease;
 use crate::noun::{Feed, Index, Noun, Rights, blob, int, text};
 use crate::parts::operator::Operator;
+use crate::parts::system_store::SystemStore;
 use crate::statement::statements;
 use crate::value::values;
 
@@ -19,6 +21,8 @@ pub const KEPT_SECONDS: i64 = 24 * 60 * 60;
 const UNDER_WAY_SECONDS: i64 = 60;
 /// How many old ones leave each time that a new one comes.
 const LEAVE_AT_ONCE: i64 = 16;
+/// How many leave with one sweep.
+const SWEPT_AT_ONCE: i64 = 500;
 
 /// The rows of what was asked for.
 pub(crate) static IDEMPOTENCY_ROWS: Noun = Noun {
@@ -50,6 +54,10 @@ statements! { "idempotency key";
     IDEMPOTENCY_BEGIN: System [Text, Blob, Blob, Int]
         "INSERT INTO idempotency (owner, key_digest, request_digest, created_at) VALUES ($1, $2, $3, $4)
          ON CONFLICT (owner, key_digest) DO NOTHING RETURNING created_at";
+    IDEMPOTENCY_SWEEP: System [Int, Int]
+        "DELETE FROM idempotency WHERE (owner, key_digest) IN
+             (SELECT owner, key_digest FROM idempotency WHERE created_at < $1 ORDER BY created_at LIMIT $2)
+         RETURNING created_at";
     IDEMPOTENCY: System [Text, Blob]
         "SELECT request_digest, answer, created_at FROM idempotency WHERE owner = $1 AND key_digest = $2";
     IDEMPOTENCY_END: System [Text, Blob, Text]
@@ -81,6 +89,22 @@ pub enum Known {
     Unknown,
     /// Something else was asked for under the key.
     Other,
+}
+
+impl SystemStore {
+    /// Drops some of what was asked for more than a day ago. Gives how many rows; call again while there are any.
+    ///
+    /// # Errors
+    /// If the lease has ended, or the store does not answer.
+    pub async fn once_sweep(&self, lease: &Lease) -> Result<usize, StoreError> {
+        let lease = lease.clone();
+        self.write(async move |tx: &mut Tx<'_>| {
+            lease.hold(tx).await?;
+            let old = tx.now().await?.plus_seconds(-KEPT_SECONDS);
+            Ok(tx.run(&IDEMPOTENCY_SWEEP, values![old, SWEPT_AT_ONCE]).await?.len())
+        })
+        .await
+    }
 }
 
 impl Operator {

@@ -7,19 +7,24 @@ const PREFIXES: [&str; 2] = ["x-claviger-", "x-forwarded-"];
 
 /// Names that are removed from whatever a client sends, and the same with any other character than a letter or
 /// digit in place of a hyphen: servers behind us read `X_Tenant_ID` as `X-Tenant-ID`.
-const PROTECTED: [&str; 18] = [
+const PROTECTED: [&str; 23] = [
     "cf-connecting-ip",
+    "cf-connecting-ipv6",
     "fastly-client-ip",
     "forwarded",
     "front-end-https",
     // What a client says here, CGI programs take for their own proxy (CVE-2016-5385).
     "proxy",
     "true-client-ip",
+    "wl-proxy-client-ip",
     "x-client-ip",
     "x-cluster-client-ip",
+    "x-envoy-external-address",
+    "x-envoy-original-path",
     "x-forwarded",
     "x-host",
     "x-http-host-override",
+    "x-original-forwarded-for",
     "x-original-host",
     "x-original-uri",
     "x-original-url",

@@ -17,9 +17,11 @@ use crate::world::World;
 pub(super) fn serve(file: &Path) -> Result<ExitCode, Failure> {
     let (config, source) = Config::load(file)?;
     log_to_standard_error(&config.log.filter, config.log.format)?;
+    // Whoever ends it while it waits need not wait.
+    let turn = App::await_turn(&config, &source)?;
     let signals = Signals::listen()?;
     let world = World { clock: MachineClock::new(), random: Arc::new(SystemRandom), is_demo: false };
-    let app = App::start(&config, &source, &world)?;
+    let app = App::start_in_turn(&config, &source, &world, Some(turn))?;
     let again = signals.serve(&app);
     app.stop_unless(again);
     Ok(ExitCode::SUCCESS)

@@ -203,6 +203,9 @@ pub struct Console {
     pub system_users: BTreeMap<String, String>,
 }
 
+/// As whom users of another user namespace, and of remote file systems, appear (`/proc/sys/kernel/overflowuid`).
+const NOBODY: u32 = 65_534;
+
 impl Console {
     /// The users of this machine who are operators, by their numbers.
     ///
@@ -211,7 +214,17 @@ impl Console {
     pub fn users(&self) -> Result<BTreeMap<u32, String>, String> {
         let users = self.system_users.iter().map(|(user, operator)| {
             let wrong = || format!("`{user}` is no user's number; `id -u NAME` says it");
-            Ok((user.parse::<u32>().map_err(|_| wrong())?, operator.clone()))
+            let number = user.parse::<u32>().map_err(|_| wrong())?;
+            if number.to_string() != *user {
+                return Err(wrong());
+            }
+            match number {
+                0 => Err("`0` is root, who is an owner without being named".to_owned()),
+                NOBODY | u32::MAX => {
+                    Err(format!("`{user}` is whoever has no number of their own here, and may be anybody"))
+                }
+                _ => Ok((number, operator.clone())),
+            }
         });
         users.collect()
     }

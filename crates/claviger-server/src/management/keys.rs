@@ -353,7 +353,10 @@ async fn list(call: &Call, input: List) -> Result<Page<KeyShown>, Failure> {
     let is_wanted = |key: &KeyView| {
         org.is_none_or(|org| key.org == org)
             && name.as_ref().is_none_or(|name| key.name == *name)
-            && state.is_none_or(|state| KeyState::of(key.state) == state)
+            && match state {
+                Some(state) => KeyState::of(key.state) == state,
+                None => key.state != State::Deleted,
+            }
             && environment.is_none_or(|environment| key.environment == environment)
     };
     if let Some(id) = external_id {
@@ -430,6 +433,11 @@ async fn find(call: &Call, input: Find) -> Result<Page<KeyFound>, Failure> {
 async fn update(call: &Call, input: Update) -> Result<KeyShown, Failure> {
     let (store, key) = open(call, &Which { tenant: input.tenant, key: input.key }).await?;
     let realm = store.tenant_view().await?.realm;
+    if input.name.is_none() && input.scope.is_none() && input.networks.is_none() && input.expires_at.is_none()
+    {
+        let what = "nothing is named that is to be changed";
+        return Err(Failure::new(what).hint("name one of `name`, `scope`, `networks` and `expires_at`"));
+    }
     let scope = input.scope.as_deref();
     let update = ApiKeyUpdate {
         name: input.name,

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod annotations;
+mod at_work;
 mod audit;
 mod caller;
 mod explain;
@@ -46,6 +47,7 @@ use serde_json::Value;
 use crate::failure::{Failure, FailureKind};
 
 pub use crate::clock::shown;
+pub use at_work::AtWork;
 pub use caller::{Caller, Reach, Role};
 pub use input::parse;
 pub use operation::{Call, Operation};
@@ -120,6 +122,7 @@ pub async fn call(
             .hint("the server and this program are of different versions; restart the server")
     })?;
     role_is_enough(caller, &operation)?;
+    let _at_work = management.at_work.begin()?;
     let wrote = Wrote::default();
     let call = Call { management: management.clone(), caller: caller.clone(), wrote: wrote.clone() };
     let operator = management.operator().by(call.actor());
@@ -169,6 +172,8 @@ pub struct Management {
     pub reload: Arc<OnceLock<Weak<dyn Reload>>>,
     /// Hashes and compares passwords.
     pub passwords: crate::passwords::Passwords,
+    /// What is under way.
+    pub at_work: AtWork,
     /// Users of this machine, by their numbers, and the operator whom each is.
     pub system_users: Arc<BTreeMap<u32, String>>,
 }
@@ -272,7 +277,11 @@ mod tests {
         let not_get = |operation: &Operation| operation.method != http::Method::GET;
         let all = operations();
         assert!(all.iter().all(|operation| operation.changes() <= not_get(operation)));
-        let read: Vec<_> = all.iter().filter(|operation| not_get(operation) && !operation.changes()).collect();
-        assert_eq!(read.iter().map(|operation| operation.id).collect::<Vec<_>>(), ["key.find", "explain.request"]);
+        let read: Vec<_> =
+            all.iter().filter(|operation| not_get(operation) && !operation.changes()).collect();
+        assert_eq!(
+            read.iter().map(|operation| operation.id).collect::<Vec<_>>(),
+            ["key.find", "explain.request"]
+        );
     }
 }

@@ -194,6 +194,10 @@ async fn bounds(call: &Call, input: &Create) -> Result<Reach, Failure> {
 
 async fn create(call: &Call, input: Create) -> Result<OperatorToken, Failure> {
     let role: Role = parse(&input.role, "role")?;
+    if input.name.parse::<OperatorId>().is_ok() {
+        let what = "this looks like an operator's id, and would be taken for one";
+        return Err(Failure::argument("name", &input.name, what));
+    }
     let (realms, tenants) = bounds(call, &input).await?.kept();
     let days = input.days.unwrap_or(DEFAULT_DAYS);
     let new = NewOperator { name: input.name, role: role.as_str(), realms, tenants, days };

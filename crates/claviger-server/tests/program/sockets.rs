@@ -72,7 +72,25 @@ fn users_of_the_machine_are_whom_the_settings_say_and_others_are_nobody() {
     users("ada = \"ada\"");
     let (error, _) = run(&folder, &["check-config"]).error();
     assert!(error.contains("`ada` is no user's number"), "{error}");
-    users("65534 = \"ada\"");
+    for nobody in ["0", "065532", "65534", "4294967295"] {
+        users(&format!("{nobody} = \"ada\""));
+        let (error, _) = run(&folder, &["check-config"]).error();
+        assert!(error.contains("console.system_users"), "{error}");
+    }
+    // Where a socket cannot be is said before anything is started.
+    for (place, said) in [
+        (folder.path("nowhere/console.sock"), "there is no folder"),
+        (folder.path("claviger.toml"), "and no socket"),
+        (folder.path("data/../data/control.sock"), "is where commands reach the server already"),
+    ] {
+        std::fs::create_dir_all(folder.path("data")).unwrap();
+        let more = format!("[console]\nsocket = \"{}\"\n", place.display());
+        folder.write("claviger.toml", &orders("127.0.0.1:1", &more));
+        let (error, _) = run(&folder, &["check-config"]).error();
+        assert!(error.contains("console.socket") && error.contains(said), "{error}");
+    }
+    std::fs::remove_dir(folder.path("data")).unwrap();
+    users("65532 = \"ada\"");
     let known = customer(&folder, "claviger.toml");
     let _server = serve(&folder, "claviger.toml");
     let server = format!("unix:{}", socket.display());
@@ -86,20 +104,20 @@ fn users_of_the_machine_are_whom_the_settings_say_and_others_are_nobody() {
         return;
     }
     let list = ["realm", "list"];
-    let (error, hint) = ask(65534, &list).error();
+    let (error, hint) = ask(65532, &list).error();
     assert!(error.contains("from those who are operators"), "{error}");
     assert!(hint.unwrap().contains("the operator `ada`"));
     run(&folder, &["operator", "create", "--name", "ada", "--role", "support"]);
-    assert_eq!(ask(65534, &list).json()[0]["realm"], "orders");
-    assert_eq!(ask(65534, &["tenant", "suspend", "--tenant", &known.tenant]).json()["state"], "suspended");
+    assert_eq!(ask(65532, &list).json()[0]["realm"], "orders");
+    assert_eq!(ask(65532, &["tenant", "suspend", "--tenant", &known.tenant]).json()["state"], "suspended");
     let audit = run(&folder, &["--json", "audit", "list", "--tenant", &known.tenant, "--limit", "1"]).json();
     assert_eq!(audit[0]["actor"], "operator:ada", "{audit}");
-    let (error, _) = ask(65534, &["operator", "list"]).error();
+    let (error, _) = ask(65532, &["operator", "list"]).error();
     assert!(error.contains("this takes the role `owner`"), "{error}");
-    let (error, hint) = ask(65533, &list).error();
+    let (error, hint) = ask(65531, &list).error();
     assert!(error.contains("from root, from the user whose server this is"), "{error}");
     assert!(hint.unwrap().contains("console.system_users"));
     // Whoever is ended is nobody from then on.
     run(&folder, &["operator", "end", "ada"]);
-    assert!(ask(65534, &list).error().0.contains("from those who are operators"));
+    assert!(ask(65532, &list).error().0.contains("from those who are operators"));
 }

@@ -116,7 +116,8 @@ async fn of_two_who_annotate_at_once_one_is_told_the_first_time_too(test: TestSt
         // Each time something that has no annotation yet.
         let acme = test.tenant("Acme").await;
         let key = acme.store.key_create(new_key(&acme)).await.unwrap().view.key;
-        for about in [Annotated::Org(acme.org), Annotated::Member(acme.org, acme.owner), Annotated::Key(key)] {
+        for about in [Annotated::Org(acme.org), Annotated::Member(acme.org, acme.owner), Annotated::Key(key)]
+        {
             let seen = acme.store.version(about).await.unwrap();
             let store = || acme.store.clone().unless_edited(about, Some(seen));
             let (first, second) = (store(), store());
@@ -211,4 +212,13 @@ async fn what_was_asked_for_is_done_once(test: TestStore) {
     assert_eq!(all.iter().filter(|known| **known == Ok(Known::New)).count(), 1, "{all:?}");
     test.clock.advance_millis((KEPT_SECONDS.unsigned_abs() + 1) * 1000);
     assert_eq!(begin(&once).await, Known::New);
+    // What is old leaves though nobody asks for anything more.
+    let system = test.system();
+    let lease = system.lease("sweep", 60).await.unwrap().unwrap();
+    assert_eq!(system.once_sweep(&lease).await.unwrap(), 0);
+    test.clock.advance_millis((KEPT_SECONDS.unsigned_abs() + 1) * 1000);
+    assert!(system.once_sweep(&lease).await.is_err(), "its lease has ended");
+    let lease = system.lease("sweep", 60).await.unwrap().unwrap();
+    assert!(system.once_sweep(&lease).await.unwrap() > 0);
+    assert_eq!(system.once_sweep(&lease).await.unwrap(), 0);
 }
