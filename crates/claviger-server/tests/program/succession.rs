@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::support::{
-    Folder, Upstream, connect, customer, new_key, orders, read_answer, run, serve, serve_as, try_get, until,
+    Folder, Running, Upstream, connect, customer, new_key, orders, read_answer, run, serve, serve_as,
+    try_get, until,
 };
 
 /// Addresses that nobody listens on.
@@ -25,7 +26,7 @@ fn asks_slowly(address: SocketAddr, key: &str) -> TcpStream {
 
 #[test]
 fn operating_05_a_restart_waits_for_no_stream_and_those_that_are_open_are_still_withdrawn() {
-    let folder = Folder::new();
+    let folder = Arc::new(Folder::new());
     let upstream = Upstream::start();
     let [address, ops] = free();
     let more = "[server]\ndrain_seconds = 60\nclose_delay_seconds = 2\n";
@@ -57,6 +58,21 @@ fn operating_05_a_restart_waits_for_no_stream_and_those_that_are_open_are_still_
         })
     };
 
+    // And somebody who has something done all the time: whoever has the store does it.
+    let operator = {
+        let (is_over, folder) = (is_over.clone(), folder.clone());
+        let key = stays_id.clone();
+        let tenant = known.tenant.clone();
+        std::thread::spawn(move || {
+            let mut failed = Vec::new();
+            while !is_over.load(Ordering::SeqCst) {
+                let done = run(&folder, &["key", "update", "--tenant", &tenant, &key, "--name", "another"]);
+                failed.extend((done.code != Some(0)).then_some(done));
+            }
+            failed
+        })
+    };
+
     first.process.signal(Signal::TERM);
     let began = Instant::now();
     let mut command = crate::support::program(&folder);
@@ -78,6 +94,8 @@ fn operating_05_a_restart_waits_for_no_stream_and_those_that_are_open_are_still_
 
     is_over.store(true, Ordering::SeqCst);
     let statuses = everybody.join().unwrap();
+    let failed = operator.join().unwrap();
+    assert!(failed.is_empty(), "{failed:?}");
     let odd: Vec<_> = statuses.iter().enumerate().filter(|(_, status)| **status != Some(200)).collect();
     assert!(statuses.len() > 100 && odd.is_empty(), "of {}: {odd:?}", statuses.len());
 
@@ -103,4 +121,48 @@ fn operating_05_a_server_that_stays_is_not_waited_for() {
     assert!(error.contains("another process uses the database"), "{error}");
     assert!(hint.is_some_and(|hint| hint.contains("stop it first")));
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[test]
+fn operating_05_one_server_waits_at_a_time_and_can_be_ended_while_it_does() {
+    let folder = Folder::new();
+    let upstream = Upstream::start();
+    let stays_long = "[server]\nclose_delay_seconds = 60\n";
+    folder.write("claviger.toml", &orders(upstream.address, stays_long));
+    let mut first = serve(&folder, "claviger.toml");
+    let wait = |name: &str| {
+        let mut command = crate::support::program(&folder);
+        command.arg("serve").stderr(std::fs::File::create(folder.path(name)).unwrap());
+        Running(command.spawn().unwrap())
+    };
+    first.process.signal(Signal::TERM);
+    until("it is about to stop", || folder.read("data/claviger.lock").starts_with("leaving").then_some(()));
+    let mut second = wait("second.err");
+    until("the second one waits", || {
+        folder.read("second.err").contains("waiting for the server").then_some(())
+    });
+    let (error, hint) = run(&folder, &["serve"]).error();
+    assert!(error.contains("another server already waits"), "{error}");
+    assert!(hint.is_some());
+    // Its turn has not come, and nobody has to wait for it to end it.
+    second.signal(Signal::TERM);
+    let began = Instant::now();
+    second.wait();
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    // The place is free again, and the first one still serves.
+    let mut third = wait("third.err");
+    until("the third one waits", || {
+        folder.read("third.err").contains("waiting for the server").then_some(())
+    });
+    assert!(!first.process.has_ended());
+    first.process.signal(Signal::TERM);
+    first.process.wait();
+    until("the third one has the store", || {
+        assert!(!third.has_ended(), "{}", folder.read("third.err"));
+        folder.read("third.err").contains("ready").then_some(())
+    });
+    third.signal(Signal::TERM);
+    until("it is about to stop", || folder.read("data/claviger.lock").starts_with("leaving").then_some(()));
+    third.signal(Signal::TERM);
+    assert!(third.wait().success());
 }
