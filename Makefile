@@ -15,8 +15,9 @@ run: ## Build Claviger and run the demonstration of the three example systems
 	@scripts/need.sh run
 	@scripts/say.sh "building the release program (some minutes the first time, seconds after that)"
 	@cargo build --release -p claviger-server --bin claviger
-	@scripts/say.sh "starting the demonstration; its data is in data/demo"
-	@exec target/release/claviger demo $(DEMO)
+	@scripts/say.sh "starting the demonstration; its data is in data/demo unless DEMO says otherwise"
+	@# By cargo, which knows where it has put the program; it becomes the program, so that signals reach that.
+	@exec cargo run --quiet --release -p claviger-server --bin claviger -- demo $(DEMO)
 
 test: ## Run every test, after installing what they need
 	@scripts/need.sh test
@@ -68,7 +69,7 @@ bench: ## Compare the gateway with nginx and HAProxy, and write docs/benchmarks.
 	@scripts/say.sh "building the release programs"
 	@cargo build --release -p claviger-server -p claviger-bench
 	@scripts/say.sh "measuring; this takes some minutes, and wants a quiet machine"
-	@target/release/claviger-bench
+	@"$${CARGO_TARGET_DIR:-target}/release/claviger-bench"
 
 bench-store: ## Measure a store of a million keys on PostgreSQL, and write docs/benchmarks-store.md
 	@scripts/need.sh test
