@@ -3,10 +3,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-store-faults check fmt clippy doc deny circles words fuzz mutants bench bench-store update
+.PHONY: help run test test-store-faults check fmt clippy doc deny circles words fuzz mutants bench bench-store update bare
 
 # Options for `claviger demo`: make run DEMO='--port-base 9000 --data /somewhere'
 DEMO ?=
+# Where `make bare` has its systems: make bare BARE=/somewhere
+BARE ?= target/bare
 
 help: ## List these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 28
@@ -75,6 +77,12 @@ bench-store: ## Measure a store of a million keys on PostgreSQL, and write docs/
 	@scripts/need.sh test
 	@cargo run --release -p claviger-store --example store_measure
 	@cargo run --release -p claviger-store --example memory_measure -- 1000000 --write
+
+bare: ## `make run` on a bare Debian 12 and 13, and `make test` on 12, as root (an hour or two)
+	@scripts/bare.sh 12 need $(BARE)
+	@scripts/bare.sh 12 run $(BARE)
+	@scripts/bare.sh 13 run $(BARE)
+	@scripts/bare.sh 12 test $(BARE)
 
 update: ## Write the files that tests compare anew: docs/reference/, the schema, the manifest of walls
 	@scripts/need.sh run

@@ -166,8 +166,12 @@ case "${1:-}" in
         want_cargo cargo-mutants 27.1.0 "because it breaks the code and runs the tests"
         ;;
     deny) want_cargo cargo-deny 0.20.2 "because it checks licences, sources and the direction of the crates" ;;
+    bare)
+        want debootstrap debootstrap "because it makes the bare systems"
+        want git git "because it makes the clone that is built there"
+        ;;
     *)
-        echo "error: \`${1:-}\` is no target that needs anything; write run, test, bench, fuzz, mutants or deny" >&2
+        echo "error: \`${1:-}\` is no target that needs anything; write run, test, bench, fuzz, mutants, deny or bare" >&2
         exit 2
         ;;
 esac
