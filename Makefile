@@ -3,10 +3,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-store-faults check fmt clippy doc deny circles words fuzz mutants bench bench-store update
+.PHONY: help run test test-store-faults check fmt clippy doc deny circles words fuzz mutants bench bench-store update bare
 
 # Options for `claviger demo`: make run DEMO='--port-base 9000 --data /somewhere'
 DEMO ?=
+# Where `make bare` has its systems: make bare BARE=/somewhere
+BARE ?= target/bare
 
 help: ## List these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 28
@@ -15,8 +17,9 @@ run: ## Build Claviger and run the demonstration of the three example systems
 	@scripts/need.sh run
 	@scripts/say.sh "building the release program (some minutes the first time, seconds after that)"
 	@cargo build --release -p claviger-server --bin claviger
-	@scripts/say.sh "starting the demonstration; its data is in data/demo"
-	@exec target/release/claviger demo $(DEMO)
+	@scripts/say.sh "starting the demonstration; its data is in data/demo unless DEMO says otherwise"
+	@# By cargo, which knows where it has put the program; it becomes the program, so that signals reach that.
+	@exec cargo run --quiet --release -p claviger-server --bin claviger -- demo $(DEMO)
 
 test: ## Run every test, after installing what they need
 	@scripts/need.sh test
@@ -68,12 +71,18 @@ bench: ## Compare the gateway with nginx and HAProxy, and write docs/benchmarks.
 	@scripts/say.sh "building the release programs"
 	@cargo build --release -p claviger-server -p claviger-bench
 	@scripts/say.sh "measuring; this takes some minutes, and wants a quiet machine"
-	@target/release/claviger-bench
+	@"$${CARGO_TARGET_DIR:-target}/release/claviger-bench"
 
 bench-store: ## Measure a store of a million keys on PostgreSQL, and write docs/benchmarks-store.md
 	@scripts/need.sh test
 	@cargo run --release -p claviger-store --example store_measure
 	@cargo run --release -p claviger-store --example memory_measure -- 1000000 --write
+
+bare: ## `make run` on a bare Debian 12 and 13, and `make test` on 12, as root (an hour or two)
+	@scripts/bare.sh 12 need $(BARE)
+	@scripts/bare.sh 12 run $(BARE)
+	@scripts/bare.sh 13 run $(BARE)
+	@scripts/bare.sh 12 test $(BARE)
 
 update: ## Write the files that tests compare anew: docs/reference/, the schema, the manifest of walls
 	@scripts/need.sh run

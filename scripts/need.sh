@@ -8,6 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=()
+wanted_c=
 
 have() { command -v "$1" >/dev/null 2>&1 || [[ -x "/usr/sbin/$1" ]]; }
 
@@ -16,6 +17,30 @@ want() {
     have "$1" && return
     echo "need: $2, $3" >&2
     packages+=("$2")
+}
+
+# Whether a C program compiles and links. That there is a `cc` says less: Debian's gcc does not need the package with
+# the C library's headers and start files.
+c_works() {
+    local folder code=0
+    folder=$(mktemp -d)
+    printf '#include <stdio.h>\nint main(void) { return puts("") < 0; }\n' >"$folder/a.c"
+    cc -o "$folder/a" "$folder/a.c" >"$folder/said" 2>&1 || code=$?
+    [[ -z ${1:-} ]] || cat "$folder/said" >&2
+    rm -rf "$folder"
+    return "$code"
+}
+
+want_c() {
+    c_works && return
+    if have cc; then
+        echo "need: libc6-dev, because the \`cc\` that is here links no program without it" >&2
+    else
+        echo "need: gcc and libc6-dev, because SQLite and the crypto library are compiled from C" >&2
+        packages+=(gcc)
+    fi
+    packages+=(libc6-dev)
+    wanted_c=yes
 }
 
 # PostgreSQL's server programs are not in the PATH on Debian.
@@ -89,7 +114,11 @@ want_cargo() {
 need_rust() {
     have cargo && return
     echo "error: there is no cargo" >&2
-    echo "hint: install Rust with rustup (https://rustup.rs), then run this again" >&2
+    if [[ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]]; then
+        echo "hint: rustup has installed it, but this shell does not know; open a new one" >&2
+    else
+        echo "hint: install Rust with rustup (https://rustup.rs), then run this again" >&2
+    fi
     exit 1
 }
 
@@ -99,7 +128,7 @@ install_packages() {
     if [[ $EUID -ne 0 ]]; then
         if ! have sudo; then
             echo "error: ${packages[*]} cannot be installed without root" >&2
-            echo "hint: as root, run: apt-get install ${packages[*]}" >&2
+            echo "hint: as root, run: apt-get update && apt-get install ${packages[*]}" >&2
             exit 1
         fi
         as=(sudo)
@@ -112,10 +141,14 @@ install_packages() {
     scripts/say.sh "installing ${packages[*]}"
     "${as[@]}" apt-get update --quiet
     "${as[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${packages[@]}"
+    if [[ -n $wanted_c ]] && ! c_works said; then
+        echo "error: \`cc\` still makes no program of C; above is what it says" >&2
+        exit 1
+    fi
 }
 
 need_rust
-want cc gcc "because SQLite and the crypto library are compiled from C"
+want_c
 case "${1:-}" in
     run) ;;
     test) want_test ;;
@@ -133,8 +166,12 @@ case "${1:-}" in
         want_cargo cargo-mutants 27.1.0 "because it breaks the code and runs the tests"
         ;;
     deny) want_cargo cargo-deny 0.20.2 "because it checks licences, sources and the direction of the crates" ;;
+    bare)
+        want debootstrap debootstrap "because it makes the bare systems"
+        want git git "because it makes the clone that is built there"
+        ;;
     *)
-        echo "error: \`${1:-}\` is no target that needs anything; write run, test, bench, fuzz, mutants or deny" >&2
+        echo "error: \`${1:-}\` is no target that needs anything; write run, test, bench, fuzz, mutants, deny or bare" >&2
         exit 2
         ;;
 esac
