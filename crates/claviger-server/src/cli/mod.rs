@@ -77,9 +77,9 @@ struct Program {
     /// Do it once, however often it is asked for under this key within a day; a new UUID for each thing
     #[arg(long, global = true, value_name = "KEY", help_heading = EVERYWHERE)]
     idempotency_key: Option<String>,
-    /// Have it done by this server, over its management API: `https://host:port` of its console
+    /// Have it done by this server, over its management API: `https://host:port` of its console, or `unix:/path` of its socket
     ///
-    /// As the operator whose token stands in CLAVIGER_OPERATOR_TOKEN, or in the file of `--token-file`.
+    /// At a socket, as whoever runs this command is there (`console.system_users`). At a console, as the operator whose token stands in CLAVIGER_OPERATOR_TOKEN, or in the file of `--token-file`.
     #[arg(long, global = true, value_name = "URL", conflicts_with = "config", help_heading = EVERYWHERE)]
     server: Option<String>,
     /// Certificate authorities to trust for that, as a PEM file; the system's by default
