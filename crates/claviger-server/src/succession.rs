@@ -21,6 +21,8 @@ use crate::wire::Beside;
 
 /// How often it is looked whether it is this one's turn.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How long after a signal it may take until a server says that it is about to stop.
+const HEARS_WITHIN: Duration = Duration::from_secs(1);
 /// How long one that is about to stop is waited for.
 const AT_MOST: Duration = Duration::from_secs(600);
 /// How long the next server has to begin to listen before the one before it stops: time to look some times.
@@ -41,7 +43,7 @@ pub(crate) struct Turn {
 /// Waits while a server on the same store is about to stop and still takes what comes.
 ///
 /// # Errors
-/// If another one waits already, or it takes too long.
+/// If it stays, another one waits already, or it takes too long.
 pub(crate) fn await_turn(config: &Config) -> Result<Turn, Failure> {
     let settings = store_settings(config);
     let mut turn = Turn { beside: Beside::Nobody, _next: None };
@@ -65,8 +67,14 @@ pub(crate) fn await_turn(config: &Config) -> Result<Turn, Failure> {
                 }
                 std::thread::sleep(LOOK_EVERY);
             }
-            // Whoever stays keeps the ports too.
-            Some(Holding::Serving) => return Ok(Turn { beside: Beside::Nobody, ..turn }),
+            // One that was told to stop just now may not have heard of it yet.
+            Some(Holding::Serving) if begun.elapsed() < HEARS_WITHIN => std::thread::sleep(LOOK_EVERY),
+            Some(Holding::Serving) => {
+                let what =
+                    "another process uses the database in this directory: a server runs on it, and stays";
+                return Err(Failure::new(what)
+                    .hint("stop it first; this one takes over as soon as it is about to stop"));
+            }
             Some(Holding::Passing) | None => return Ok(turn),
         }
     }

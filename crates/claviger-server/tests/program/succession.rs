@@ -115,7 +115,10 @@ fn operating_05_a_server_that_stays_is_not_waited_for() {
     let folder = Folder::new();
     let upstream = Upstream::start();
     folder.write("claviger.toml", &orders(upstream.address, ""));
-    let _server = serve(&folder, "claviger.toml");
+    let server = serve(&folder, "claviger.toml");
+    // Not even where it has the ports as well: which server it is says more than which port.
+    let fixed = orders(upstream.address, "").replacen("127.0.0.1:0", &server.ops.to_string(), 1);
+    folder.write("claviger.toml", &fixed);
     let began = Instant::now();
     let (error, hint) = run(&folder, &["serve"]).error();
     assert!(error.contains("another process uses the database"), "{error}");
@@ -165,4 +168,17 @@ fn operating_05_one_server_waits_at_a_time_and_can_be_ended_while_it_does() {
     until("it is about to stop", || folder.read("data/claviger.lock").starts_with("leaving").then_some(()));
     third.signal(Signal::TERM);
     assert!(third.wait().success());
+}
+
+#[test]
+fn operating_05_what_a_crashed_server_has_said_last_keeps_nobody_waiting() {
+    let folder = Folder::new();
+    let upstream = Upstream::start();
+    folder.write("claviger.toml", &orders(upstream.address, ""));
+    let mut first = serve(&folder, "claviger.toml");
+    first.process.signal(Signal::KILL);
+    first.process.wait();
+    assert!(folder.read("data/claviger.lock").starts_with("serving"));
+    let _next = serve(&folder, "claviger.toml");
+    assert!(!folder.read("claviger.err").contains("waiting"));
 }

@@ -12,6 +12,8 @@ use crate::error::StoreError;
 
 /// How often it is tried again to take a lock whose holder is about to give it up.
 const TRY_EVERY: Duration = Duration::from_millis(10);
+/// How long somebody may have it who only looks whether it is free: a crashed server's last word still stands there then.
+const LOOKED_AT_MOST: Duration = Duration::from_millis(100);
 /// How long a holder who says nothing may take.
 const PASSING_AT_MOST: Duration = Duration::from_secs(10);
 /// How long one who is leaving may take.
@@ -47,7 +49,7 @@ impl Holding {
 
     fn patience(self) -> Duration {
         match self {
-            Self::Serving => Duration::ZERO,
+            Self::Serving => LOOKED_AT_MOST,
             Self::Passing => PASSING_AT_MOST,
             Self::Leaving | Self::Closing => LEAVING_AT_MOST,
         }
@@ -104,15 +106,12 @@ impl LockFile {
     /// What the process that has the lock is about to do; `None` if none has it.
     pub(crate) fn holder(&self) -> Option<Holding> {
         let said = self.said();
-        // Where the holder stays, the lock is not even tried: whoever takes it just then would find it taken.
-        if said != Holding::Serving {
-            let is_free = File::open(&self.0).is_ok_and(|file| match file.try_lock_shared() {
-                Ok(()) => file.unlock().is_ok(),
-                Err(_) => false,
-            });
-            if is_free || !self.0.exists() {
-                return None;
-            }
+        let is_free = File::open(&self.0).is_ok_and(|file| match file.try_lock_shared() {
+            Ok(()) => file.unlock().is_ok(),
+            Err(_) => false,
+        });
+        if is_free || !self.0.exists() {
+            return None;
         }
         Some(said)
     }
