@@ -70,10 +70,14 @@ pub(crate) fn await_turn(config: &Config) -> Result<Turn, Failure> {
             // One that was told to stop just now may not have heard of it yet.
             Some(Holding::Serving) if begun.elapsed() < HEARS_WITHIN => std::thread::sleep(LOOK_EVERY),
             Some(Holding::Serving) => {
-                let what =
-                    "another process uses the database in this directory: a server runs on it, and stays";
-                return Err(Failure::new(what)
-                    .hint("stop it first; this one takes over as soon as it is about to stop"));
+                let lock = config.store.url.sqlite_path().map(|path| path.with_file_name("claviger.lock"));
+                let what = format!(
+                    "another process uses the database in this directory: `{}` is locked by a server, which stays",
+                    lock.unwrap_or_default().display()
+                );
+                let hint =
+                    "a server runs on this data: stop it first, or choose another place for this one's";
+                return Err(Failure::new(what).hint(hint));
             }
             Some(Holding::Passing) | None => return Ok(turn),
         }
