@@ -35,7 +35,7 @@ use crate::wire::{Body, Defect, Ended, Exchange, Handler, ListenerId, Tunnel, Un
 pub use crate::refused::{Fault, Refused};
 pub(crate) use forward::trailer_filter;
 pub use passage::Records;
-pub use people::{Asking, People, Sent};
+pub use people::{Asking, People, Sent, places};
 pub use principal_token::{Binding, PrincipalSigner, PrincipalTokens};
 pub use reception::ListenerRules;
 

@@ -143,21 +143,37 @@ enum Place {
 }
 
 impl Place {
+    /// All that have a path of their own.
+    const FIXED: [Self; 7] = [
+        Self::SignUp,
+        Self::SignIn,
+        Self::Refresh,
+        Self::Revoke,
+        Self::SignOut,
+        Self::Password,
+        Self::Sessions,
+    ];
+
     fn at(path: &str) -> Option<Self> {
         let path = path.strip_prefix(PREFIX)?;
         if let Some(session) = path.strip_prefix("sessions/") {
             return session.parse().ok().map(Self::Session);
         }
-        Some(match path {
-            "sign-up" => Self::SignUp,
-            "sign-in" => Self::SignIn,
-            "refresh" => Self::Refresh,
-            "revoke" => Self::Revoke,
-            "sign-out" => Self::SignOut,
-            "password" => Self::Password,
-            "sessions" => Self::Sessions,
-            _ => return None,
-        })
+        Self::FIXED.into_iter().find(|place| place.path() == path)
+    }
+
+    /// Its path after [`PREFIX`].
+    fn path(self) -> &'static str {
+        match self {
+            Self::SignUp => "sign-up",
+            Self::SignIn => "sign-in",
+            Self::Refresh => "refresh",
+            Self::Revoke => "revoke",
+            Self::SignOut => "sign-out",
+            Self::Password => "password",
+            Self::Sessions => "sessions",
+            Self::Session(_) => "sessions/{session}",
+        }
     }
 
     fn method(self) -> Method {
@@ -176,6 +192,16 @@ impl Place {
     fn takes_forms(self) -> bool {
         matches!(self, Self::Refresh | Self::Revoke)
     }
+}
+
+/// All that people can ask at an API's own host: the method, the path, and whether only somebody who is signed in has anything to ask there.
+pub fn places() -> Vec<(Method, String, bool)> {
+    let some_session = "00000000-0000-4000-8000-000000000000".parse().ok().map(Place::Session);
+    let all = Place::FIXED.into_iter().chain(some_session);
+    let one = |place: Place| {
+        (place.method(), format!("{PREFIX}{}", place.path()), place.is_for_whoever_is_signed_in())
+    };
+    all.map(one).collect()
 }
 
 impl Gateway {

@@ -16,6 +16,7 @@ on_every_store!(
     whoever_guesses_is_counted_alike_for_accounts_that_are_there_and_not,
     who_may_not_act_is_403_and_who_is_nobody_401,
     people_see_and_end_their_own_sessions_and_change_their_password,
+    strangers_are_refused_wherever_one_has_to_be_somebody,
 );
 
 const PASSWORD: &str = "an uncommon pass phrase";
@@ -371,4 +372,56 @@ fn people_see_and_end_their_own_sessions_and_change_their_password(on: On) {
     // Nobody guesses it there more often than at sign-in.
     let statuses: Vec<u16> = (0..12).map(|_| change("wrong", new).status).collect();
     assert!(statuses.ends_with(&[429]) && statuses.starts_with(&[401]), "{statuses:?}");
+}
+
+fn strangers_are_refused_wherever_one_has_to_be_somebody(on: On) {
+    let server = TestServer::start(on);
+    let client = server.synq();
+    sign_up(&client, "ada@northwind.example").expect(201);
+    let signed_in = sign_in(&client, "ada@northwind.example", PASSWORD).expect(200).json();
+    let token = text(&signed_in, "access_token");
+    let session = claims(&server, &token)["sid"].as_str().unwrap().to_owned();
+    let (home, abroad) = (server.tenant("synq", "Other"), server.tenant("syncello", "Abroad"));
+    let ended = server.token(&home.owner);
+    let record = server.session(&home.owner);
+    let out = server.token_in(&home.owner, &record);
+    server.run(server.store(home.tenant).session_end(record.session)).unwrap();
+    let mut unsigned = token.clone();
+    unsigned.replace_range(unsigned.rfind('.').unwrap() + 1.., "AAAA");
+    let strangers = [
+        ("nobody", None),
+        ("what is no credential", Some("nonsense".to_owned())),
+        ("a token that nobody has signed", Some(unsigned)),
+        ("a token of before", Some(server.bent("synq", &ended, json!({ "exp": 1 })))),
+        ("a session that is over", Some(out.text)),
+        ("somebody of another realm", Some(server.user_token(&abroad.owner))),
+        ("a refresh token", Some(text(&signed_in, "refresh_token"))),
+        ("an API key", Some(server.key(&home, "products:read").text)),
+    ];
+    let bodies = json!({ "current": PASSWORD, "new": "quite another phrase" });
+    let places = claviger_server::gateway::places();
+    let (somebody, anybody): (Vec<_>, Vec<_>) = places.into_iter().partition(|(.., signed_in)| *signed_in);
+    // What strangers may ask is what makes somebody of them, or says that a token is to be worth nothing.
+    let open: Vec<&str> = anybody.iter().map(|(_, path, _)| path.as_str()).collect();
+    assert_eq!(open, ["/auth/v1/sign-up", "/auth/v1/sign-in", "/auth/v1/refresh", "/auth/v1/revoke"]);
+    assert_eq!(somebody.len(), 4);
+    for (method, path, _) in &somebody {
+        let path = path.replace("{session}", &session);
+        for (who, credential) in &strangers {
+            let request = client.request(method.as_str(), &path).json(&bodies);
+            let answer = match credential {
+                Some(credential) => request.bearer(credential).send(),
+                None => request.send(),
+            };
+            assert_eq!(answer.status, 401, "{who} at {method} {path}: {}", answer.text());
+            assert!(!answer.text().contains(&session), "{}", answer.text());
+        }
+    }
+    // Of all that nothing was done.
+    assert_eq!(products(&server, &token), 200);
+    sign_in(&client, "ada@northwind.example", PASSWORD).expect(200);
+    // And where nobody signs in, there is nothing of it: such a path is the API's own.
+    let own = server.synaptiq().post("/auth/v1/sign-in", &json!({})).send();
+    assert_ne!(own.status, 200);
+    assert!(!own.text().contains("invalid_credentials"), "{}", own.text());
 }
