@@ -9,6 +9,7 @@ use claviger::network::Client;
 use claviger::secret::Secret;
 use claviger_store::accounts::Membership;
 use claviger_store::refresh_tokens::{Begin, NotRefreshed, Session, Shown};
+use claviger_store::sign_in_failures::Trying;
 use claviger_store::sign_up::NewTenant;
 use claviger_store::{Accounts, Actor, Email, StoreError};
 use serde::{Deserialize, Serialize};
@@ -147,10 +148,21 @@ async fn signed_in(management: &Management, asked: &Asked, session: Session) -> 
     })
 }
 
+/// Counts a try.
+///
+/// # Errors
+/// If there were too many, saying when the next is looked at.
+async fn count(management: &Management, accounts: &Accounts, trying: Trying) -> Result<(), Failure> {
+    let Some(until) = accounts.sign_in_try(trying).await? else { return Ok(()) };
+    let seconds = until.seconds().saturating_sub(management.clock.now().seconds()).max(1);
+    let what = format!("too many tries; the next is looked at from {} on", shown_time(until));
+    Err(Failure::of(FailureKind::TooMany, what).after(seconds.unsigned_abs()))
+}
+
 /// Makes an account, a tenant with its first organization, and the account's membership there as ADMIN: all of it or nothing; and signs in.
 ///
 /// # Errors
-/// If sign-up is closed here, something is none, or the address has an account.
+/// If sign-up is closed here, something is none, or the address has an account; and 429 after too many from one block of the network.
 pub async fn sign_up(management: &Management, asked: &Asked, input: SignUp) -> Result<SignedIn, Failure> {
     if !asked.rules.sign_up {
         return Err(Failure::of(FailureKind::NotFound, "nobody signs up here by themselves"));
@@ -160,6 +172,9 @@ pub async fn sign_up(management: &Management, asked: &Asked, input: SignUp) -> R
     let plan = asked.api.plans.first().cloned();
     let plan = plan.ok_or_else(|| Failure::of(FailureKind::Broken, "the API has no plan"))?;
     let accounts = accounts(management, asked);
+    // Before it is looked whether the address is somebody's, and before anything is hashed.
+    count(management, &accounts, accounts.signing_up(&asked.api.realm, &asked.client.block().to_string()))
+        .await?;
     if accounts.account_find(&asked.api.realm, &owner).await?.is_some() {
         return Err(StoreError::AlreadyExists { what: "account" }.into());
     }
@@ -229,11 +244,7 @@ pub async fn sign_in(management: &Management, asked: &Asked, input: SignIn) -> R
     let accounts = accounts(management, asked);
     let trying = accounts.trying(&asked.api.realm, &address, &asked.client.block().to_string());
     // Before anything is hashed, so that many at once are counted one by one.
-    if let Some(until) = accounts.sign_in_try(trying.clone()).await? {
-        let seconds = until.seconds().saturating_sub(management.clock.now().seconds()).max(1);
-        let what = format!("too many tries; the next is looked at from {} on", shown_time(until));
-        return Err(Failure::of(FailureKind::TooMany, what).after(seconds.unsigned_abs()));
-    }
+    count(management, &accounts, trying.clone()).await?;
     let found = accounts.account_find(&asked.api.realm, &address).await?;
     let hash = match &found {
         Some(account) if account.state != State::Deleted => {
@@ -411,10 +422,7 @@ pub async fn set_password(
     may_be_chosen(&input.new, &account.email)
         .map_err(|failure| Failure { what: failure.what.replacen("`password`", "`new`", 1), ..failure })?;
     let trying = accounts.trying(&account.realm, &email(&account.email)?, &asked.client.block().to_string());
-    if let Some(until) = accounts.sign_in_try(trying.clone()).await? {
-        let seconds = until.seconds().saturating_sub(management.clock.now().seconds()).max(1);
-        return Err(Failure::of(FailureKind::TooMany, "too many tries").after(seconds.unsigned_abs()));
-    }
+    count(management, &accounts, trying.clone()).await?;
     let hash = accounts.account_password(oneself.account).await?;
     let current = Secret::new(input.current.as_bytes().to_vec());
     if input.current.len() > LONGEST || !management.passwords.verify(hash, current).await? {

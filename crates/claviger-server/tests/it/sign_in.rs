@@ -14,6 +14,7 @@ on_every_store!(
     q18_a_tenant_is_provisioned_on_sign_up_or_nothing_is,
     q20_one_sign_in_is_switched_by_refresh,
     whoever_guesses_is_counted_alike_for_accounts_that_are_there_and_not,
+    whoever_signs_up_again_and_again_waits_and_nobody_else_does,
     who_may_not_act_is_403_and_who_is_nobody_401,
     people_see_and_end_their_own_sessions_and_change_their_password,
     strangers_are_refused_wherever_one_has_to_be_somebody,
@@ -297,6 +298,19 @@ fn whoever_guesses_is_counted_alike_for_accounts_that_are_there_and_not(on: On) 
     assert_eq!(sign_in(&client, "ada@northwind.example", PASSWORD).status, 429);
     sign_up(&client, "bob@northwind.example").expect(201);
     sign_in(&client, "bob@northwind.example", PASSWORD).expect(200);
+}
+
+fn whoever_signs_up_again_and_again_waits_and_nobody_else_does(on: On) {
+    let server = TestServer::start(on);
+    let client = server.synq();
+    sign_up(&client, "ada@northwind.example").expect(201);
+    // Whether an address has an account is not to be found out in bulk either.
+    let statuses: Vec<u16> = (0..25).map(|_| sign_up(&client, "ada@northwind.example").status).collect();
+    assert_eq!((statuses.iter().filter(|status| **status == 409).count(), statuses[24]), (19, 429));
+    let refused = sign_up(&client, "new@northwind.example").expect(429);
+    assert!(refused.header("retry-after").is_some());
+    sign_up(&server.synq().from([127, 0, 9, 9].into()), "new@northwind.example").expect(201);
+    sign_in(&client, "ada@northwind.example", PASSWORD).expect(200);
 }
 
 fn who_may_not_act_is_403_and_who_is_nobody_401(on: On) {

@@ -15,6 +15,9 @@ use crate::value::values;
 
 /// How often somebody may fail within [`SPAN_SECONDS`].
 pub const MOST: i64 = 10;
+/// How often somebody may sign up from one block of the network within [`SPAN_SECONDS`]: each makes a tenant, and says whether an address
+/// has an account.
+pub const MOST_SIGN_UPS: i64 = 20;
 /// How long a failure counts, and how long whoever has failed too often is kept out, in seconds.
 pub const SPAN_SECONDS: i64 = 15 * 60;
 /// How many old rows leave each time that somebody tries.
@@ -51,15 +54,27 @@ statements! { "sign-in";
 
 /// Somebody who tries to sign in, as far as tries are counted together.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trying(Vec<u8>);
+pub struct Trying {
+    whose: Vec<u8>,
+    most: i64,
+}
 
 impl Accounts {
     /// Whoever tries this address from that block of the network.
     pub fn trying(&self, realm: &RealmName, email: &Email, block: &str) -> Trying {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, self.inner.keyring.derive("sign-in-failures").expose());
         // None of the first two has a NUL in it.
-        let tag = hmac::sign(&key, format!("{realm}\0{}\0{block}", email.key()).as_bytes());
-        Trying(tag.as_ref().to_vec())
+        Trying { whose: self.mac(&format!("{realm}\0{}\0{block}", email.key())), most: MOST }
+    }
+
+    /// Whoever signs up from that block of the network, with whatever address.
+    pub fn signing_up(&self, realm: &RealmName, block: &str) -> Trying {
+        // No address is empty.
+        Trying { whose: self.mac(&format!("{realm}\0\0{block}")), most: MOST_SIGN_UPS }
+    }
+
+    fn mac(&self, text: &str) -> Vec<u8> {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.inner.keyring.derive("sign-in-failures").expose());
+        hmac::sign(&key, text.as_bytes()).as_ref().to_vec()
     }
 
     /// Counts a try, before anything else is done about it. Gives when to come back, if there were too many.
@@ -71,10 +86,10 @@ impl Accounts {
             let now = tx.now().await?;
             let old = now.plus_seconds(-SPAN_SECONDS);
             tx.run(&SIGN_IN_LEAVE, values![old, LEAVE_AT_ONCE]).await?;
-            let row = tx.run_one(&SIGN_IN_TRY, values![trying.0.as_slice(), now, old]).await?;
+            let row = tx.run_one(&SIGN_IN_TRY, values![trying.whose.as_slice(), now, old]).await?;
             let mut columns = row.ok_or(StoreError::Corrupt { what: "sign-in" })?.read();
             let (tries, since): (i64, UnixMillis) = (columns.int()?, columns.time()?);
-            Ok((tries > MOST).then(|| since.plus_seconds(SPAN_SECONDS)))
+            Ok((tries > trying.most).then(|| since.plus_seconds(SPAN_SECONDS)))
         };
         self.write_in(Bound::System("accounts"), work).await
     }
@@ -84,8 +99,9 @@ impl Accounts {
     /// # Errors
     /// If the store does not answer.
     pub async fn sign_in_done(&self, trying: Trying) -> Result<(), StoreError> {
-        let work =
-            async move |tx: &mut Tx<'_>| tx.run(&SIGN_IN_DONE, values![trying.0.as_slice()]).await.map(drop);
+        let work = async move |tx: &mut Tx<'_>| {
+            tx.run(&SIGN_IN_DONE, values![trying.whose.as_slice()]).await.map(drop)
+        };
         self.write_in(Bound::System("accounts"), work).await
     }
 }

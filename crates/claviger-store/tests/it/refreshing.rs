@@ -2,7 +2,7 @@
 
 use claviger::clock::Clock;
 use claviger_store::refresh_tokens::{Begin, GRACE_SECONDS, NotRefreshed, Session, Shown, TOKEN_PREFIX};
-use claviger_store::sign_in_failures::{MOST, SPAN_SECONDS};
+use claviger_store::sign_in_failures::{MOST, MOST_SIGN_UPS, SPAN_SECONDS};
 use claviger_store::testing::{TestStore, TestTenant, email};
 use claviger_store::{Accounts, Ends, on_every_backend};
 
@@ -180,4 +180,11 @@ async fn tries_are_counted_alike_for_everybody_and_forgotten_with_success(test: 
     let all = futures_util::future::join_all((0..30).map(|_| accounts.sign_in_try(whose.clone()))).await;
     let let_through = all.iter().filter(|tried| matches!(tried, Ok(None))).count();
     assert_eq!(i64::try_from(let_through).unwrap(), MOST);
+    // Sign-ups are counted by the block alone, apart from tries to sign in.
+    let up = |block: &str| accounts.signing_up(&acme.realm, block);
+    for _ in 0..MOST_SIGN_UPS {
+        assert_eq!(accounts.sign_in_try(up("203.0.113.0/24")).await.unwrap(), None);
+    }
+    assert!(accounts.sign_in_try(up("203.0.113.0/24")).await.unwrap().is_some());
+    assert_eq!(accounts.sign_in_try(up("198.51.100.0/24")).await.unwrap(), None);
 }
