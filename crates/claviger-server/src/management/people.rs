@@ -429,8 +429,21 @@ pub async fn set_password(
         return Err(nobody());
     }
     let hash = management.passwords.hash(Secret::new(input.new.as_bytes().to_vec())).await?;
+    // First, so that whoever hears that this failed still has the present password to try it again with; and once more, for whoever has
+    // signed in with it meanwhile.
+    end_the_others(management, &accounts, &actor, oneself).await?;
     accounts.account_set_password(oneself.account, hash).await?;
     accounts.sign_in_done(trying).await?;
+    end_the_others(management, &accounts, &actor, oneself).await
+}
+
+/// Ends every session of theirs but the one that asks, wherever they are.
+async fn end_the_others(
+    management: &Management,
+    accounts: &Accounts,
+    actor: &Actor,
+    oneself: Oneself,
+) -> Result<(), Failure> {
     let mut tenants: Vec<TenantId> =
         accounts.memberships(oneself.account).await?.iter().map(|membership| membership.tenant).collect();
     tenants.sort_unstable();
