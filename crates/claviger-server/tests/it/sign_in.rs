@@ -18,6 +18,7 @@ on_every_store!(
     who_may_not_act_is_403_and_who_is_nobody_401,
     people_see_and_end_their_own_sessions_and_change_their_password,
     strangers_are_refused_wherever_one_has_to_be_somebody,
+    q11_clients_are_told_where_they_refresh_and_revoke,
 );
 
 const PASSWORD: &str = "an uncommon pass phrase";
@@ -438,4 +439,37 @@ fn strangers_are_refused_wherever_one_has_to_be_somebody(on: On) {
     let own = server.synaptiq().post("/auth/v1/sign-in", &json!({})).send();
     assert_ne!(own.status, 200);
     assert!(!own.text().contains("invalid_credentials"), "{}", own.text());
+}
+
+fn q11_clients_are_told_where_they_refresh_and_revoke(on: On) {
+    let server = TestServer::start(on);
+    let client = server.synq();
+    let refresh_token = text(&sign_up(&client, "ada@northwind.example").expect(201).json(), "refresh_token");
+    let told = client.get("/.well-known/oauth-authorization-server").send().expect(200);
+    assert_eq!(told.header("content-type"), Some("application/json"));
+    let told = told.json();
+    // As RFC 8414, section 3.3, has clients look first.
+    assert_eq!(told["issuer"], "https://api.synq.io");
+    let path = |endpoint: &str| {
+        let url = text(&told, endpoint);
+        url.strip_prefix("https://api.synq.io").unwrap_or_else(|| panic!("{url} is not here")).to_owned()
+    };
+    client.get(&path("jwks_uri")).send().expect(200);
+    let form = |path: &str, body: String| {
+        let request =
+            client.request("POST", path).header("Content-Type", "application/x-www-form-urlencoded");
+        request.body(body).send()
+    };
+    let grant = told["grant_types_supported"][0].as_str().unwrap();
+    let refreshed =
+        form(&path("token_endpoint"), format!("grant_type={grant}&refresh_token={refresh_token}"));
+    let refreshed = refreshed.expect(200).json();
+    assert_eq!(products(&server, &text(&refreshed, "access_token")), 200);
+    let next = text(&refreshed, "refresh_token");
+    form(&path("revocation_endpoint"), format!("token={next}")).expect(200);
+    assert_eq!(refresh(&client, &next).status, 401);
+    // Where nobody signs in, nothing is said; and a path beside it is the API's own.
+    assert_ne!(server.synaptiq().get("/.well-known/oauth-authorization-server").status(), 200);
+    assert_ne!(client.get("/.well-known/oauth-authorization-server/x").status(), 200);
+    assert_ne!(client.post("/.well-known/oauth-authorization-server", &json!({})).status(), 200);
 }
