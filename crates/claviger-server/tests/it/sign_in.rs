@@ -473,3 +473,16 @@ fn q11_clients_are_told_where_they_refresh_and_revoke(on: On) {
     assert_ne!(client.get("/.well-known/oauth-authorization-server/x").status(), 200);
     assert_ne!(client.post("/.well-known/oauth-authorization-server", &json!({})).status(), 200);
 }
+
+#[test]
+fn the_guide_has_every_path_and_no_other() {
+    let guide = include_str!("../../../../docs/guides/sign-in.md");
+    let table =
+        guide.split("<!-- paths of sign-in -->").nth(1).unwrap().split("<!-- end -->").next().unwrap();
+    let rows = table.lines().filter(|line| line.contains("`/auth/v1/"));
+    let told: Vec<Vec<&str>> = rows.map(|row| row.split('`').skip(1).step_by(2).take(2).collect()).collect();
+    let places = claviger_server::gateway::places();
+    let here: Vec<Vec<&str>> =
+        places.iter().map(|(method, path, _)| vec![method.as_str(), path.as_str()]).collect();
+    assert_eq!(told, here);
+}
