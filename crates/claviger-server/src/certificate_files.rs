@@ -45,14 +45,14 @@ fn versions(config: &Config) -> Vec<Option<FileVersion>> {
 }
 
 impl CertificateFiles {
-    /// Those of the settings, which were read just now.
+    /// Those of the settings. They are read again at the first look: since they were read the server may have waited for its turn.
     pub(crate) fn new(
         config: &Config,
         tls: Option<ServerTls>,
         clock: Arc<dyn Clock>,
         is_demo: bool,
     ) -> Arc<Self> {
-        let watched = Watched { seen: versions(config), config: config.clone(), told_at: None };
+        let watched = Watched { seen: Vec::new(), config: config.clone(), told_at: None };
         let files = Self {
             tls,
             clock,
