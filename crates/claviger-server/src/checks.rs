@@ -22,33 +22,28 @@ use crate::wire::{Beside, BindError, Listen, PemPair, Ports, ServerTls, Upstream
 /// Naming the setting and its line.
 pub(crate) fn check(config: &Config, source: &Source) -> Result<Vec<ServedApi>, Failure> {
     let mut served: Vec<ServedApi> = Vec::new();
+    let mut wrong: Vec<ConfigError> = Vec::new();
     for (index, settings) in config.api.iter().enumerate() {
-        let error = |setting: &str, what: String| {
-            Failure::from(source.error(&format!("api[{index}].{setting}"), what))
-        };
-        let api = build_api(settings, index, source)?;
-        for other in &served {
-            if other.api.name == api.api.name {
-                return Err(error("name", format!("two APIs are called `{}`", api.api.name)));
+        match build_api(settings, index, source) {
+            Ok(api) => {
+                wrong.extend(clash(&api, &served, index, source));
+                served.push(api);
             }
-            if let Some(host) = api.hosts.iter().find(|host| other.hosts.contains(host)) {
-                return Err(error("hosts", format!("`{host}` is `{}`'s host already", other.api.name)));
-            }
-            if other.api.realm == api.api.realm && other.token_algorithm != api.token_algorithm {
-                return Err(error("token_algorithm", "APIs of one realm share their signing keys".into()));
-            }
+            Err(error) => wrong.push(error),
         }
-        served.push(api);
     }
-    store_settings(config).check().map_err(|error| source.error("store.url", error.to_string()))?;
+    let are_all_known = served.len() == config.api.len();
+    if let Err(error) = store_settings(config).check() {
+        wrong.push(source.error("store.url", error.to_string()));
+    }
     if i64::from(config.store.audit_days) < LEAST_KEPT_DAYS {
         let what = format!("what happened is kept for {LEAST_KEPT_DAYS} days at least");
-        return Err(source.error("store.audit_days", what).into());
+        wrong.push(source.error("store.audit_days", what));
     }
     if !(1..=60).contains(&config.directory.max_staleness_seconds) {
         let what =
             "use a number from 1 to 60: a node that believes its memory for longer admits what was revoked";
-        return Err(source.error("directory.max_staleness_seconds", what).into());
+        wrong.push(source.error("directory.max_staleness_seconds", what));
     }
     for (index, listener) in config.listener.iter().enumerate() {
         let error = |setting: &str, what: String| source.error(&format!("listener[{index}].{setting}"), what);
@@ -59,35 +54,54 @@ pub(crate) fn check(config: &Config, source: &Source) -> Result<Vec<ServedApi>, 
                 "`{}` is another listener's, `ops.address` or `console.address` already",
                 listener.address
             );
-            return Err(error("address", what).into());
+            wrong.push(error("address", what));
         }
         if let Some(api) = &listener.api
+            && are_all_known
             && !served.iter().any(|served| served.api.name == *api)
         {
-            return Err(error("api", format!("there is no API called `{api}`")).into());
+            wrong.push(error("api", format!("there is no API called `{api}`")));
         }
         if listener.tls && config.tls.certificate.is_empty() {
-            return Err(error("tls", "there is no `[[tls.certificate]]` to speak TLS with".into()).into());
+            wrong.push(error("tls", "there is no `[[tls.certificate]]` to speak TLS with".into()));
         }
     }
-    config.console.users().map_err(|what| source.error("console.system_users", what))?;
+    if let Err(what) = config.console.users() {
+        wrong.push(source.error("console.system_users", what));
+    }
     if let Some(address) = config.console.address {
         if address.port() != 0 && address == config.ops.address {
-            return Err(source
-                .error("console.address", format!("`{address}` is `ops.address` already"))
-                .into());
+            wrong.push(source.error("console.address", format!("`{address}` is `ops.address` already")));
         }
         if !config.console.tls && !address.ip().is_loopback() {
             let what = format!("operators' tokens would go to `{address}` in clear");
-            return Err(Failure::from(source.error("console.address", what))
-                .hint("say `tls = true` under `[console]`, or name a loopback address"));
+            let hint = Some("say `tls = true` under `[console]`, or name a loopback address".to_owned());
+            wrong.push(ConfigError { hint, ..source.error("console.address", what) });
         }
         if config.console.tls && config.tls.certificate.is_empty() {
             let what = "there is no `[[tls.certificate]]` to speak TLS with";
-            return Err(source.error("console.tls", what).into());
+            wrong.push(source.error("console.tls", what));
         }
     }
+    ConfigError::all(wrong)?;
     Ok(served)
+}
+
+/// What an API has that is one of these others' already.
+fn clash(api: &ServedApi, others: &[ServedApi], index: usize, source: &Source) -> Option<ConfigError> {
+    let error = |setting: &str, what: String| Some(source.error(&format!("api[{index}].{setting}"), what));
+    for other in others {
+        if other.api.name == api.api.name {
+            return error("name", format!("two APIs are called `{}`", api.api.name));
+        }
+        if let Some(host) = api.hosts.iter().find(|host| other.hosts.contains(host)) {
+            return error("hosts", format!("`{host}` is `{}`'s host already", other.api.name));
+        }
+        if other.api.realm == api.api.realm && other.token_algorithm != api.token_algorithm {
+            return error("token_algorithm", "APIs of one realm share their signing keys".into());
+        }
+    }
+    None
 }
 
 /// Looks whether a socket can be where the settings want it.

@@ -9,6 +9,7 @@ use toml::{Spanned, Table, Value};
 
 use super::{Config, StoreUrl};
 use crate::failure::{Failure, complaint};
+use crate::redact::redact_words;
 
 /// Every setting and its default.
 pub(super) const DEFAULTS: &str = include_str!("config.default.toml");
@@ -34,6 +35,29 @@ pub struct ConfigError {
     pub what: String,
     /// What to do about it.
     pub hint: Option<String>,
+    /// What stands in that line, without what may be secret.
+    pub excerpt: Option<Box<str>>,
+    /// What else is wrong.
+    pub more: Box<[ConfigError]>,
+}
+
+impl ConfigError {
+    /// All of them as one, if there are any.
+    ///
+    /// # Errors
+    /// If there are.
+    pub(crate) fn all(errors: Vec<Self>) -> Result<(), Self> {
+        let mut errors = errors.into_iter();
+        match errors.next() {
+            None => Ok(()),
+            Some(first) => Err(Self { more: first.more.iter().cloned().chain(errors).collect(), ..first }),
+        }
+    }
+
+    fn told(&self) -> String {
+        let said = Self { hint: None, ..self.clone() }.to_string();
+        self.excerpt.iter().fold(said, |said, excerpt| format!("{said}\n{excerpt}"))
+    }
 }
 
 impl fmt::Display for ConfigError {
@@ -56,9 +80,17 @@ impl std::error::Error for ConfigError {}
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        let hint = error.hint.clone();
-        let what = ConfigError { hint: None, ..error }.to_string();
-        Self { hint, ..Self::new(what) }
+        // All but the last with its hint beside it.
+        let mut what = String::new();
+        let mut last = &error;
+        for next in &error.more {
+            what.push_str(&last.told());
+            what.extend(last.hint.iter().map(|hint| format!("\nhint: {hint}")));
+            what.push_str("\nerror: ");
+            last = next;
+        }
+        what.push_str(&last.told());
+        Self { hint: last.hint.clone(), ..Self::new(what) }
     }
 }
 
@@ -69,6 +101,11 @@ const FROM_ENVIRONMENT: [(&str, &str); 3] = [
     ("CLAVIGER_STORE_OWNER_URL", "owner_url"),
     ("CLAVIGER_STORE_FEED_URL", "feed_url"),
 ];
+
+/// How much is told at once to be wrong.
+const TOLD_AT_ONCE: usize = 20;
+/// The longest excerpt of a line, in characters.
+const LONGEST_EXCERPT: usize = 100;
 
 /// A file's text and the places in it.
 #[derive(Debug)]
@@ -81,7 +118,21 @@ impl Source {
     /// An error at the setting that `path` leads to: `api[0].route[2].path`.
     pub fn error(&self, path: &str, what: impl Into<String>) -> ConfigError {
         let line = self.line_of(path);
-        ConfigError { file: self.file.clone(), line, what: format!("`{path}`: {}", what.into()), hint: None }
+        // Where a store is may hold its password.
+        let excerpt = line.and_then(|line| self.excerpt(line, !path.starts_with("store")));
+        let what = format!("`{path}`: {}", what.into());
+        ConfigError { file: self.file.clone(), line, what, hint: None, excerpt, more: Box::default() }
+    }
+
+    /// What stands in a line; what may be secret is left out.
+    fn excerpt(&self, line: usize, with_value: bool) -> Option<Box<str>> {
+        let text = self.text.lines().nth(line.checked_sub(1)?)?.trim();
+        let shown = match text.split_once('=') {
+            Some((name, _)) if !with_value => format!("{name}= …"),
+            _ => redact_words(&without_user(text)),
+        };
+        let short: String = shown.chars().take(LONGEST_EXCERPT).collect();
+        Some(format!("{line:>5} | {short}").into())
     }
 
     /// The file, as it was named.
@@ -122,6 +173,17 @@ impl Source {
     }
 }
 
+/// A line without user and password of a URL.
+fn without_user(line: &str) -> String {
+    match line.split_once("://") {
+        Some((before, after)) => match after.rsplit_once('@') {
+            Some((_, host)) => format!("{before}://***@{host}"),
+            None => line.to_owned(),
+        },
+        None => line.to_owned(),
+    }
+}
+
 /// Where the token of whoever asks a server from afar stands, if no file is named.
 pub(crate) const TOKEN_VARIABLE: &str = "CLAVIGER_OPERATOR_TOKEN";
 
@@ -143,6 +205,8 @@ impl Config {
             line: None,
             what: format!("cannot read the settings ({})", complaint(&error)),
             hint: Some("name your file with `--config FILE`; `examples/` has three to begin with".into()),
+            excerpt: None,
+            more: Box::default(),
         })?;
         let (mut config, source) = Self::parse(file, text)?;
         #[expect(clippy::disallowed_methods, reason = "this is where settings are read")]
@@ -157,19 +221,38 @@ impl Config {
     /// As [`load`](Self::load).
     pub fn parse(file: &Path, text: String) -> Result<(Self, Source), ConfigError> {
         let source = Source { file: file.to_owned(), text };
-        let own: Table = source.text.parse().map_err(|error: toml::de::Error| ConfigError {
-            file: source.file.clone(),
-            line: error.span().map(|span| source.line_at(span.start)),
-            what: format!("not valid TOML: {}", error.message()),
-            hint: None,
+        let own: Table = source.text.parse().map_err(|error: toml::de::Error| {
+            let line = error.span().map(|span| source.line_at(span.start));
+            ConfigError {
+                file: source.file.clone(),
+                line,
+                what: format!("not valid TOML: {}", error.message()),
+                hint: None,
+                excerpt: line.and_then(|line| source.excerpt(line, true)),
+                more: Box::default(),
+            }
         })?;
-        let own = follow_likes(&source, own)?;
-        let merged = merge(&mut Vec::new(), &defaults(), Some(&Value::Table(own)));
-        let config: Config = serde_path_to_error::deserialize(merged).map_err(|error| {
+        let mut own = Value::Table(follow_likes(&source, own)?);
+        let mut wrong = Vec::new();
+        loop {
+            let merged = merge(&mut Vec::new(), &defaults(), Some(&own));
+            let error = match serde_path_to_error::deserialize::<_, Config>(merged) {
+                Err(error) => error,
+                Ok(config) => {
+                    ConfigError::all(wrong)?;
+                    return Ok((config, source));
+                }
+            };
             let path = error.path().to_string();
-            explain(&source, &path, error.inner().message())
-        })?;
-        Ok((config, source))
+            let (error, place) = explain(&source, &path, error.inner().message());
+            wrong.push(error);
+            // What is wrong is left out, and what else is wrong found without it.
+            if wrong.len() == TOLD_AT_ONCE || !leave_out_around(&mut own, &place) {
+                return Err(ConfigError::all(wrong)
+                    .err()
+                    .unwrap_or_else(|| source.error("", "cannot be read")));
+            }
+        }
     }
 }
 
@@ -188,6 +271,8 @@ impl super::Store {
                 line: None,
                 what: format!("the environment variable `{name}` cannot be used: {what}"),
                 hint: Some(format!("it stands in place of `store.{setting}`; unset it, or set it right")),
+                excerpt: None,
+                more: Box::default(),
             })?;
             match setting {
                 "owner_url" => self.owner_url = Some(url),
@@ -255,9 +340,10 @@ fn merge_tables(path: &mut Vec<String>, default: &Value, own: &Value) -> Value {
 }
 
 /// Turns a type error into words that name the setting, the line, and the nearest known name.
-fn explain(source: &Source, path: &str, message: &str) -> ConfigError {
+/// Gives the place as well.
+fn explain(source: &Source, path: &str, message: &str) -> (ConfigError, String) {
     let Some(rest) = message.strip_prefix("unknown field `") else {
-        return source.error(path, plainly(message.trim_end()));
+        return (source.error(path, plainly(message.trim_end())), path.to_owned());
     };
     let (name, rest) = rest.split_once('`').unwrap_or((rest, ""));
     // Depending on where the error arose, the path does or does not end in the unknown name.
@@ -278,11 +364,49 @@ fn explain(source: &Source, path: &str, message: &str) -> ConfigError {
             known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
         ),
     };
-    ConfigError {
+    let line = source.line_of(&full);
+    let error = ConfigError {
         file: source.file.clone(),
-        line: source.line_of(&full),
+        line,
         what: format!("unknown setting `{}`", without_indices(&full)),
         hint: Some(hint),
+        // Nobody knows what it was meant to hold.
+        excerpt: line.and_then(|line| source.excerpt(line, false)),
+        more: Box::default(),
+    };
+    (error, full)
+}
+
+/// Leaves out the setting that `path` leads to, or what it is missing in. Gives whether there was anything.
+fn leave_out_around(own: &mut Value, path: &str) -> bool {
+    let mut path = path;
+    loop {
+        if leave_out(own, path) {
+            return true;
+        }
+        match path.rsplit_once('.') {
+            Some((around, _)) => path = around,
+            None => return false,
+        }
+    }
+}
+
+/// Leaves out the setting that `path` leads to, or the list that it is in. Gives whether it was there.
+fn leave_out(own: &mut Value, path: &str) -> bool {
+    let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
+    let (name, index) = match first.split_once('[') {
+        Some((name, index)) => (name, index.trim_end_matches(']').parse::<usize>().ok()),
+        None => (first, None),
+    };
+    let Some(table) = own.as_table_mut() else { return false };
+    match (rest, index) {
+        (None, _) => table.remove(name).is_some(),
+        (Some(rest), None) => table.get_mut(name).is_some_and(|inner| leave_out(inner, rest)),
+        (Some(rest), Some(index)) => table
+            .get_mut(name)
+            .and_then(Value::as_array_mut)
+            .and_then(|items| items.get_mut(index))
+            .is_some_and(|item| leave_out(item, rest)),
     }
 }
 
@@ -396,6 +520,45 @@ mod tests {
         assert!(error("a = = 3").contains("not valid TOML"), "{}", error("a = = 3"));
         let error = error("[server]\ncores = -1\n");
         assert!(error.contains("expected a whole number, 0 or more in `claviger.toml`, line 2"), "{error}");
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_told_at_once_with_its_lines_and_without_secrets() {
+        let text = "[store]\nurl = \"mysql://rt:hunter2@db\"\npasswrd = \"hunter2\"\n[server]\ncores = \"two\"\n\
+                    [[api]]\nname = \"a\"\nrealm = \"a\"\nupstream = \"http://127.0.0.1:1\"\npaths = 3\ncredentials = [\"api-kee\", \"sk_live_0123456789abcdefghijklmnopqrstuvwxyz\"]\n";
+        let error = Config::parse(Path::new("claviger.toml"), text.to_owned()).unwrap_err();
+        let failure = Failure::from(error);
+        for (said, line) in [
+            ("store.url", "    2 | url = …"),
+            ("unknown setting `store.passwrd`", "    3 | passwrd = …"),
+            ("server.cores", "    5 | cores = \"two\""),
+            ("api[0].paths", "   10 | paths = 3"),
+            ("api[0].credentials[0]", "   11 | credentials = [\"api-kee\", "),
+        ] {
+            let at = failure.what.find(said).unwrap_or_else(|| panic!("no `{said}` in {}", failure.what));
+            let next = failure.what[at..].lines().nth(1).unwrap();
+            assert!(next.starts_with(line), "{next}");
+        }
+        assert_eq!(failure.what.matches("error: ").count(), 4);
+        assert!(
+            !failure.what.contains("hunter2") && !failure.what.contains("0123456789"),
+            "{}",
+            failure.what
+        );
+        // What is missing is told as well, and does not end it.
+        let text = "[[listener]]\napi = \"a\"\n[opss]\n";
+        let missing = Config::parse(Path::new("claviger.toml"), text.into()).unwrap_err();
+        let failure = Failure::from(missing);
+        assert!(
+            failure.what.contains("`listener[0].address`") && failure.what.contains("`opss`"),
+            "{}",
+            failure.what
+        );
+        // What a URL holds beside the host is nobody's to read, wherever it stands.
+        let broken =
+            Config::parse(Path::new("claviger.toml"), "[store]\nurl = postgres://rt:hunter2@db\n".into());
+        let failure = Failure::from(broken.unwrap_err());
+        assert!(failure.what.contains("    2 | url = postgres://***@db"), "{}", failure.what);
     }
 
     #[test]

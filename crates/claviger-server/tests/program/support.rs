@@ -111,18 +111,23 @@ impl Outcome {
         serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }
 
-    /// The one error it ended with and the hint to it, if it failed as programs should.
+    /// The errors it ended with and the hint to the last, if it failed as programs should.
     pub(crate) fn error(&self) -> (String, Option<String>) {
         assert_eq!(self.code, Some(1), "{self:?}");
         assert_eq!(self.out, "", "{self:?}");
         assert!(!self.err.contains("panicked") && !self.err.contains("backtrace"), "{self:?}");
         // Before it fails, a program may have logged; lines of the log begin with a time.
-        let told: Vec<&str> = self.err.lines().filter(|line| !line.starts_with("20")).collect();
-        let error = told[0].strip_prefix("error: ").unwrap_or_else(|| panic!("no error: {self:?}"));
-        let hint = told.get(1).map(|line| line.strip_prefix("hint: ").expect("a hint").to_owned());
-        assert!(told.len() <= 2, "more than an error and a hint: {self:?}");
-        assert!(!error.ends_with('.') && !error.contains("os error"), "{error}");
-        (error.to_owned(), hint)
+        // An excerpt of the settings is set in.
+        let told: Vec<&str> =
+            self.err.lines().filter(|line| !line.starts_with("20") && !line.starts_with(' ')).collect();
+        let errors: Vec<&str> = told.iter().filter_map(|line| line.strip_prefix("error: ")).collect();
+        let hints: Vec<&str> = told.iter().filter_map(|line| line.strip_prefix("hint: ")).collect();
+        assert!(told[0].starts_with("error: ") && errors.len() + hints.len() == told.len(), "{self:?}");
+        assert!(hints.len() <= errors.len(), "{self:?}");
+        for error in &errors {
+            assert!(!error.ends_with('.') && !error.contains("os error"), "{error}");
+        }
+        (errors.join("\n"), hints.last().map(|hint| (*hint).to_owned()))
     }
 }
 
