@@ -20,8 +20,8 @@ use crate::certificate_files::CertificateFiles;
 use crate::checks::{Bound, bind, check, check_serving, server_tls, warnings};
 use crate::config::{Config, ConfigError, Source};
 use crate::console::Console;
-use crate::control::{Desk, Face};
 use crate::core::{Core, Holds, data_directory, operator};
+use crate::desk::{self, Desk, Face};
 use crate::failure::{Failure, complaint};
 use crate::gateway::{Gateway, PrincipalSigner, Records, RequestIds, SeenInClear};
 use crate::housekeeping::{self, OldestTransaction};
@@ -59,7 +59,7 @@ pub struct App {
     /// Whether it says that it is not ready, as it is about to stop.
     leaving: Arc<AtomicBool>,
     /// Where commands reach it.
-    sockets: Vec<crate::control::Listening>,
+    sockets: Vec<desk::Listening>,
     lease: Option<Arc<Lease>>,
     /// The file of an embedded store.
     database: Option<PathBuf>,
@@ -149,10 +149,10 @@ impl App {
         let desk = desk(&management, &console);
         let mut sockets = Vec::new();
         if let Some(directory) = data_directory(config)? {
-            sockets.push(crate::control::listen(&directory, &desk, &runtime)?);
+            sockets.push(desk::listen(&directory, &desk, &runtime)?);
         }
         if let Some(path) = &config.console.socket {
-            sockets.push(crate::control::listen_for_all(path, &desk, &runtime)?);
+            sockets.push(desk::listen_for_all(path, &desk, &runtime)?);
         }
         let counters = Arc::new(Counters::default());
         let walls = Arc::new(Walls::default());

@@ -5,6 +5,7 @@
 //! a refused client gets, [`journal`] has the last word. [`app`] builds all of it from the settings in [`config`].
 
 mod afar;
+mod answered;
 pub mod app;
 mod asked;
 mod binding_keys;
@@ -19,6 +20,7 @@ mod control;
 mod control_socket;
 mod core;
 pub mod demo;
+mod desk;
 pub mod failure;
 mod file_version;
 pub mod gateway;
