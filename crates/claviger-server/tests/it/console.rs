@@ -102,6 +102,10 @@ fn request(operation: &Operation, customer: &Customer, unique: &str) -> (String,
     if operation.id == "key.find" {
         required.push("last_four");
     }
+    // Whoever changes nothing is told so.
+    if operation.id == "key.update" {
+        required.push("name");
+    }
     let mut target = operation.path.to_owned();
     let mut rest = Map::new();
     for field in required {
