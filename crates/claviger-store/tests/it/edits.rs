@@ -126,6 +126,18 @@ async fn of_two_who_annotate_at_once_one_is_told_the_first_time_too(test: TestSt
             let both = tokio::join!(one, other);
             assert!(both.0.is_ok() != both.1.is_ok(), "{about:?}: {both:?}");
         }
+        // Beside somebody who does not ask: who does has either come first, or is told.
+        let other_key = acme.store.key_create(new_key(&acme)).await.unwrap().view.key;
+        let about = Annotated::Key(other_key);
+        let seen = acme.store.version(about).await.unwrap();
+        let careful = acme.store.clone().unless_edited(about, Some(seen));
+        let both = tokio::join!(
+            careful.annotate(about, called(format!("careful {round}"))),
+            acme.store.annotate(about, called(format!("careless {round}")))
+        );
+        both.1.unwrap();
+        let last = acme.store.annotation(about).await.unwrap().external_id;
+        assert_eq!(last, Some(format!("careless {round}")), "{:?}", both.0);
         let about = Annotated::Tenant(acme.tenant);
         let seen = acme.store.version(about).await.unwrap();
         let operator = || test.operator().unless_edited(acme.tenant, Some(seen));
@@ -134,6 +146,16 @@ async fn of_two_who_annotate_at_once_one_is_told_the_first_time_too(test: TestSt
         let other = second.tenant_annotate(acme.tenant, called(format!("other {round}")));
         let both = tokio::join!(one, other);
         assert!(both.0.is_ok() != both.1.is_ok(), "tenant: {both:?}");
+        let fresh = test.tenant("Fresh").await.tenant;
+        let seen = test.operator().tenant(fresh).version(Annotated::Tenant(fresh)).await.unwrap();
+        let (careful, careless) = (test.operator().unless_edited(fresh, Some(seen)), test.operator());
+        let both = tokio::join!(
+            careful.tenant_annotate(fresh, called(format!("first {round}"))),
+            careless.tenant_annotate(fresh, called(format!("last {round}")))
+        );
+        both.1.unwrap();
+        let last = careless.tenant(fresh).annotation(Annotated::Tenant(fresh)).await.unwrap().external_id;
+        assert_eq!(last, Some(format!("last {round}")), "{:?}", both.0);
         // The thing itself and what it is called, at once.
         let seen = acme.store.version(about).await.unwrap();
         let store = acme.store.clone().unless_edited(about, Some(seen));
