@@ -16,7 +16,7 @@ use claviger_store::{Holding, Store};
 use tokio::runtime::Runtime;
 use tokio::task::AbortHandle;
 
-use crate::certificate_files::CertificateFiles;
+use crate::certificate_files::{self, CertificateFiles};
 use crate::checks::{Bound, bind, check, check_serving, server_tls, warnings};
 use crate::config::{Config, ConfigError, Source};
 use crate::console::Console;
@@ -82,10 +82,10 @@ impl App {
     ///
     /// # Errors
     /// With what keeps it from starting.
-    pub(crate) fn await_turn(config: &Config, source: &Source) -> Result<Turn, Failure> {
+    pub(crate) async fn await_turn(config: &Config, source: &Source) -> Result<Turn, Failure> {
         let served = check(config, source)?;
         check_serving(config, source, &served, false)?;
-        succession::await_turn(config)
+        succession::await_turn(config).await
     }
 
     /// Starts a server whose turn it is, or which waits for it.
@@ -115,12 +115,19 @@ impl App {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             cores => cores,
         };
-        // Ports first: a port that is taken is found out before anything is written.
-        let tls = server_tls(config, world.is_demo)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("background")
+            .enable_all()
+            .build()
+            .map_err(io)?;
         let turn = match turn {
             Some(turn) => turn,
-            None => succession::await_turn(config)?,
+            None => runtime.block_on(succession::await_turn(config))?,
         };
+        // Ports first: a port that is taken is found out before anything is written.
+        let certificate_versions = certificate_files::versions(config);
+        let tls = server_tls(config, world.is_demo)?;
         let Bound { listeners: ports, ops: ops_ports, console: console_ports } =
             bind(config, tls.as_ref(), cores, turn.beside)?;
         let mut addresses = ports.addresses();
@@ -130,12 +137,6 @@ impl App {
         let console_address = console_ports.as_ref().and_then(address_of);
         let ops_address = ops_ports.addresses().first().map_or(config.ops.address, |(_, address)| *address);
 
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("background")
-            .enable_all()
-            .build()
-            .map_err(io)?;
         let metrics = Arc::new(Metrics::default());
         data_directory(config)?;
         let journal = journal(config, cores, &metrics)?;
@@ -146,7 +147,7 @@ impl App {
         drop(turn);
         // Before anybody is told that the server is ready: from now on commands reach it.
         let console = Arc::new(Console::new(management.clone(), runtime.handle().clone()));
-        let desk = desk(&management, &console);
+        let desk = Desk { management: management.clone(), face: face(&console) };
         let mut sockets = Vec::new();
         if let Some(directory) = data_directory(config)? {
             sockets.push(desk::listen(&directory, &desk, &runtime)?);
@@ -174,7 +175,13 @@ impl App {
         let exempt: Exempt = Arc::new(ArcSwap::from_pointee(exempt_networks(&config.server)));
         let limits = limits(&config.server, exempt.clone());
         let server = Server::start(ports, gateway.clone(), limits.clone(), counters.clone()).map_err(io)?;
-        let certificates = CertificateFiles::new(config, tls.clone(), world.clock.clone(), world.is_demo);
+        let certificates = CertificateFiles::new(
+            config,
+            certificate_versions,
+            tls.clone(),
+            world.clock.clone(),
+            world.is_demo,
+        );
         let ops_handler = Arc::new(Ops {
             store: management.store.clone(),
             memory: memory.clone(),
@@ -401,14 +408,13 @@ async fn principal_signer(store: &Store) -> Result<Arc<PrincipalSigner>, Failure
     Ok(Arc::new(PrincipalSigner::new(key)))
 }
 
-/// What the sockets of this machine are answered with.
-fn desk(management: &Management, console: &Arc<Console>) -> Desk {
+/// The management API, for the users of this machine.
+fn face(console: &Arc<Console>) -> Face {
     let console = console.clone();
-    let face: Face = Arc::new(move |request, uid| {
+    Arc::new(move |request, uid| {
         let console = console.clone();
         Box::pin(async move { console.answer_user(request.map(axum::body::Body::new), uid).await })
-    });
-    Desk { management: management.clone(), face }
+    })
 }
 
 fn limits(server: &crate::config::Server, exempt: Exempt) -> Limits {

@@ -39,20 +39,22 @@ struct Watched {
     told_at: Option<UnixMillis>,
 }
 
-fn versions(config: &Config) -> Vec<Option<FileVersion>> {
+/// What the files are now.
+pub(crate) fn versions(config: &Config) -> Vec<Option<FileVersion>> {
     let paths = config.tls.certificate.iter().flat_map(|pair| [&pair.certificate_file, &pair.key_file]);
     paths.map(|path: &PathBuf| FileVersion::of(path)).collect()
 }
 
 impl CertificateFiles {
-    /// Those of the settings. They are read again at the first look: since they were read the server may have waited for its turn.
+    /// Those of the settings, which were like this just before they were read.
     pub(crate) fn new(
         config: &Config,
+        seen: Vec<Option<FileVersion>>,
         tls: Option<ServerTls>,
         clock: Arc<dyn Clock>,
         is_demo: bool,
     ) -> Arc<Self> {
-        let watched = Watched { seen: Vec::new(), config: config.clone(), told_at: None };
+        let watched = Watched { seen, config: config.clone(), told_at: None };
         let files = Self {
             tls,
             clock,

@@ -106,21 +106,18 @@ fn clash(api: &ServedApi, others: &[ServedApi], index: usize, source: &Source) -
 
 /// Looks whether a socket can be where the settings want it.
 fn check_socket(path: &Path, database: Option<&Path>) -> Result<(), String> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
+    let folder = |path: &Path| match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
     };
-    if !folder.is_dir() {
-        return Err(format!("there is no folder `{}`", folder.display()));
+    if !folder(path).is_dir() {
+        return Err(format!("there is no folder `{}`", folder(path).display()));
     }
     if std::fs::symlink_metadata(path).is_ok_and(|file| !file.file_type().is_socket()) {
         return Err(format!("`{}` is there, and no socket", path.display()));
     }
-    let real = |path: &Path| -> Option<PathBuf> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Some(folder.canonicalize().ok()?.join(path.file_name()?))
-    };
-    let own = database.map(socket_of).and_then(|own| real(&own));
+    let real = |path: &Path| Some(folder(path).canonicalize().ok()?.join(path.file_name()?));
+    let own = database.and_then(|database| real(&socket_of(database)));
     if own.is_some() && own == real(path) {
         return Err(format!("`{}` is where commands reach the server already", path.display()));
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::body::Bytes;
 use futures_util::future::BoxFuture;
@@ -32,6 +33,9 @@ const GUEST_LINE: u64 = 1 << 20;
 const MOST_GUESTS: usize = 64;
 /// How many one of them may have.
 const MOST_OF_A_GUEST: usize = 8;
+/// How long the head of a request, or a command, may take.
+const HEAD: Duration = Duration::from_secs(10);
+
 /// A server's end of the socket. Dropped, the socket is gone, and whoever is still connected is answered what they have asked.
 #[derive(Debug)]
 pub(crate) struct Listening {
@@ -135,7 +139,7 @@ pub(crate) fn listen_for_all(path: &Path, desk: &Desk, runtime: &Runtime) -> Res
 
 fn listen_at(path: &Path, mode: u32, desk: &Desk, runtime: &Runtime) -> Result<Listening, Failure> {
     let _guard = runtime.enter();
-    let listener = bind(path, mode).map_err(|error| {
+    let (listener, file) = bind(path, mode).map_err(|error| {
         let what = format!("the socket `{}` cannot be made ({})", path.display(), complaint(&error));
         Failure::new(what).hint(
             "its folder has to be there and this user's to write in; its path may have about 90 characters",
@@ -157,18 +161,18 @@ fn listen_at(path: &Path, mode: u32, desk: &Desk, runtime: &Runtime) -> Result<L
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a command could not be taken");
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
         }
     });
-    Ok(Listening { file: file_at(path), path: path.to_owned(), task, _open: open })
+    Ok(Listening { file, path: path.to_owned(), task, _open: open })
 }
 
 /// Binds the socket in a directory that nobody else can enter, so that it is its owner's alone from its first
 /// moment, and then puts it in its place. Whoever holds the store's lock is the only one here: what was in that
-/// place is a dead server's.
-fn bind(path: &Path, mode: u32) -> std::io::Result<UnixListener> {
+/// place is a dead server's. Gives which file it is, too.
+fn bind(path: &Path, mode: u32) -> std::io::Result<(UnixListener, Option<(u64, u64)>)> {
     if std::fs::symlink_metadata(path).is_ok_and(|file| !file.file_type().is_socket()) {
         return Err(std::io::Error::new(
             std::io::ErrorKind::AlreadyExists,
@@ -189,15 +193,13 @@ fn bind(path: &Path, mode: u32) -> std::io::Result<UnixListener> {
         let draft = private.join("s");
         let listener = UnixListener::bind(&draft)?;
         std::fs::set_permissions(&draft, std::fs::Permissions::from_mode(mode))?;
+        let file = file_at(&draft);
         std::fs::rename(&draft, path)?;
-        Ok(listener)
+        Ok((listener, file))
     })();
     std::fs::remove_dir_all(&private)?;
     bound
 }
-
-/// How long the head of a request may take.
-const HEAD: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Answers whoever is at the other end: a command, which is a line, or the management API over HTTP.
 async fn answer(

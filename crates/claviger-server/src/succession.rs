@@ -44,7 +44,7 @@ pub(crate) struct Turn {
 ///
 /// # Errors
 /// If it stays, another one waits already, or it takes too long.
-pub(crate) fn await_turn(config: &Config) -> Result<Turn, Failure> {
+pub(crate) async fn await_turn(config: &Config) -> Result<Turn, Failure> {
     let settings = store_settings(config);
     let mut turn = Turn { beside: Beside::Nobody, _next: None };
     let begun = Instant::now();
@@ -65,10 +65,10 @@ pub(crate) fn await_turn(config: &Config) -> Result<Turn, Failure> {
                     let what = "the server on this data has been about to stop for ten minutes, and has not";
                     return Err(Failure::new(what).hint("a second SIGTERM ends it at once"));
                 }
-                std::thread::sleep(LOOK_EVERY);
+                tokio::time::sleep(LOOK_EVERY).await;
             }
             // One that was told to stop just now may not have heard of it yet.
-            Some(Holding::Serving) if begun.elapsed() < HEARS_WITHIN => std::thread::sleep(LOOK_EVERY),
+            Some(Holding::Serving) if begun.elapsed() < HEARS_WITHIN => tokio::time::sleep(LOOK_EVERY).await,
             Some(Holding::Serving) => {
                 let lock = config.store.url.sqlite_path().map(|path| path.with_file_name("claviger.lock"));
                 let what = format!(

@@ -48,7 +48,9 @@ pub mod withdrawals;
 
 pub use actor::Actor;
 pub use claviger::danger::{OperatorPermit, SystemPermit};
-pub use credentials::{api_keys, key_uses, revoked_tokens, sealed_keys, signing_keys, user_secrets};
+pub use credentials::{
+    api_keys, key_lookups, key_uses, revoked_tokens, sealed_keys, signing_keys, user_secrets,
+};
 pub use email::Email;
 pub use ends::Ends;
 pub use error::StoreError;

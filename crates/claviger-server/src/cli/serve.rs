@@ -17,9 +17,12 @@ use crate::world::World;
 pub(super) fn serve(file: &Path) -> Result<ExitCode, Failure> {
     let (config, source) = Config::load(file)?;
     log_to_standard_error(&config.log.filter, config.log.format)?;
-    // Whoever ends it while it waits need not wait.
-    let turn = App::await_turn(&config, &source)?;
-    let signals = Signals::listen()?;
+    let mut signals = Signals::listen()?;
+    let Some(turn) = signals.unless_ended(App::await_turn(&config, &source)) else {
+        tracing::info!("stopped while waiting for the server before this one");
+        return Ok(ExitCode::SUCCESS);
+    };
+    let turn = turn?;
     let world = World { clock: MachineClock::new(), random: Arc::new(SystemRandom), is_demo: false };
     let app = App::start_in_turn(&config, &source, &world, Some(turn))?;
     let again = signals.serve(&app);
@@ -46,6 +49,21 @@ impl Signals {
         let hang_up = listen(SignalKind::hangup())?;
         drop(guard);
         Ok(Self { runtime, terminate, interrupt, hang_up })
+    }
+
+    /// Waits for something unless it is to end before. SIGHUP changes nothing: what is waiting has nothing open.
+    fn unless_ended<T>(&mut self, wait: impl Future<Output = T>) -> Option<T> {
+        self.runtime.block_on(async {
+            let mut wait = std::pin::pin!(wait);
+            loop {
+                tokio::select! {
+                    _ = self.terminate.recv() => return None,
+                    _ = self.interrupt.recv() => return None,
+                    _ = self.hang_up.recv() => {}
+                    done = &mut wait => return Some(done),
+                }
+            }
+        })
     }
 
     /// Serves until SIGTERM or SIGINT, and gives what ends with the next one: whoever sends a second does not want to wait. SIGHUP, which a rotation of logs sends, has the access log opened anew and the

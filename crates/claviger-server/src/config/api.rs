@@ -19,7 +19,7 @@ use claviger::route::{Level, Route, RouteAccess, RouteTable};
 use claviger::target::Oddities;
 use http::Method;
 
-use super::load::Source;
+use super::source::Source;
 use super::{Access, ConfigError, Https, Kind, LimitForm, TokenAlgorithm};
 
 /// An API as it is served: what the door decides about, and what the gateway needs beside it.

@@ -4,6 +4,7 @@
 
 mod api;
 mod load;
+mod source;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,8 +20,9 @@ use serde::{Deserialize, Deserializer};
 
 pub(crate) use api::doubts;
 pub use api::{KeyFile, ServedApi, build_api};
-pub use load::{ConfigError, Source, in_force};
+pub use load::in_force;
 pub(crate) use load::{TOKEN_VARIABLE, operator_token};
+pub use source::{ConfigError, Source};
 
 /// All settings, checked.
 #[derive(Debug, Clone, Deserialize)]

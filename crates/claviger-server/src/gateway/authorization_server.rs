@@ -7,7 +7,7 @@ use crate::config::ServedApi;
 use crate::wire::Body;
 
 /// Where it is (RFC 8414, section 3); the path of an issuer that has one follows.
-pub(super) const METADATA_PATH: &str = "/.well-known/oauth-authorization-server";
+const METADATA_PATH: &str = "/.well-known/oauth-authorization-server";
 
 /// What is said at this path, if it is where the issuer of the API's tokens is looked for, and that is at one of the API's own hosts: nothing is
 /// said of places that are not here.

@@ -40,7 +40,6 @@ pub use people::{Asking, People, Sent, places};
 pub use principal_token::{Binding, PrincipalSigner, PrincipalTokens};
 pub use reception::ListenerRules;
 
-use authorization_server::METADATA_PATH;
 use passage::{Beginning, Held, Passage};
 use standing::{PublicStanding, Standing};
 
@@ -310,15 +309,15 @@ impl Gateway {
             // Seldom asked for: on the heap, so that every other request has less to carry.
             return Box::pin(self.jwk_set(surface)).await.map(Outcome::Answer);
         }
-        if surface.served.sign_in.is_some()
-            && matches!(*method, Method::GET | Method::HEAD)
-            && target.path().starts_with(METADATA_PATH)
-            && let Some(metadata) = authorization_server::metadata(&surface.served, target.path())
-        {
-            return Ok(Outcome::Answer(metadata));
-        }
-        if surface.served.sign_in.is_some() && target.path().starts_with(people::PREFIX) {
-            return Box::pin(self.people(surface, exchange, secure, passage)).await;
+        if surface.served.sign_in.is_some() {
+            if target.path().starts_with(people::PREFIX) {
+                return Box::pin(self.people(surface, exchange, secure, passage)).await;
+            }
+            if matches!(*method, Method::GET | Method::HEAD)
+                && let Some(metadata) = authorization_server::metadata(&surface.served, target.path())
+            {
+                return Ok(Outcome::Answer(metadata));
+            }
         }
         let stopwatch = Stopwatch::start();
         let decision = self.door.decide(api, &inbound).await;

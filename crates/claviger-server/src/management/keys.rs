@@ -7,8 +7,9 @@ use claviger::directory::{Annotated, State};
 use claviger::id::{Environment, KeyId};
 use claviger::network::{Network, Networks};
 use claviger_store::api_keys::{
-    ApiKeyUpdate, DEFAULT_GRACE_SECONDS, KeyView, KeysListed, NewApiKey, SecretView, ShownKey,
+    ApiKeyUpdate, DEFAULT_GRACE_SECONDS, KeyView, NewApiKey, SecretView, ShownKey,
 };
+use claviger_store::key_lookups::KeysListed;
 use claviger_store::tenant_store::TenantStore;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -101,9 +101,10 @@ impl Call {
                 called.extend(operator.tenants_named(realm, text, LOOKED_AT).await?);
             }
             for tenant in tenants {
-                let view = operator.tenant(tenant).tenant_view().await;
-                if view.is_ok_and(|view| view.name == text && view.state != State::Deleted) {
-                    called.push(tenant);
+                match operator.tenant(tenant).tenant_view().await {
+                    Ok(view) if view.name == text && view.state != State::Deleted => called.push(tenant),
+                    Ok(_) | Err(StoreError::NotFound { .. }) => {}
+                    Err(error) => return Err(error.into()),
                 }
             }
         }

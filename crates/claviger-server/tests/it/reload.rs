@@ -5,9 +5,11 @@ use std::time::Duration;
 use claviger_server::failure::Failure;
 use claviger_server::management::{Caller, call};
 use claviger_server::on_every_store;
-use claviger_server::testing::{Behind, Client, Connection, On, Plan, TestServer, add_route, took};
+use claviger_server::testing::{Behind, Client, On, Plan, TestServer, add_route, took};
 use serde_json::{Value, json};
 use toml::Table;
+
+use crate::streams::{echoes, socket};
 
 on_every_store!(
     what_changed_is_taken_up_and_connections_go_on,
@@ -131,27 +133,6 @@ fn what_is_counted_goes_on_being_counted(on: On) {
 }
 
 const LIMIT: Duration = Duration::from_secs(2);
-
-fn socket(client: &Client, token: &str) -> Connection {
-    let request = client
-        .get("/socket")
-        .bearer(token)
-        .header("Connection", "Upgrade")
-        .header("Upgrade", "websocket")
-        .header("Sec-WebSocket-Version", "13")
-        .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
-    let mut connection = client.connect();
-    connection.send(request.bytes());
-    let head = connection.until("\r\n\r\n");
-    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
-    echoes(&mut connection, "hello");
-    connection
-}
-
-fn echoes(connection: &mut Connection, text: &str) {
-    connection.send(text);
-    connection.until(text);
-}
 
 fn what_is_open_ends_where_the_new_settings_would_not_let_it_in(on: On) {
     let route = "path = \"/socket\"\nresource = \"socket\"\naccess = \"read\"\nwebsocket = true";

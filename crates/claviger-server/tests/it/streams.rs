@@ -27,7 +27,7 @@ fn started(on: On) -> TestServer {
 }
 
 /// An open WebSocket through which bytes go and come back.
-fn socket(client: &Client, token: &str) -> Connection {
+pub(crate) fn socket(client: &Client, token: &str) -> Connection {
     let request = client
         .get("/socket")
         .bearer(token)
@@ -43,7 +43,7 @@ fn socket(client: &Client, token: &str) -> Connection {
     connection
 }
 
-fn echoes(connection: &mut Connection, text: &str) {
+pub(crate) fn echoes(connection: &mut Connection, text: &str) {
     connection.send(text);
     connection.until(text);
 }

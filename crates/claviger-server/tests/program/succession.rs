@@ -147,10 +147,13 @@ fn operating_05_one_server_waits_at_a_time_and_can_be_ended_while_it_does() {
     let (error, hint) = run(&folder, &["serve"]).error();
     assert!(error.contains("another server already waits"), "{error}");
     assert!(hint.is_some());
+    // Whoever rotates logs does not end it.
+    second.signal(Signal::HUP);
     // Its turn has not come, and nobody has to wait for it to end it.
     second.signal(Signal::TERM);
     let began = Instant::now();
-    second.wait();
+    assert!(second.wait().success());
+    assert!(folder.read("second.err").contains("stopped while waiting"));
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     // The place is free again, and the first one still serves.
     let mut third = wait("third.err");

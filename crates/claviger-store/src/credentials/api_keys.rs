@@ -1,29 +1,26 @@
 //! API keys: a stable id, what it allows, and one or two live secrets.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use claviger::api_key::{KeyDigest, KeyPrefix, NewKey};
+use claviger::api_key::{KeyPrefix, NewKey};
 use claviger::clock::UnixMillis;
 use claviger::directory::State;
 use claviger::grants::Grants;
-use claviger::id::{Environment, KeyId, OrgId, RealmName, TenantId};
+use claviger::id::{Environment, KeyId, OrgId, TenantId};
 use claviger::network::Networks;
 use serde_json::json;
 
 pub use super::key_secrets::SecretView;
 use super::key_secrets::{
-    Held, KEY_BY_DIGEST, KEY_OLD_REVOKE, KEY_SECRET_PUT_ASIDE, KEY_SECRET_REVOKE, KEY_SECRETS_OF,
-    KEY_SECRETS_OF_TENANT, KEY_SECRETS_REVOKE, KEYS_ENDING, KEYS_ENDING_OF_TENANT, add_secret, networks,
+    KEY_OLD_REVOKE, KEY_SECRET_PUT_ASIDE, KEY_SECRET_REVOKE, KEY_SECRETS_REVOKE, add_secret, networks,
     secrets,
 };
 use crate::backend::Tx;
 use crate::credentials::held_keys;
 use crate::error::StoreError;
 use crate::noun::{Feed, Index, Noun, Rights, STATE, int, text, uuid};
-use crate::page::{After, PAGE, limited};
+use crate::page::After;
 use crate::parts::inner::Inner;
-use crate::parts::operator::Operator;
 use crate::parts::tenant_store::TenantStore;
 use crate::state;
 use crate::statement::statements;
@@ -141,15 +138,6 @@ pub struct ApiKeyUpdate {
     pub expires_at: Option<Option<UnixMillis>>,
 }
 
-/// Which keys are listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct KeysListed {
-    /// Those of one organization, or of the whole tenant.
-    pub org: Option<OrgId>,
-    /// Whether those that are revoked are too.
-    pub revoked_too: bool,
-}
-
 /// A key, as its organization sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyView {
@@ -197,7 +185,7 @@ impl From<&KeyView> for After {
     }
 }
 
-fn read(row: Row) -> Result<KeyView, StoreError> {
+pub(super) fn read(row: Row) -> Result<KeyView, StoreError> {
     let mut columns = row.read();
     Ok(KeyView {
         key: columns.key_id()?,
@@ -245,43 +233,6 @@ async fn generate(
     Ok(NewKey::generate(prefix, environment, &peppers, inner.random.as_ref()))
 }
 
-impl Operator {
-    /// Whose keys, of this realm, have, or had, a secret that ends so, `limit` at most.
-    ///
-    /// # Errors
-    /// If the store does not answer.
-    pub async fn keys_ending(
-        &self,
-        realm: &RealmName,
-        last_four: &str,
-        limit: i64,
-    ) -> Result<Vec<(TenantId, KeyId)>, StoreError> {
-        let (realm, end) = (realm.clone(), last_four.to_owned());
-        self.read(async move |tx: &mut Tx<'_>| {
-            let rows = tx.run(&KEYS_ENDING, values![&end, realm.as_str(), limit]).await?;
-            rows.into_iter().map(whose).collect()
-        })
-        .await
-    }
-
-    /// Whose key this is, good or not, if anybody's.
-    ///
-    /// # Errors
-    /// If the store does not answer.
-    pub async fn key_with(&self, digest: KeyDigest) -> Result<Option<(TenantId, KeyId)>, StoreError> {
-        self.read(async move |tx: &mut Tx<'_>| {
-            let row = tx.run_one(&KEY_BY_DIGEST, values![digest.as_bytes().as_slice()]).await?;
-            row.map(whose).transpose()
-        })
-        .await
-    }
-}
-
-fn whose(row: Row) -> Result<(TenantId, KeyId), StoreError> {
-    let mut columns = row.read();
-    Ok((columns.parse()?, columns.key_id()?))
-}
-
 impl TenantStore {
     /// Makes a key. Its secret is shown this once.
     ///
@@ -325,73 +276,6 @@ impl TenantStore {
         .await
     }
 
-    /// At most `limit` ([`PAGE`]) of the keys, the oldest first, after `after`.
-    ///
-    /// # Errors
-    /// If there is no such organization.
-    pub async fn key_page(
-        &self,
-        listed: KeysListed,
-        after: Option<After>,
-        limit: u16,
-    ) -> Result<Vec<KeyView>, StoreError> {
-        let tenant = self.tenant;
-        let (at, id) = After::parameters(after);
-        self.read(async move |tx: &mut Tx<'_>| {
-            let (id, limit, revoked_too) = (id.clone(), limited(limit), listed.revoked_too);
-            let rows = match listed.org {
-                Some(org) => {
-                    orgs::view(tx, tenant, org).await?;
-                    tx.run(&KEY_PAGE, values![tenant, org, at, id.clone(), limit, revoked_too]).await?
-                }
-                None => {
-                    tx.run(&KEY_PAGE_OF_TENANT, values![tenant, at, id.clone(), limit, revoked_too]).await?
-                }
-            };
-            let now = tx.now().await?;
-            let keys: Vec<KeyView> = rows.into_iter().map(read).collect::<Result<_, _>>()?;
-            let Some(last) = keys.last() else { return Ok(keys) };
-            let found = match listed.org {
-                Some(org) => {
-                    let range = values![tenant, org, at, id, last.created_at, last.key];
-                    tx.run(&KEY_SECRETS_OF, range).await?
-                }
-                None => {
-                    let range = values![tenant, at, id, last.created_at, last.key];
-                    tx.run(&KEY_SECRETS_OF_TENANT, range).await?
-                }
-            };
-            let mut secrets: HashMap<KeyId, Vec<SecretView>> = HashMap::new();
-            for row in found {
-                let secret = Held::read(row)?;
-                if secret.is_live(now) {
-                    secrets.entry(secret.key).or_default().push(secret.view);
-                }
-            }
-            let with =
-                |key: KeyView| KeyView { secrets: secrets.remove(&key.key).unwrap_or_default(), ..key };
-            Ok(keys.into_iter().map(with).collect())
-        })
-        .await
-    }
-
-    /// The organization's keys that are not revoked, the oldest first: page by page, so that nobody waits for a long list.
-    ///
-    /// # Errors
-    /// If there is no such organization.
-    pub async fn key_list(&self, org: OrgId) -> Result<Vec<KeyView>, StoreError> {
-        let mut all: Vec<KeyView> = Vec::new();
-        loop {
-            let listed = KeysListed { org: Some(org), revoked_too: false };
-            let page = self.key_page(listed, all.last().map(After::from), PAGE).await?;
-            let is_last = page.len() < usize::from(PAGE);
-            all.extend(page);
-            if is_last {
-                return Ok(all);
-            }
-        }
-    }
-
     /// One key, revoked or not.
     ///
     /// # Errors
@@ -401,32 +285,6 @@ impl TenantStore {
         self.read(async move |tx: &mut Tx<'_>| {
             let now = tx.now().await?;
             view(tx, tenant, key, now).await
-        })
-        .await
-    }
-
-    /// The keys that have, or had, a secret that ends so, `limit` at most.
-    ///
-    /// # Errors
-    /// If the store does not answer.
-    pub async fn keys_ending(&self, last_four: &str, limit: i64) -> Result<Vec<KeyId>, StoreError> {
-        let (tenant, end) = (self.tenant, last_four.to_owned());
-        self.read(async move |tx: &mut Tx<'_>| {
-            let rows = tx.run(&KEYS_ENDING_OF_TENANT, values![tenant, &end, limit]).await?;
-            rows.into_iter().map(|row| row.read().key_id()).collect()
-        })
-        .await
-    }
-
-    /// The keys that are called so and not revoked, `limit` at most.
-    ///
-    /// # Errors
-    /// If the store does not answer.
-    pub async fn keys_named(&self, name: &str, limit: i64) -> Result<Vec<KeyId>, StoreError> {
-        let (tenant, name) = (self.tenant, name.to_owned());
-        self.read(async move |tx: &mut Tx<'_>| {
-            let rows = tx.run(&KEYS_NAMED, values![tenant, &name, limit]).await?;
-            rows.into_iter().map(|row| row.read().key_id()).collect()
         })
         .await
     }

@@ -2,6 +2,7 @@
 
 pub mod api_keys;
 pub(crate) mod held_keys;
+pub mod key_lookups;
 pub(crate) mod key_secrets;
 pub mod key_uses;
 pub(crate) mod kid;

@@ -177,7 +177,7 @@ async fn lists_go_page_by_page(test: TestStore) {
     for task in tasks {
         made.push(task.await.unwrap());
     }
-    let page = claviger_store::api_keys::KeysListed { org: Some(acme.org), revoked_too: false };
+    let page = claviger_store::key_lookups::KeysListed { org: Some(acme.org), revoked_too: false };
     let first = acme.store.key_page(page, None, 500).await.unwrap();
     assert_eq!(first.len(), 500);
     assert!(first.iter().all(|key| key.secrets.len() == 1));

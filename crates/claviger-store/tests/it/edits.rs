@@ -2,8 +2,9 @@
 
 use claviger::directory::Annotated;
 use claviger_store::annotations::AnnotationUpdate;
-use claviger_store::api_keys::{ApiKeyUpdate, KeysListed};
+use claviger_store::api_keys::ApiKeyUpdate;
 use claviger_store::idempotency::{KEPT_SECONDS, Known, Once};
+use claviger_store::key_lookups::KeysListed;
 use claviger_store::tenants::TenantUpdate;
 use claviger_store::testing::TestStore;
 use claviger_store::{StoreError, on_every_backend};
