@@ -3,9 +3,8 @@
 
 use std::sync::Arc;
 
-use claviger::id::{SessionId, TokenId};
+use claviger::SessionHolder;
 use claviger::network::Client;
-use claviger::refusal::Who;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde_json::Value;
@@ -28,9 +27,8 @@ fn spelt(answer: &impl Serialize) -> Result<Option<Value>, Failure> {
     value.map(Some).map_err(|error| Failure::of(FailureKind::Broken, error.to_string()))
 }
 
-fn oneself(who: &Who, session: SessionId) -> Result<Oneself, Failure> {
-    let nobody = || Failure::of(FailureKind::Forbidden, "this is for people who are signed in");
-    Ok(Oneself { tenant: who.tenant, account: who.account.ok_or_else(nobody)?, session })
+fn oneself(holder: &SessionHolder) -> Oneself {
+    Oneself { tenant: holder.tenant, account: holder.account, session: holder.session }
 }
 
 async fn done(management: &Management, asked: &Asked, asking: Asking) -> Result<Option<Value>, Failure> {
@@ -41,25 +39,19 @@ async fn done(management: &Management, asked: &Asked, asking: Asking) -> Result<
         Asking::RevokeRefreshToken(token) => {
             people::revoke_refresh_token(management, asked, &token).await.map(|()| None)
         }
-        Asking::RevokeToken(Who { tenant, account, credential, .. }) => {
-            // What it is written down as is its `jti`; one without is another issuer's.
-            let token: TokenId = credential.parse().map_err(|_| {
-                Failure::of(FailureKind::Forbidden, "another issuer's token is not ours to revoke")
-            })?;
-            people::revoke_token(management, asked, (tenant, account, token)).await.map(|()| None)
+        Asking::RevokeToken(SessionHolder { tenant, account, token, .. }) => {
+            people::revoke_token(management, asked, (tenant, Some(account), token)).await.map(|()| None)
         }
-        Asking::Sessions(who, session) => {
-            spelt(&people::own_sessions(management, asked, oneself(&who, session)?).await?)
+        Asking::Sessions(holder) => spelt(&people::own_sessions(management, asked, oneself(&holder)).await?),
+        Asking::EndSession(holder, other) => {
+            people::end_own_session(management, asked, oneself(&holder), other).await.map(|()| None)
         }
-        Asking::EndSession(who, session, other) => {
-            people::end_own_session(management, asked, oneself(&who, session)?, other).await.map(|()| None)
-        }
-        Asking::SetPassword(who, session, sent) => {
+        Asking::SetPassword(holder, sent) => {
             let input = sent.read()?;
-            people::set_password(management, asked, oneself(&who, session)?, input).await.map(|()| None)
+            people::set_password(management, asked, oneself(&holder), input).await.map(|()| None)
         }
-        Asking::SignOut(Who { tenant, account, .. }, session) => {
-            people::sign_out(management, asked, (tenant, account, session)).await.map(|()| None)
+        Asking::SignOut(SessionHolder { tenant, account, session, .. }) => {
+            people::sign_out(management, asked, (tenant, Some(account), session)).await.map(|()| None)
         }
     }
 }

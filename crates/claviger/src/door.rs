@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::directory::{Annotated, Directory, DirectoryError, Freshness};
 use crate::explain::{Explanation, Step};
 use crate::freshness::Fresh;
+use crate::id::{AccountId, SessionId, TenantId, TokenId};
 use crate::identify::identify;
 use crate::inbound::Inbound;
 use crate::limit::{LocalLimiter, Permit, PublicPermit};
@@ -34,6 +35,21 @@ use crate::target::Target;
 pub struct Door {
     authenticator: Authenticator,
     limiter: LocalLimiter,
+}
+
+/// Somebody who shows an identity token of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionHolder {
+    /// Where.
+    pub tenant: TenantId,
+    /// Who.
+    pub account: AccountId,
+    /// The session in which it was made.
+    pub session: SessionId,
+    /// The token.
+    pub token: TokenId,
+    /// Whether account, membership, organization and tenant may act; if not, what keeps them from it.
+    pub may_act: Result<(), Reason>,
 }
 
 /// What a door is made with besides what it asks.
@@ -202,6 +218,27 @@ impl Door {
     pub async fn whose(&self, api: &Arc<Api>, inbound: &Inbound<'_>) -> Result<Who, Refusal> {
         let caller = self.caller(Arrival::in_clear(api, inbound), Gate::Counted(inbound.client)).await?;
         Ok(caller.into_parts().1.who())
+    }
+
+    /// Who shows an identity token of ours, and in which session it was made; `None` if the credential is good and another one: another
+    /// issuer's token says nothing about our sessions. Lets nobody in.
+    ///
+    /// # Errors
+    /// As [`decide`](Self::decide), if the credential is not good.
+    pub async fn session_of(
+        &self,
+        api: &Arc<Api>,
+        inbound: &Inbound<'_>,
+    ) -> Result<Option<SessionHolder>, Refusal> {
+        let caller = self.caller(Arrival::in_clear(api, inbound), Gate::Counted(inbound.client)).await?;
+        let principal = caller.into_parts().1;
+        let (Some(session), Some(token), who) = (principal.session(), principal.own_token(), principal.who())
+        else {
+            return Ok(None);
+        };
+        let Some(account) = who.account else { return Ok(None) };
+        let may_act = authorize::may_act(api, &principal);
+        Ok(Some(SessionHolder { tenant: who.tenant, account, session, token, may_act }))
     }
 
     /// Whether what was let in before would still be: asked again and again of streams that stay open. It is the second

@@ -4,15 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use claviger::Inbound;
-use claviger::credential::CredentialKind;
 use claviger::id::SessionId;
 use claviger::network::Client;
-use claviger::refusal::{Reason, Who};
+use claviger::refusal::Reason;
 use claviger::target::Target;
+use claviger::{Inbound, SessionHolder};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -45,15 +42,15 @@ pub enum Asking {
     /// A refresh token that is to be worth nothing.
     RevokeRefreshToken(Zeroizing<String>),
     /// An identity token that is to be worth nothing, which was good until now.
-    RevokeToken(Who),
+    RevokeToken(SessionHolder),
     /// The end of this session.
-    SignOut(Who, SessionId),
+    SignOut(SessionHolder),
     /// Their sessions.
-    Sessions(Who, SessionId),
-    /// The end of one of them, the last.
-    EndSession(Who, SessionId, SessionId),
+    Sessions(SessionHolder),
+    /// The end of one of them.
+    EndSession(SessionHolder, SessionId),
     /// Another password.
-    SetPassword(Who, SessionId, Sent),
+    SetPassword(SessionHolder, Sent),
 }
 
 /// A body, as it came.
@@ -222,26 +219,41 @@ impl Gateway {
         let (parts, body) = request.into_parts();
         // Who asks comes first: a stranger hears nothing of what is right or wrong with the rest.
         let oneself = match place.is_for_whoever_is_signed_in() {
-            true => Some(self.whose(surface, &parts.headers, &parts.uri, secure, passage).await?),
+            true => {
+                let holder = self.holder(surface, &parts.headers, &parts.uri, secure, passage).await?;
+                Some(holder.ok_or_else(|| {
+                    Failure::of(FailureKind::Forbidden, "this is for people who are signed in here")
+                })?)
+            }
             false => None,
         };
+        // Whoever may not act any more may still go.
+        if place != Place::SignOut
+            && let Some(holder) = &oneself
+        {
+            holder.may_act.clone()?;
+        }
         let sent = sent(place, &parts.headers, body).await?;
         let is_form = sent.is_form;
         let asking = match (place, oneself) {
             (Place::SignUp, _) => Asking::SignUp(sent),
             (Place::SignIn, _) => Asking::SignIn(sent),
             (Place::Refresh, _) => Asking::Refresh(sent),
-            (Place::SignOut, Some((who, session))) => Asking::SignOut(who, session),
-            (Place::Password, Some((who, session))) => Asking::SetPassword(who, session, sent),
-            (Place::Sessions, Some((who, session))) => Asking::Sessions(who, session),
-            (Place::Session(other), Some((who, session))) => Asking::EndSession(who, session, other),
+            (Place::SignOut, Some(holder)) => Asking::SignOut(holder),
+            (Place::Password, Some(holder)) => Asking::SetPassword(holder, sent),
+            (Place::Sessions, Some(holder)) => Asking::Sessions(holder),
+            (Place::Session(other), Some(holder)) => Asking::EndSession(holder, other),
             (_, None) if place.is_for_whoever_is_signed_in() => return Err(Reason::NoCredential.into()),
             (_, _) => {
                 let revoke: Revoke = match sent.read() {
                     Ok(revoke) => revoke,
                     Err(failure) => return oauth(failure, is_form),
                 };
-                match self.revoked(surface, &revoke.token, &parts.uri, secure, passage).await {
+                let asking = match self.revoked(surface, &revoke.token, &parts.uri, secure, passage).await {
+                    Err(Refused::Failed(failure)) => return oauth(failure, is_form),
+                    asking => asking?,
+                };
+                match asking {
                     Some(asking) => asking,
                     // Of a token that is nobody's nothing is said (RFC 7009, section 2.2).
                     None => return Ok(Outcome::Answer(answer(StatusCode::OK, &json!({})))),
@@ -265,29 +277,19 @@ impl Gateway {
         }
     }
 
-    /// Whose identity token a request shows, and in which session it was made.
-    async fn whose(
+    /// Who shows an identity token of ours; `None` if it is a good credential and another one.
+    async fn holder(
         &self,
         surface: &Surface,
         headers: &HeaderMap,
         uri: &http::Uri,
         secure: bool,
         passage: &Passage,
-    ) -> Result<(Who, SessionId), Refused> {
+    ) -> Result<Option<SessionHolder>, Refused> {
         let method = Method::POST;
         let inbound =
             Inbound { method: &method, target: Target::of(uri)?, headers, client: passage.client, secure };
-        let who = self.door.whose(&surface.served.api, &inbound).await?;
-        if who.kind != CredentialKind::IdentityToken {
-            return Err(Failure::of(FailureKind::Forbidden, "only who is signed in signs out").into());
-        }
-        let token =
-            headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        // Its signature was good, so it says what we have written.
-        let session = session_of(token).ok_or_else(|| {
-            Refused::from(Failure::of(FailureKind::Forbidden, "another issuer's session is not ours to end"))
-        })?;
-        Ok((who, session))
+        Ok(self.door.session_of(&surface.served.api, &inbound).await?)
     }
 
     /// What a token is that somebody wants to be worth nothing; `None` if it is worth nothing.
@@ -298,25 +300,26 @@ impl Gateway {
         uri: &http::Uri,
         secure: bool,
         passage: &Passage,
-    ) -> Option<Asking> {
+    ) -> Result<Option<Asking>, Refused> {
         if token.starts_with(claviger_store::refresh_tokens::TOKEN_PREFIX) {
-            return Some(Asking::RevokeRefreshToken(Zeroizing::new(token.to_owned())));
+            return Ok(Some(Asking::RevokeRefreshToken(Zeroizing::new(token.to_owned()))));
         }
         let mut headers = HeaderMap::new();
-        let mut bearer = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
+        let Ok(mut bearer) = HeaderValue::from_str(&format!("Bearer {token}")) else { return Ok(None) };
         bearer.set_sensitive(true);
         headers.insert(header::AUTHORIZATION, bearer);
-        let (who, _) = self.whose(surface, &headers, uri, secure, passage).await.ok()?;
-        Some(Asking::RevokeToken(who))
+        match self.holder(surface, &headers, uri, secure, passage).await {
+            Ok(Some(holder)) => Ok(Some(Asking::RevokeToken(holder))),
+            // It is good and stays so, and that is said (RFC 7009, section 2.2.1).
+            Ok(None) => Err(Failure::of(FailureKind::Forbidden, NOT_REVOKED_HERE).into()),
+            Err(Refused::Decision(refusal)) if refusal.status() == StatusCode::UNAUTHORIZED => Ok(None),
+            Err(refused) => Err(refused),
+        }
     }
 }
 
-/// The `sid` of an identity token of ours.
-fn session_of(bearer: &str) -> Option<SessionId> {
-    let claims = bearer.split('.').nth(1)?;
-    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
-    claims.get("sid")?.as_str()?.parse().ok()
-}
+/// Of another issuer's token, and of a key.
+const NOT_REVOKED_HERE: &str = "tokens of this kind are not revoked here";
 
 /// What came, within its bounds.
 async fn sent(place: Place, headers: &HeaderMap, body: Body) -> Result<Sent, Refused> {
@@ -360,6 +363,7 @@ fn oauth(failure: Failure, is_form: bool) -> Result<Outcome, Refused> {
     let code = match failure.kind {
         FailureKind::Invalid if failure.what.contains("grant_type") => "unsupported_grant_type",
         FailureKind::Invalid => "invalid_request",
+        FailureKind::Forbidden if failure.what == NOT_REVOKED_HERE => "unsupported_token_type",
         FailureKind::Unauthenticated | FailureKind::Forbidden => "invalid_grant",
         _ => return Err(failure.into()),
     };

@@ -168,13 +168,13 @@ pub async fn sign_up(management: &Management, asked: &Asked, input: SignUp) -> R
         return Err(Failure::of(FailureKind::NotFound, "nobody signs up here by themselves"));
     }
     let owner = email(&input.email)?;
-    may_be_chosen(&input.password, &input.email)?;
     let plan = asked.api.plans.first().cloned();
     let plan = plan.ok_or_else(|| Failure::of(FailureKind::Broken, "the API has no plan"))?;
     let accounts = accounts(management, asked);
     // Before it is looked whether the address is somebody's, and before anything is hashed.
     count(management, &accounts, accounts.signing_up(&asked.api.realm, &asked.client.block().to_string()))
         .await?;
+    may_be_chosen(&input.password, &input.email)?;
     if accounts.account_find(&asked.api.realm, &owner).await?.is_some() {
         return Err(StoreError::AlreadyExists { what: "account" }.into());
     }
@@ -189,18 +189,19 @@ pub async fn sign_up(management: &Management, asked: &Asked, input: SignUp) -> R
         password_hash,
     };
     let made = accounts.sign_up(new).await?;
-    begin(management, asked, (made.tenant, made.org, made.account)).await
+    begin(management, asked, (made.tenant, made.org, made.account), asked.rules.session_seconds).await
 }
 
 async fn begin(
     management: &Management,
     asked: &Asked,
     (tenant, org, account): (TenantId, OrgId, AccountId),
+    lifetime_seconds: i64,
 ) -> Result<SignedIn, Failure> {
     let actor = Actor::account(account);
     let actor = asked.client.address().map_or(actor.clone(), |address| actor.from(address));
     let accounts = management.store.accounts().by(actor);
-    let begin = Begin { lifetime_seconds: asked.rules.session_seconds, is_direct: true };
+    let begin = Begin { lifetime_seconds, is_direct: true };
     let session = accounts.session_begin(tenant, org, account, begin).await?;
     signed_in(management, asked, session).await
 }
@@ -261,7 +262,7 @@ pub async fn sign_in(management: &Management, asked: &Asked, input: SignIn) -> R
     }
     let memberships = accounts.memberships(account.account).await?;
     let (tenant, org) = chosen(&memberships, input.tenant_id.as_deref(), input.org_id.as_deref())?;
-    begin(management, asked, (tenant, org, account.account)).await
+    begin(management, asked, (tenant, org, account.account), asked.rules.session_seconds).await
 }
 
 /// Prolongs a session by its refresh token, or begins one in another organization of the same person.
@@ -278,29 +279,50 @@ pub async fn refresh(management: &Management, asked: &Asked, input: Refresh) -> 
         return Err(nobody());
     }
     // A session of another realm is nobody's here, and its token is not used up.
-    match management.operator().tenant(shown.tenant()).tenant_view().await {
-        Ok(tenant) if tenant.realm == asked.api.realm => {}
-        Ok(_) | Err(StoreError::NotFound { .. }) => return Err(nobody()),
-        Err(error) => return Err(error.into()),
+    if !is_of_this_realm(management, asked, &shown).await? {
+        return Err(nobody());
     }
+    // Nor is it by a wish that is refused: whoever is refused keeps what they have.
+    let elsewhere = match input.tenant_id.is_some() || input.org_id.is_some() {
+        true => {
+            let session = match accounts.session_view(shown.tenant(), shown.session()).await {
+                Err(StoreError::NotFound { .. }) => return Err(nobody()),
+                session => session?,
+            };
+            let memberships = accounts.memberships(session.account).await?;
+            Some(chosen(&memberships, input.tenant_id.as_deref(), input.org_id.as_deref())?)
+        }
+        false => None,
+    };
     let session = match accounts.session_refresh(&shown).await? {
         Ok(session) => session,
         Err(NotRefreshed::Unknown) => return Err(nobody()),
         Err(NotRefreshed::NotActive) => return Err(not_active()),
     };
-    if input.tenant_id.is_none() && input.org_id.is_none() {
+    let here = (session.session.tenant, session.session.org);
+    let Some((tenant, org)) = elsewhere.filter(|place| *place != here) else {
         return signed_in(management, asked, session).await;
-    }
-    let account = session.session.account;
-    let memberships = accounts.memberships(account).await?;
-    let (tenant, org) = chosen(&memberships, input.tenant_id.as_deref(), input.org_id.as_deref())?;
-    if (tenant, org) == (session.session.tenant, session.session.org) {
-        return signed_in(management, asked, session).await;
-    }
+    };
     if !session.is_direct {
         return Err(not_active());
     }
-    begin(management, asked, (tenant, org, account)).await
+    // However often somebody switches, it ends when their sign-in does.
+    let left = session.session.expires_at.seconds().saturating_sub(management.clock.now().seconds());
+    let lifetime_seconds = asked.rules.session_seconds.min(left.max(1));
+    begin(management, asked, (tenant, org, session.session.account), lifetime_seconds).await
+}
+
+/// Whether a refresh token is of a tenant of this API's realm.
+async fn is_of_this_realm(
+    management: &Management,
+    asked: &Asked,
+    shown: &Shown<'_>,
+) -> Result<bool, Failure> {
+    match management.operator().tenant(shown.tenant()).tenant_view().await {
+        Ok(tenant) => Ok(tenant.realm == asked.api.realm),
+        Err(StoreError::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Ends the session of a refresh token. Of one that is nobody's nothing is said (RFC 7009, section 2.2).
@@ -313,7 +335,10 @@ pub async fn revoke_refresh_token(
     token: &str,
 ) -> Result<(), Failure> {
     let Some(shown) = Shown::read(token) else { return Ok(()) };
-    accounts(management, asked).session_end_by(&shown).await?;
+    let accounts = accounts(management, asked);
+    if accounts.has_made(&shown) && is_of_this_realm(management, asked, &shown).await? {
+        accounts.session_end_by(&shown).await?;
+    }
     Ok(())
 }
 

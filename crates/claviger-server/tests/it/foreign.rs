@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use claviger::id::TokenId;
 use claviger::key_set::Algorithm;
 use claviger::random::SystemRandom;
@@ -16,6 +18,7 @@ on_every_store!(
     j06_an_issuers_keys_are_read_again_when_their_file_changes,
     a_key_that_its_issuer_took_back_is_nobodys_when_the_settings_are_taken_up,
     j02_one_of_its_tokens_is_revoked_by_issuer_and_jti,
+    whoever_comes_from_another_issuer_has_no_session_here,
 );
 
 const ISSUER: &str = "https://login.example";
@@ -154,4 +157,41 @@ fn j02_one_of_its_tokens_is_revoked_by_issuer_and_jti(on: On) {
     let until = server.now().plus_seconds(86_400);
     server.run(server.store(home.tenant).token_revoke(id, until)).unwrap();
     assert_eq!([&first, &second, &none].map(|token| status(token)), [401, 200, 200]);
+}
+
+fn whoever_comes_from_another_issuer_has_no_session_here(on: On) {
+    let (server, home, issuer) = trusting(on);
+    let colleague = server.member(&home, "MEMBER");
+    let session = server.session(&colleague);
+    let theirs = server.token_in(&colleague, &session);
+    let ours = |part: &str| {
+        let claims = theirs.text.split('.').nth(1).unwrap();
+        let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+        claims[part].clone()
+    };
+    // Its names are of its own making, and may well be ours.
+    let mut forged = claims(&server, &home, &issuer);
+    (forged["sid"], forged["jti"]) = (ours("sid"), ours("jti"));
+    let forged = issuer.sign("at+jwt", &forged);
+    let client = server.synq();
+    let is_good = |token: &str| client.get("/api/v1/products").bearer(token).status();
+    assert_eq!((is_good(&forged), is_good(&theirs.text)), (200, 200));
+    for (method, path, signed_in) in claviger_server::gateway::places() {
+        if signed_in {
+            let path = path.replace("{session}", &session.session.to_string());
+            let body = json!({ "current": "x", "new": "quite another phrase" });
+            let answer = client.request(method.as_str(), &path).json(&body).bearer(&forged).send();
+            assert_eq!(answer.status, 403, "{method} {path}: {}", answer.text());
+        }
+    }
+    // It is not revoked here, and that is said (RFC 7009, section 2.2.1).
+    client.post("/auth/v1/revoke", &json!({ "token": forged })).send().expect(403);
+    let form = client.request("POST", "/auth/v1/revoke");
+    let form =
+        form.header("Content-Type", "application/x-www-form-urlencoded").body(format!("token={forged}"));
+    assert_eq!(form.send().expect(400).json()["error"], "unsupported_token_type");
+    assert_eq!((is_good(&forged), is_good(&theirs.text)), (200, 200));
+    // Its owner's own goes.
+    client.post("/auth/v1/revoke", &json!({ "token": theirs.text })).send().expect(200);
+    assert_eq!(is_good(&theirs.text), 401);
 }

@@ -100,6 +100,11 @@ impl<'t> Shown<'t> {
         Some(Self { tenant: TenantId::from_bytes(*tenant)?, session, value, seal, text })
     }
 
+    /// The session that it names.
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+
     /// The tenant that it names.
     pub fn tenant(&self) -> TenantId {
         self.tenant

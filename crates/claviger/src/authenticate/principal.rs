@@ -7,7 +7,7 @@ use crate::clock::UnixMillis;
 use crate::credential::CredentialKind;
 use crate::directory::{Directory, Found, KeyRecord, OrgRecord, Subject, TenantRecord, Version};
 use crate::grants::Grants;
-use crate::id::{AccountId, Environment, KeyId, OrgId, RealmName, RoleName, SessionId, TenantId};
+use crate::id::{AccountId, Environment, KeyId, OrgId, RealmName, RoleName, SessionId, TenantId, TokenId};
 use crate::network::Client;
 use crate::refusal::Who;
 
@@ -209,6 +209,11 @@ impl Principal {
     /// The session, if it has one.
     pub fn session(&self) -> Option<SessionId> {
         self.claims().and_then(|claims| claims.session)
+    }
+
+    /// The `jti` of an identity token of ours: another issuer's is a name of its own making.
+    pub(crate) fn own_token(&self) -> Option<TokenId> {
+        self.claims().and_then(|claims| claims.token).filter(|token| token.is_own())
     }
 
     /// Whether there is something to revoke this one credential by: another issuer's token may have no `jti`.

@@ -74,7 +74,7 @@ fn may(api: &Api, client: Client, principal: &Principal) -> Result<(), Reason> {
 }
 
 /// Whether tenant, organization, account and member may act.
-fn may_act(api: &Api, principal: &Principal) -> Result<(), Reason> {
+pub(crate) fn may_act(api: &Api, principal: &Principal) -> Result<(), Reason> {
     if principal.tenant().state != State::Active {
         return Err(Reason::TenantSuspended);
     }
