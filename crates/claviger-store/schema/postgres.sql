@@ -23,7 +23,7 @@ GRANT SELECT ON plan TO claviger_rt;
 GRANT SELECT ON plan TO claviger_system;
 GRANT INSERT ON plan TO claviger_system;
 
--- A person. `email_key` is the address folded for comparison.
+-- A person. `email_key` is the address folded for comparison; who is `self_registered` gave it themselves.
 CREATE TABLE account (
     account_id uuid NOT NULL,
     realm text NOT NULL,
@@ -36,6 +36,7 @@ CREATE TABLE account (
     generation bigint NOT NULL DEFAULT 1,
     tokens_from bigint NOT NULL DEFAULT 0,
     credentials bigint NOT NULL DEFAULT 1,
+    self_registered bigint NOT NULL DEFAULT 0 CHECK (self_registered IN (0, 1)),
     row_version bigint NOT NULL DEFAULT 1,
     PRIMARY KEY (account_id),
     UNIQUE (realm, email_key),
@@ -47,8 +48,8 @@ CREATE TRIGGER account_updated BEFORE UPDATE ON account FOR EACH ROW
 CREATE TRIGGER account_changed AFTER INSERT OR UPDATE ON account FOR EACH ROW
     WHEN (current_user <> 'claviger_owner' OR current_setting('claviger.backfill', true) IS DISTINCT FROM 'on')
     EXECUTE FUNCTION note_change();
-GRANT SELECT (account_id, realm, email, email_key, state, email_verified, generation, credentials, created_at) ON account TO claviger_rt;
-GRANT INSERT (account_id, realm, email, email_key, password_hash, created_at) ON account TO claviger_rt;
+GRANT SELECT (account_id, realm, email, email_key, state, email_verified, generation, credentials, created_at, self_registered) ON account TO claviger_rt;
+GRANT INSERT (account_id, realm, email, email_key, password_hash, created_at, self_registered) ON account TO claviger_rt;
 GRANT SELECT ON account TO claviger_system;
 GRANT INSERT ON account TO claviger_system;
 GRANT UPDATE ON account TO claviger_system;
@@ -66,6 +67,7 @@ CREATE TABLE tenant (
     generation bigint NOT NULL DEFAULT 1,
     tokens_from bigint NOT NULL DEFAULT 0,
     credentials bigint NOT NULL DEFAULT 1,
+    requires_direct_sign_in bigint NOT NULL DEFAULT 0 CHECK (requires_direct_sign_in IN (0, 1)),
     row_version bigint NOT NULL DEFAULT 1,
     PRIMARY KEY (tenant_id),
     FOREIGN KEY (realm) REFERENCES realm (name),

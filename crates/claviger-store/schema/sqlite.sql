@@ -17,7 +17,7 @@ CREATE TABLE plan (
     FOREIGN KEY (realm) REFERENCES realm (name)
 ) STRICT;
 
--- A person. `email_key` is the address folded for comparison.
+-- A person. `email_key` is the address folded for comparison; who is `self_registered` gave it themselves.
 CREATE TABLE account (
     account_id TEXT NOT NULL,
     realm TEXT NOT NULL,
@@ -30,6 +30,7 @@ CREATE TABLE account (
     generation INTEGER NOT NULL DEFAULT 1,
     tokens_from INTEGER NOT NULL DEFAULT 0,
     credentials INTEGER NOT NULL DEFAULT 1,
+    self_registered INTEGER NOT NULL DEFAULT 0 CHECK (self_registered IN (0, 1)),
     row_version INTEGER NOT NULL DEFAULT 1,
     PRIMARY KEY (account_id),
     UNIQUE (realm, email_key),
@@ -61,6 +62,7 @@ CREATE TABLE tenant (
     generation INTEGER NOT NULL DEFAULT 1,
     tokens_from INTEGER NOT NULL DEFAULT 0,
     credentials INTEGER NOT NULL DEFAULT 1,
+    requires_direct_sign_in INTEGER NOT NULL DEFAULT 0 CHECK (requires_direct_sign_in IN (0, 1)),
     row_version INTEGER NOT NULL DEFAULT 1,
     PRIMARY KEY (tenant_id),
     FOREIGN KEY (realm) REFERENCES realm (name),

@@ -28,8 +28,11 @@ pub(crate) enum TenantCommand {
         #[arg(long, value_name = "NAME")]
         organization: Option<String>,
         /// Its owner's e-mail address; an account is made if there is none
-        #[arg(long, alias = "owner", value_name = "ADDRESS")]
-        owner_email: String,
+        #[arg(long, value_name = "ADDRESS", required_unless_present = "owner", conflicts_with = "owner")]
+        owner_email: Option<String>,
+        /// Instead of the address: the account's id or address, even if whoever made the account has not proved to have the address
+        #[arg(long, value_name = "ACCOUNT")]
+        owner: Option<String>,
         /// Its plan; the first of the realm's API by default
         #[arg(long)]
         plan: Option<String>,
@@ -80,6 +83,9 @@ pub(crate) enum TenantCommand {
         /// Whether every request has to carry the tenant and organization headers
         #[arg(long, value_name = "BOOL")]
         require_identity_headers: Option<bool>,
+        /// Whether people come in by signing in there, and not by switching from another tenant
+        #[arg(long, value_name = "BOOL")]
+        require_direct_sign_in: Option<bool>,
         #[command(flatten)]
         #[serde(flatten)]
         seen: Seen,

@@ -58,7 +58,7 @@ pub(super) async fn provision(
         let home = home(management, "synq", name, email, "Standard").await?;
         let store = management.operator().tenant(home.tenant);
         if prefix == "SYNQ2" {
-            let update = TenantUpdate { name: None, plan: None, requires_identity_headers: Some(true) };
+            let update = TenantUpdate { requires_identity_headers: Some(true), ..TenantUpdate::default() };
             store.tenant_update(update).await?;
         }
         set(&format!("{prefix}_EMAIL"), email.into());
@@ -184,6 +184,7 @@ async fn home(
             owner: crate::management::parse(email, "e-mail")?,
 
             password_hash: None,
+            unproven_owner: false,
         })
         .await?;
     Ok(Home { tenant: created.tenant, org: created.org, owner: created.account })
@@ -221,7 +222,7 @@ async fn password(
 ) -> Result<String, Failure> {
     let accounts = management.operator().accounts();
     if let Some(password) = before {
-        let hash = accounts.account_password(person.account).await?;
+        let hash = accounts.account_password(person.account).await?.password_hash;
         if management.passwords.verify(hash, Secret::new(password.clone().into_bytes())).await? {
             return Ok(password.clone());
         }
@@ -230,7 +231,7 @@ async fn password(
     management.random.fill(&mut bytes);
     let password = URL_SAFE_NO_PAD.encode(bytes);
     let hash = management.passwords.hash(Secret::new(password.clone().into_bytes())).await?;
-    accounts.account_set_password(person.account, hash).await?;
+    accounts.account_set_password(person.account, hash, None).await?;
     tracing::debug!(email = person.email, realm = person.realm, "a password was made");
     Ok(password)
 }
@@ -238,7 +239,7 @@ async fn password(
 /// An identity token and a refresh token of the owner, for the API, as signing in gives them.
 async fn sign_in(management: &Management, api: &str, home: &Home) -> Result<(String, String), Failure> {
     let api = management.api(api)?;
-    let begin = Begin { lifetime_seconds: 24 * 3600, is_direct: true };
+    let begin = Begin { lifetime_seconds: 24 * 3600, is_direct: true, proven_under: None };
     let accounts = management.operator().accounts();
     let session = accounts.session_begin(home.tenant, home.org, home.owner, begin).await?;
     let signer = identity_tokens::signer(&management.store, &api.api.realm).await?;

@@ -7,7 +7,8 @@ use claviger::directory::{MemberState, SessionRecord, State};
 use claviger::id::{AccountId, OrgId, SessionId, TenantId, TokenId};
 use claviger::network::Client;
 use claviger::secret::Secret;
-use claviger_store::accounts::Membership;
+use claviger::signing_key::SigningKey;
+use claviger_store::accounts::{Membership, SigningIn};
 use claviger_store::refresh_tokens::{Begin, NotRefreshed, Session, Shown};
 use claviger_store::sign_in_failures::Trying;
 use claviger_store::sign_up::NewTenant;
@@ -134,9 +135,18 @@ fn email(text: &str) -> Result<Email, Failure> {
 
 async fn signed_in(management: &Management, asked: &Asked, session: Session) -> Result<SignedIn, Failure> {
     let signer = identity_tokens::signer(&management.store, &asked.api.realm).await?;
+    tokens(management, asked, &signer, session)
+}
+
+fn tokens(
+    management: &Management,
+    asked: &Asked,
+    signer: &SigningKey,
+    session: Session,
+) -> Result<SignedIn, Failure> {
     let now = management.clock.now();
     let Session { session, role, refresh_token, .. } = session;
-    let token = identity_tokens::issue(&signer, &asked.api, &session, &role, now, &*management.random)?;
+    let token = identity_tokens::issue(signer, &asked.api, &session, &role, now, &*management.random)?;
     Ok(SignedIn {
         access_token: token.text,
         token_type: "Bearer",
@@ -178,6 +188,7 @@ pub async fn sign_up(management: &Management, asked: &Asked, input: SignUp) -> R
     if accounts.account_find(&asked.api.realm, &owner).await?.is_some() {
         return Err(StoreError::AlreadyExists { what: "account" }.into());
     }
+    let signer = identity_tokens::signer(&management.store, &asked.api.realm).await?;
     let password = Secret::new(input.password.as_bytes().to_vec());
     let password_hash = Some(management.passwords.hash(password).await?);
     let new = NewTenant {
@@ -187,22 +198,30 @@ pub async fn sign_up(management: &Management, asked: &Asked, input: SignUp) -> R
         organization: input.organization_name.clone().unwrap_or_else(|| input.tenant_name.clone()),
         owner,
         password_hash,
+        unproven_owner: false,
     };
-    let made = accounts.sign_up(new).await?;
-    begin(management, asked, (made.tenant, made.org, made.account), asked.rules.session_seconds).await
+    let begin = Begin { lifetime_seconds: asked.rules.session_seconds, is_direct: true, proven_under: None };
+    let session = accounts.sign_up(new, begin).await?;
+    tokens(management, asked, &signer, session)
 }
 
+/// Begins a session where somebody has proved to be the account, while its generation was `under`.
 async fn begin(
     management: &Management,
     asked: &Asked,
-    (tenant, org, account): (TenantId, OrgId, AccountId),
+    (tenant, org): (TenantId, OrgId),
+    (account, under): (AccountId, i64),
     lifetime_seconds: i64,
 ) -> Result<SignedIn, Failure> {
     let actor = Actor::account(account);
     let actor = asked.client.address().map_or(actor.clone(), |address| actor.from(address));
     let accounts = management.store.accounts().by(actor);
-    let begin = Begin { lifetime_seconds, is_direct: true };
-    let session = accounts.session_begin(tenant, org, account, begin).await?;
+    let begin = Begin { lifetime_seconds, is_direct: true, proven_under: Some(under) };
+    let session = match accounts.session_begin(tenant, org, account, begin).await {
+        // The password was changed, all sessions were ended or the membership was, since it was looked at.
+        Err(StoreError::NotFound { .. }) => return Err(nobody()),
+        session => session?,
+    };
     signed_in(management, asked, session).await
 }
 
@@ -246,23 +265,20 @@ pub async fn sign_in(management: &Management, asked: &Asked, input: SignIn) -> R
     let trying = accounts.trying(&asked.api.realm, &address, &asked.client.block().to_string());
     // Before anything is hashed, so that many at once are counted one by one.
     count(management, &accounts, trying.clone()).await?;
-    let found = accounts.account_find(&asked.api.realm, &address).await?;
-    let hash = match &found {
-        Some(account) if account.state != State::Deleted => {
-            accounts.account_password(account.account).await?
-        }
-        _ => None,
-    };
+    let found = accounts.account_signing_in(&asked.api.realm, &address).await?;
+    let found = found.filter(|found| found.account.state != State::Deleted);
+    let (hash, account) = found.map(|found| (found.password_hash, found.account)).unzip();
     let password = Secret::new(input.password.as_bytes().to_vec());
-    let fits = management.passwords.verify(hash, password).await?;
-    let (true, Some(account)) = (fits, found) else { return Err(nobody()) };
+    let fits = management.passwords.verify(hash.flatten(), password).await?;
+    let (true, Some(account)) = (fits, account) else { return Err(nobody()) };
     accounts.sign_in_done(trying).await?;
     if account.state != State::Active {
         return Err(not_active());
     }
     let memberships = accounts.memberships(account.account).await?;
-    let (tenant, org) = chosen(&memberships, input.tenant_id.as_deref(), input.org_id.as_deref())?;
-    begin(management, asked, (tenant, org, account.account), asked.rules.session_seconds).await
+    let place = chosen(&memberships, input.tenant_id.as_deref(), input.org_id.as_deref())?;
+    let who = (account.account, account.generation);
+    begin(management, asked, place, who, asked.rules.session_seconds).await
 }
 
 /// Prolongs a session by its refresh token, or begins one in another organization of the same person.
@@ -289,27 +305,26 @@ pub async fn refresh(management: &Management, asked: &Asked, input: Refresh) -> 
                 Err(StoreError::NotFound { .. }) => return Err(nobody()),
                 session => session?,
             };
-            let memberships = accounts.memberships(session.account).await?;
-            Some(chosen(&memberships, input.tenant_id.as_deref(), input.org_id.as_deref())?)
+            let mut memberships = accounts.memberships(session.account).await?;
+            // A tenant may want everybody to sign in there.
+            let from = session.tenant;
+            memberships.retain(|there| there.tenant == from || !there.requires_direct_sign_in);
+            let place = chosen(&memberships, input.tenant_id.as_deref(), input.org_id.as_deref())?;
+            Some(place).filter(|place| *place != (from, session.org))
         }
         false => None,
     };
-    let session = match accounts.session_refresh(&shown).await? {
+    let session = match accounts.session_refresh(&shown, elsewhere).await? {
         Ok(session) => session,
         Err(NotRefreshed::Unknown) => return Err(nobody()),
         Err(NotRefreshed::NotActive) => return Err(not_active()),
     };
-    let here = (session.session.tenant, session.session.org);
-    let Some((tenant, org)) = elsewhere.filter(|place| *place != here) else {
-        return signed_in(management, asked, session).await;
-    };
-    if !session.is_direct {
-        return Err(not_active());
-    }
+    let Some(place) = elsewhere else { return signed_in(management, asked, session).await };
     // However often somebody switches, it ends when their sign-in does.
     let left = session.session.expires_at.seconds().saturating_sub(management.clock.now().seconds());
     let lifetime_seconds = asked.rules.session_seconds.min(left.max(1));
-    begin(management, asked, (tenant, org, session.session.account), lifetime_seconds).await
+    let who = (session.session.account, session.session.made_under.account);
+    begin(management, asked, place, who, lifetime_seconds).await
 }
 
 /// Whether a refresh token is of a tenant of this API's realm.
@@ -443,44 +458,19 @@ pub async fn set_password(
     let actor = Actor::account(oneself.account);
     let actor = asked.client.address().map_or(actor.clone(), |address| actor.from(address));
     let accounts = management.store.accounts().by(actor.clone());
-    let account = accounts.account_view(oneself.account).await?;
+    let SigningIn { account, password_hash } = accounts.account_password(oneself.account).await?;
     may_be_chosen(&input.new, &account.email)
         .map_err(|failure| Failure { what: failure.what.replacen("`password`", "`new`", 1), ..failure })?;
     let trying = accounts.trying(&account.realm, &email(&account.email)?, &asked.client.block().to_string());
     count(management, &accounts, trying.clone()).await?;
-    let hash = accounts.account_password(oneself.account).await?;
     let current = Secret::new(input.current.as_bytes().to_vec());
-    if input.current.len() > LONGEST || !management.passwords.verify(hash, current).await? {
+    if input.current.len() > LONGEST || !management.passwords.verify(password_hash, current).await? {
         return Err(nobody());
     }
     let hash = management.passwords.hash(Secret::new(input.new.as_bytes().to_vec())).await?;
-    // First, so that whoever hears that this failed still has the present password to try it again with; and once more, for whoever has
-    // signed in with it meanwhile.
-    end_the_others(management, &accounts, &actor, oneself).await?;
-    accounts.account_set_password(oneself.account, hash).await?;
     accounts.sign_in_done(trying).await?;
-    end_the_others(management, &accounts, &actor, oneself).await
-}
-
-/// Ends every session of theirs but the one that asks, wherever they are.
-async fn end_the_others(
-    management: &Management,
-    accounts: &Accounts,
-    actor: &Actor,
-    oneself: Oneself,
-) -> Result<(), Failure> {
-    let mut tenants: Vec<TenantId> =
-        accounts.memberships(oneself.account).await?.iter().map(|membership| membership.tenant).collect();
-    tenants.sort_unstable();
-    tenants.dedup();
-    for tenant in tenants {
-        let store = management.operator().by(actor.clone()).tenant(tenant);
-        for other in store.session_list(oneself.account).await? {
-            if other.session != oneself.session {
-                store.session_end(other.session).await?;
-            }
-        }
-    }
+    let staying = Some((oneself.tenant, oneself.session));
+    accounts.account_set_password(oneself.account, hash, staying).await?;
     Ok(())
 }
 

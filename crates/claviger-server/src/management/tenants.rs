@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use claviger::directory::Annotated;
 use claviger::id::RealmName;
-use claviger_store::sign_up::NewTenant;
+use claviger_store::sign_up::{NewTenant, UNPROVEN_OWNER};
 use claviger_store::tenant_store::TenantStore;
 use claviger_store::tenants::{TenantUpdate, TenantView};
+use claviger_store::{Email, StoreError};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -15,7 +16,7 @@ use super::operation::{Call, operations};
 use super::page::{self, Page};
 use super::realms::{known_plan, known_realm};
 use super::{input, parse, shown};
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
 
 /// A tenant to make.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -28,7 +29,9 @@ struct Create {
     /// What to call its first organization; the same by default
     organization: Option<String>,
     /// Its owner's e-mail address; an account is made if there is none
-    owner_email: String,
+    owner_email: Option<String>,
+    /// Instead of the address: the account's id or address, even if whoever made the account has not proved to have the address
+    owner: Option<String>,
     /// Its plan; the first of the realm's API by default
     plan: Option<String>,
 }
@@ -87,6 +90,8 @@ struct Update {
     plan: Option<String>,
     /// Whether every request has to carry the tenant and organization headers
     require_identity_headers: Option<bool>,
+    /// Whether people come in by signing in there, and not by switching from another tenant
+    require_direct_sign_in: Option<bool>,
     /// Only if this is still its `version` (`If-Match`)
     if_version: Option<String>,
 }
@@ -134,6 +139,8 @@ struct TenantShown {
     plan: String,
     /// Whether every request has to carry the tenant and organization headers.
     requires_identity_headers: bool,
+    /// Whether people come in by signing in there, and not by switching from another tenant.
+    requires_direct_sign_in: bool,
     /// When it was made.
     created_at: String,
     #[serde(flatten)]
@@ -195,6 +202,7 @@ fn one(tenant: &TenantView, annotations: Annotations) -> TenantShown {
         state: lower_case(tenant.state),
         plan: tenant.plan.to_string(),
         requires_identity_headers: tenant.requires_identity_headers,
+        requires_direct_sign_in: tenant.requires_direct_sign_in,
         created_at: shown(tenant.created_at),
         annotations,
         version: None,
@@ -229,15 +237,33 @@ async fn create(call: &Call, input: Create) -> Result<Created, Failure> {
                 .hint("name a realm that an `[[api]]` has, or say `--plan`"));
         }
     };
+    let unproven_owner = input.owner.is_some();
+    let owner: Email = match (&input.owner_email, &input.owner) {
+        (Some(address), None) => parse(address, "owner_email")?,
+        (None, Some(address)) if address.contains('@') => parse(address, "owner")?,
+        (None, Some(account)) => {
+            let view = call.operator().accounts().account_view(call.account(account).await?).await?;
+            if view.realm != realm {
+                return Err(StoreError::NotFound { what: "account" }.into());
+            }
+            parse(&view.email, "owner")?
+        }
+        _ => return Err(Failure::new("say whose it is by `owner_email` or by `owner`, and not by both")),
+    };
     let new = NewTenant {
         realm,
         organization: input.organization.unwrap_or_else(|| input.name.clone()),
         name: input.name,
         plan,
-        owner: parse(&input.owner_email, "owner_email")?,
+        owner,
         password_hash: None,
+        unproven_owner,
     };
-    let created = call.operator().tenant_create(new).await?;
+    let created = call.operator().tenant_create(new).await.map_err(|error| match error {
+        StoreError::Refused { why } if why == UNPROVEN_OWNER => Failure::of(FailureKind::Conflict, why)
+            .hint("if that person is meant, name them by `owner` (`--owner`) instead"),
+        error => error.into(),
+    })?;
     Ok(Created {
         tenant_id: created.tenant.to_string(),
         org_id: created.org.to_string(),
@@ -282,7 +308,9 @@ async fn update(call: &Call, input: Update) -> Result<TenantShown, Failure> {
     let requires_identity_headers = input.require_identity_headers;
     let since = input::version(input.if_version.as_deref())?;
     let held = store.clone().unless_edited(Annotated::Tenant(store.tenant()), since);
-    held.tenant_update(TenantUpdate { name: input.name, plan, requires_identity_headers }).await?;
+    let requires_direct_sign_in = input.require_direct_sign_in;
+    let update = TenantUpdate { name: input.name, plan, requires_identity_headers, requires_direct_sign_in };
+    held.tenant_update(update).await?;
     shown_whole(call, &store).await
 }
 

@@ -6,6 +6,7 @@ use claviger::directory::{MemberState, SessionRecord};
 use claviger::id::{AccountId, Environment, KeyId, OrgId, SessionId, TenantId, TokenId};
 use claviger::testing::Unsigned;
 use claviger_store::api_keys::NewApiKey;
+use claviger_store::operators::NewOperator;
 use claviger_store::sign_up::NewTenant;
 use claviger_store::tenant_store::TenantStore;
 use claviger_store::user_secrets::UserSecret;
@@ -87,11 +88,23 @@ impl TestServer {
             organization: format!("{name} HQ"),
             owner: email.parse().expect("an address"),
             password_hash: None,
+            unproven_owner: false,
         };
         let made = self.run(self.management().operator().tenant_create(new)).expect("a tenant");
         let (tenant, org) = (made.tenant, made.org);
         let owner = Person { realm: realm.to_owned(), tenant, org, account: made.account, email };
         Home { realm: realm.to_owned(), tenant, org, owner }
+    }
+
+    /// The token of a new operator with this role over everything.
+    ///
+    /// # Panics
+    /// If the store does not make it.
+    pub fn operator_token(&self, role: &'static str) -> String {
+        let name = format!("{role}-{}", self.now().0);
+        let new = NewOperator { name, role, realms: None, tenants: None, days: 90 };
+        let made = self.run(self.management().operator().operator_create(new)).expect("an operator");
+        made.token.expose_text().expect("text").to_owned()
     }
 
     /// The operator's view of a tenant.

@@ -102,6 +102,9 @@ fn request(operation: &Operation, customer: &Customer, unique: &str) -> (String,
     if operation.id == "key.find" {
         required.push("last_four");
     }
+    if operation.id == "tenant.create" {
+        required.push("owner_email");
+    }
     // Whoever changes nothing is told so.
     if operation.id == "key.update" {
         required.push("name");

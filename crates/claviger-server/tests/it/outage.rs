@@ -58,6 +58,25 @@ fn a_store_that_cannot_answer_is_503_and_never_401() {
 }
 
 #[test]
+fn of_a_revocation_that_nobody_heard_nothing_good_is_said() {
+    let server = TestServer::start(On::Postgres);
+    let client = server.synq();
+    let body = serde_json::json!({ "email": "ada@northwind.example", "password": "an uncommon pass phrase", "tenant_name": "Northwind" });
+    let signed_up = client.post("/auth/v1/sign-up", &body).send().expect(201).json();
+    let revoke = |token: &str| {
+        let token = signed_up[token].as_str().unwrap();
+        client.post("/auth/v1/revoke", &serde_json::json!({ "token": token })).send().status
+    };
+    cut(&server);
+    assert_eq!((revoke("refresh_token"), revoke("access_token")), (503, 503));
+    mend(&server);
+    eventually("the refresh token is revoked", Duration::from_secs(20), || revoke("refresh_token") == 200);
+    let refreshed =
+        client.post("/auth/v1/refresh", &serde_json::json!({ "refresh_token": signed_up["refresh_token"] }));
+    refreshed.send().expect(401);
+}
+
+#[test]
 fn what_was_withdrawn_during_the_outage_of_a_node_is_gone_after_it() {
     let near = TestServer::start(On::Postgres);
     let home = near.tenant_on("synaptiq", "Eastwind", "Enterprise");

@@ -152,7 +152,7 @@ fn q06_a_tenant_may_tighten_and_never_loosen(on: On) {
     let (server, home, token) = started(on);
     let (tenant, org) = (home.tenant.to_string(), home.org.to_string());
     let require = |required: bool| {
-        let update = TenantUpdate { name: None, plan: None, requires_identity_headers: Some(required) };
+        let update = TenantUpdate { requires_identity_headers: Some(required), ..TenantUpdate::default() };
         server.run(server.store(home.tenant).tenant_update(update)).unwrap();
     };
     let alone = |client: Client| client.get(PRODUCTS).bearer(&token.text).send();

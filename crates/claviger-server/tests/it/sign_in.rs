@@ -1,7 +1,7 @@
 //! Sign-up, sign-in, refresh, sign-out and revocation, at an API's own host.
 
 use claviger_server::on_every_store;
-use claviger_server::testing::{Answer, Client, On, TestServer};
+use claviger_server::testing::{Answer, Behind, Client, On, Plan, TestServer};
 use claviger_store::audit::AuditCursor;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
@@ -17,6 +17,10 @@ on_every_store!(
     whoever_signs_up_again_and_again_waits_and_nobody_else_does,
     who_may_not_act_is_403_and_who_is_nobody_401,
     people_see_and_end_their_own_sessions_and_change_their_password,
+    a_tenant_may_want_everybody_to_sign_in_there,
+    whoever_registered_an_address_is_not_taken_for_whoever_has_it,
+    of_two_realms_neither_takes_the_others_refresh_tokens,
+    a_key_has_no_session_of_its_own,
     strangers_are_refused_wherever_one_has_to_be_somebody,
     q11_clients_are_told_where_they_refresh_and_revoke,
 );
@@ -402,6 +406,120 @@ fn people_see_and_end_their_own_sessions_and_change_their_password(on: On) {
     // Nobody guesses it there more often than at sign-in.
     let statuses: Vec<u16> = (0..12).map(|_| change("wrong", new).status).collect();
     assert!(statuses.ends_with(&[429]) && statuses.starts_with(&[401]), "{statuses:?}");
+}
+
+fn a_tenant_may_want_everybody_to_sign_in_there(on: On) {
+    let server = TestServer::start(on);
+    let client = server.synq();
+    let email = "ada@northwind.example";
+    let first = sign_up(&client, email).expect(201).json();
+    let account = claims(&server, &text(&first, "access_token"))["sub"].as_str().unwrap().to_owned();
+    let create = json!({ "realm": "synq", "name": "Staging", "owner": account });
+    let owner = server.operator_token("owner");
+    let console = |method: &str, path: &str, body: &Value| {
+        server.console().request(method, path).bearer(&owner).json(body).send()
+    };
+    let made = console("POST", "/v1/tenants", &create).expect(201).data();
+    let staging = text(&made, "tenant_id");
+    let switch = |token: &str| {
+        let body = json!({ "refresh_token": token, "tenant_id": staging });
+        client.post("/auth/v1/refresh", &body).send()
+    };
+    let there = switch(&text(&first, "refresh_token")).expect(200).json();
+    assert_eq!(there["tenant_id"], staging);
+    let changed =
+        console("PATCH", &format!("/v1/tenants/{staging}"), &json!({ "require_direct_sign_in": true }));
+    assert_eq!(changed.expect(200).data()["requires_direct_sign_in"], true);
+    let body = json!({ "email": email, "password": PASSWORD, "tenant_id": first["tenant_id"] });
+    let again = client.post("/auth/v1/sign-in", &body).send().expect(200).json();
+    assert_eq!(switch(&text(&again, "refresh_token")).status, 403);
+    let body = json!({ "email": email, "password": PASSWORD, "tenant_id": staging });
+    let direct = client.post("/auth/v1/sign-in", &body).send().expect(200).json();
+    assert_eq!(direct["tenant_id"], staging);
+}
+
+fn whoever_registered_an_address_is_not_taken_for_whoever_has_it(on: On) {
+    let server = TestServer::start(on);
+    let client = server.synq();
+    let email = "ceo@victim.example";
+    let stranger = sign_up(&client, email).expect(201).json();
+    let victim = server.tenant("synq", "Victim");
+    let owner = server.operator_token("owner");
+    let post = |path: &str, body: &Value| server.console().post(path, body).bearer(&owner).send();
+    let members = format!("/v1/tenants/{}/organizations/{}/members", victim.tenant, victim.org);
+    let added = post(&members, &json!({ "member": email, "role": "ADMIN" })).expect(201).data();
+    assert_eq!(added["state"], "invited");
+    let there = json!({ "refresh_token": stranger["refresh_token"], "tenant_id": victim.tenant.to_string() });
+    assert_eq!(client.post("/auth/v1/refresh", &there).send().status, 403);
+    let create = json!({ "realm": "synq", "name": "Theirs", "owner_email": email });
+    let refused = post("/v1/tenants", &create).expect(409);
+    assert!(refused.text().contains("`owner`"), "{}", refused.text());
+    for wrong in [
+        json!({ "realm": "synq", "name": "Theirs" }),
+        json!({ "realm": "synq", "name": "Theirs", "owner": email, "owner_email": email }),
+    ] {
+        assert_eq!(post("/v1/tenants", &wrong).status, 400, "{wrong}");
+    }
+    let elsewhere = server.tenant("syncello", "Elsewhere").owner.account.to_string();
+    let abroad = json!({ "realm": "synq", "name": "Theirs", "owner": elsewhere });
+    assert_eq!(post("/v1/tenants", &abroad).status, 404);
+    let meant = json!({ "realm": "synq", "name": "Theirs", "owner": email });
+    assert_eq!(post("/v1/tenants", &meant).expect(201).data()["account_is_new"], false);
+}
+
+/// Synq's way to sign in at Synaptiq too, beside keys.
+fn with_two_that_sign_in(on: On) -> TestServer {
+    let settings = |settings: &mut toml::Table| {
+        for api in settings["api"].as_array_mut().unwrap() {
+            let api = api.as_table_mut().unwrap();
+            if api.get("name").and_then(toml::Value::as_str) == Some("synaptiq") {
+                api.insert("credentials".into(), vec!["api-key", "identity-token"].into());
+                api.insert("sign_in".into(), "password".into());
+                api.insert("sign_up".into(), "open".into());
+                api.insert("roles".into(), toml::Table::from_iter([("ADMIN".into(), "admin".into())]).into());
+            }
+        }
+    };
+    TestServer::start_as(&Plan { on, behind: Behind::Example, settings: &settings })
+}
+
+fn of_two_realms_neither_takes_the_others_refresh_tokens(on: On) {
+    let server = with_two_that_sign_in(on);
+    let (synq, synaptiq) = (server.synq(), server.synaptiq());
+    let ours = sign_up(&synq, "ada@northwind.example").expect(201).json();
+    // One address is somebody else in each realm.
+    let theirs = sign_up(&synaptiq, "ada@northwind.example").expect(201).json();
+    let (ours, theirs) = (text(&ours, "refresh_token"), text(&theirs, "refresh_token"));
+    assert_eq!((refresh(&synaptiq, &ours).status, refresh(&synq, &theirs).status), (401, 401));
+    for (client, token) in [(&synaptiq, &ours), (&synq, &theirs)] {
+        client.post("/auth/v1/revoke", &json!({ "token": token })).send().expect(200);
+    }
+    // Neither was used up or ended by that.
+    server.clock.advance_millis(60_000);
+    refresh(&synq, &ours).expect(200);
+    refresh(&synaptiq, &theirs).expect(200);
+}
+
+fn a_key_has_no_session_of_its_own(on: On) {
+    let server = with_two_that_sign_in(on);
+    let client = server.synaptiq();
+    let home = server.tenant("synaptiq", "Other");
+    let key = server.key(&home, "admin").text;
+    for (method, path, is_for_somebody) in claviger_server::gateway::places() {
+        if is_for_somebody {
+            let path = path.replace("{session}", "00000000-0000-4000-8000-000000000000");
+            let body = json!({ "current": PASSWORD, "new": "quite another phrase" });
+            let answer = client.request(method.as_str(), &path).json(&body).bearer(&key).send();
+            assert_eq!(answer.status, 403, "{method} {path}: {}", answer.text());
+        }
+    }
+    // A key is not revoked there, and a form is told so in the RFC's words.
+    assert_eq!(client.post("/auth/v1/revoke", &json!({ "token": key })).send().status, 403);
+    let form =
+        client.request("POST", "/auth/v1/revoke").header("Content-Type", "application/x-www-form-urlencoded");
+    let answer = form.body(format!("token={key}")).send();
+    assert_eq!((answer.status, &answer.json()["error"]), (400, &json!("unsupported_token_type")));
+    client.get("/api/v1/leads").bearer(&key).send().expect(200);
 }
 
 fn strangers_are_refused_wherever_one_has_to_be_somebody(on: On) {

@@ -2,7 +2,7 @@
 
 use claviger::clock::UnixMillis;
 use claviger::directory::{AccountRecord, MemberState, State};
-use claviger::id::{AccountId, OrgId, RealmName, RoleName, TenantId};
+use claviger::id::{AccountId, OrgId, RealmName, RoleName, SessionId, TenantId};
 use claviger::secret::Secret;
 use serde_json::json;
 
@@ -14,6 +14,7 @@ use crate::error::StoreError;
 use crate::keyring::Keyring;
 use crate::noun::{Columns, Feed, Index, Noun, Recorded, Rights, Rows, STATE, int, text, truth, uuid};
 use crate::parts::accounts::Accounts;
+use crate::people::sessions;
 use crate::state;
 use crate::statement::{Statement, statements};
 use crate::value::{self, Row, Value, values};
@@ -21,7 +22,7 @@ use crate::value::{self, Row, Value, values};
 /// The rows of accounts.
 pub(crate) static ACCOUNT_ROWS: Noun = Noun {
     table: "account",
-    about: "A person. `email_key` is the address folded for comparison.",
+    about: "A person. `email_key` is the address folded for comparison; who is `self_registered` gave it themselves.",
     columns: &[
         uuid("account_id"),
         text("realm"),
@@ -34,6 +35,7 @@ pub(crate) static ACCOUNT_ROWS: Noun = Noun {
         FLOOR[0],
         FLOOR[1],
         FLOOR[2],
+        truth("self_registered"),
     ],
     key: &["account_id"],
     references: &[(&["realm"], "realm (name)")],
@@ -50,8 +52,17 @@ pub(crate) static ACCOUNT_ROWS: Noun = Noun {
             "generation",
             "credentials",
             "created_at",
+            "self_registered",
         ]),
-        insert: Columns::These(&["account_id", "realm", "email", "email_key", "password_hash", "created_at"]),
+        insert: Columns::These(&[
+            "account_id",
+            "realm",
+            "email",
+            "email_key",
+            "password_hash",
+            "created_at",
+            "self_registered",
+        ]),
         ..Rights::NONE
     },
     jobs: Rights::CHANGE,
@@ -94,19 +105,27 @@ impl Recorded for AccountRecord {
 }
 
 statements! { "account";
-    ACCOUNT_ENSURE: Shared [Uuid, Text, Text, Text, Text, Int]
-        "INSERT INTO account (account_id, realm, email, email_key, password_hash, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6)
+    ACCOUNT_ENSURE: Shared [Uuid, Text, Text, Text, Text, Int, Int]
+        "INSERT INTO account (account_id, realm, email, email_key, password_hash, self_registered, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT (realm, email_key) DO NOTHING";
     ACCOUNT_BY_EMAIL: Shared [Text, Text]
-        "SELECT account_id, realm, email, state, email_verified, generation, created_at FROM account
+        "SELECT account_id, realm, email, state, email_verified, self_registered, generation, created_at FROM account
          WHERE realm = $1 AND email_key = $2";
     ACCOUNT: System [Uuid]
-        "SELECT account_id, realm, email, state, email_verified, generation, created_at FROM account
+        "SELECT account_id, realm, email, state, email_verified, self_registered, generation, created_at FROM account
          WHERE account_id = $1";
-    ACCOUNT_PASSWORD: System [Uuid] "SELECT password_hash FROM account WHERE account_id = $1";
-    ACCOUNT_SET_PASSWORD: System [Uuid, Text]
-        "UPDATE account SET password_hash = $2 WHERE account_id = $1 AND state <> 'deleted' RETURNING generation";
+    /// As [`ACCOUNT_BY_EMAIL`], with the hash: one look-up, so that an account takes no longer than none.
+    ACCOUNT_SIGNS_IN: System [Text, Text]
+        "SELECT account_id, realm, email, state, email_verified, self_registered, generation, created_at, password_hash
+         FROM account WHERE realm = $1 AND email_key = $2";
+    ACCOUNT_PASSWORD: System [Uuid]
+        "SELECT account_id, realm, email, state, email_verified, self_registered, generation, created_at, password_hash
+         FROM account WHERE account_id = $1";
+    /// What was begun with another password, or is about to be, ends with the number that it was begun under.
+    ACCOUNT_SET_PASSWORD: System [Uuid, Text] withdraws
+        "UPDATE account SET password_hash = $2, generation = generation + 1
+         WHERE account_id = $1 AND state <> 'deleted' RETURNING generation";
     ACCOUNT_STATE: System [Uuid, Text] withdraws
         "UPDATE account SET state = $2 WHERE account_id = $1 AND state <> 'deleted' RETURNING generation";
     ACCOUNT_VERIFY: System [Uuid]
@@ -119,7 +138,7 @@ statements! { "account";
              tokens_from = CASE WHEN tokens_from > $2 THEN tokens_from ELSE $2 END
          WHERE account_id = $1 RETURNING generation";
     MEMBERSHIPS: System [Uuid]
-        "SELECT m.tenant_id, m.org_id, m.role, m.state, t.name, t.state, o.name, o.state
+        "SELECT m.tenant_id, m.org_id, m.role, m.state, t.name, t.state, t.requires_direct_sign_in, o.name, o.state
          FROM member AS m
          JOIN tenant AS t ON t.tenant_id = m.tenant_id
          JOIN organization AS o ON o.tenant_id = m.tenant_id AND o.org_id = m.org_id
@@ -140,6 +159,8 @@ pub struct AccountView {
     pub state: State,
     /// Whether the address was proved.
     pub email_verified: bool,
+    /// Whether whoever made the account said that the address is theirs, and nobody else did.
+    pub self_registered: bool,
     /// Sessions made under a lower number are ended.
     pub generation: i64,
     /// Since when it is there.
@@ -161,20 +182,47 @@ pub struct Membership {
     pub tenant_name: String,
     /// Whether the tenant may act.
     pub tenant_state: State,
+    /// Whether people come in there by signing in there, and not by switching from another tenant.
+    pub requires_direct_sign_in: bool,
     /// What the organization is called.
     pub org_name: String,
     /// Whether the organization may act.
     pub org_state: State,
 }
 
-fn read(row: Row) -> Result<AccountView, StoreError> {
+impl AccountView {
+    /// Whether somebody else than whoever has the address may have made it: then nothing is given to it because of the address.
+    pub fn may_be_anothers(&self) -> bool {
+        self.self_registered && !self.email_verified
+    }
+}
+
+/// An account, and what its password is known by.
+#[derive(Debug, Clone)]
+pub struct SigningIn {
+    /// The account.
+    pub account: AccountView,
+    /// The hash of its password, if it has one.
+    pub password_hash: Option<Secret>,
+}
+
+fn read_signing_in(row: Row) -> Result<SigningIn, StoreError> {
     let mut columns = row.read();
+    Ok(SigningIn { account: read_columns(&mut columns)?, password_hash: columns.secret_text()? })
+}
+
+fn read(row: Row) -> Result<AccountView, StoreError> {
+    read_columns(&mut row.read())
+}
+
+fn read_columns(columns: &mut value::Columns) -> Result<AccountView, StoreError> {
     Ok(AccountView {
         account: columns.parse()?,
         realm: columns.parse()?,
         email: columns.text()?,
         state: columns.state("account")?,
         email_verified: columns.truth()?,
+        self_registered: columns.truth()?,
         generation: columns.int()?,
         created_at: columns.time()?,
     })
@@ -188,20 +236,23 @@ pub(crate) struct Wanted {
     pub(crate) realm: RealmName,
     pub(crate) email: Email,
     pub(crate) password_hash: Option<Secret>,
+    /// Whether whoever says that the address is theirs makes it.
+    pub(crate) self_registered: bool,
 }
 
 /// The realm's account of the wanted address, made if there is none.
-pub(crate) async fn ensure(tx: &mut Tx<'_>, wanted: &Wanted) -> Result<AccountId, StoreError> {
+pub(crate) async fn ensure(tx: &mut Tx<'_>, wanted: &Wanted) -> Result<AccountView, StoreError> {
     let (realm, email) = (wanted.realm.as_str(), &wanted.email);
     let hash = wanted.password_hash.as_ref().and_then(Secret::expose_text);
     let now = tx.now().await?;
-    tx.run(&ACCOUNT_ENSURE, values![wanted.fresh, realm, email.as_str(), email.key(), hash, now]).await?;
+    let row = values![wanted.fresh, realm, email.as_str(), email.key(), hash, wanted.self_registered, now];
+    tx.run(&ACCOUNT_ENSURE, row).await?;
     let row = tx.run_one(&ACCOUNT_BY_EMAIL, values![realm, email.key()]).await?;
     let found = read(row.ok_or(StoreError::NotFound { what: "account" })?)?;
     if found.state == State::Deleted {
         return Err(StoreError::NotFound { what: "account" });
     }
-    Ok(found.account)
+    Ok(found)
 }
 
 impl Accounts {
@@ -217,9 +268,10 @@ impl Accounts {
     ) -> Result<AccountView, StoreError> {
         let fresh = AccountId::generate(self.inner.random.as_ref());
         let entry = self.entry("ACCOUNT_CREATED", fresh);
-        let wanted = Wanted { fresh, realm: realm.clone(), email: email.clone(), password_hash };
+        let (realm, email) = (realm.clone(), email.clone());
+        let wanted = Wanted { fresh, realm, email, password_hash, self_registered: false };
         let work = async move |tx: &mut Tx<'_>| {
-            if ensure(tx, &wanted).await? != fresh {
+            if ensure(tx, &wanted).await?.account != fresh {
                 return Err(StoreError::AlreadyExists { what: "account" });
             }
             entry.write(tx).await?;
@@ -263,19 +315,37 @@ impl Accounts {
         .await
     }
 
-    /// The hash of the account's password, if it has one.
+    /// The realm's account of that address with the hash of its password, in as many look-ups as it takes to find that there is none.
     ///
     /// # Errors
-    /// If there is no such account.
-    pub async fn account_password(&self, account: AccountId) -> Result<Option<Secret>, StoreError> {
+    /// If the store does not answer.
+    pub async fn account_signing_in(
+        &self,
+        realm: &RealmName,
+        email: &Email,
+    ) -> Result<Option<SigningIn>, StoreError> {
+        let (realm, email) = (realm.clone(), email.clone());
         self.read(async move |tx: &mut Tx<'_>| {
-            let row = tx.run_one(&ACCOUNT_PASSWORD, values![account]).await?;
-            row.ok_or(StoreError::NotFound { what: "account" })?.read().secret_text()
+            let row = tx.run_one(&ACCOUNT_SIGNS_IN, values![realm.as_str(), email.key()]).await?;
+            row.map(read_signing_in).transpose()
         })
         .await
     }
 
-    /// Gives the account another password, as a PHC string.
+    /// The account with the hash of its password.
+    ///
+    /// # Errors
+    /// If there is no such account.
+    pub async fn account_password(&self, account: AccountId) -> Result<SigningIn, StoreError> {
+        self.read(async move |tx: &mut Tx<'_>| {
+            let row = tx.run_one(&ACCOUNT_PASSWORD, values![account]).await?;
+            read_signing_in(row.ok_or(StoreError::NotFound { what: "account" })?)
+        })
+        .await
+    }
+
+    /// Gives the account another password, as a PHC string, and ends all its sessions everywhere, in one transaction; `staying` begins
+    /// anew under the number that holds now. A sign-in that has compared the old password, and is about to begin a session, begins none.
     ///
     /// # Errors
     /// If there is no such account.
@@ -283,10 +353,18 @@ impl Accounts {
         &self,
         account: AccountId,
         password_hash: Secret,
+        staying: Option<(TenantId, SessionId)>,
     ) -> Result<(), StoreError> {
         let hash = password_hash.expose_text().map(str::to_owned);
         let hash = hash.ok_or_else(|| StoreError::Invalid("a password's hash must be text".into()))?;
-        self.change(account, "ACCOUNT_PASSWORD_CHANGED", &ACCOUNT_SET_PASSWORD, Some(hash)).await.map(drop)
+        let now_under =
+            self.change(account, "ACCOUNT_PASSWORD_CHANGED", &ACCOUNT_SET_PASSWORD, Some(hash)).await?;
+        if let Some((tenant, session)) = staying {
+            // The password is changed; at worst whoever did it signs in with it.
+            let stayed = sessions::stay(self, (tenant, session), now_under).await;
+            drop(stayed);
+        }
+        Ok(())
     }
 
     /// Notes that the account's address was proved.
@@ -351,6 +429,7 @@ impl Accounts {
                         state: columns.member_state()?,
                         tenant_name: columns.text()?,
                         tenant_state: columns.state("tenant")?,
+                        requires_direct_sign_in: columns.truth()?,
                         org_name: columns.text()?,
                         org_state: columns.state("organization")?,
                     })

@@ -102,6 +102,8 @@ statements! { "membership";
          FROM account AS a JOIN tenant AS t ON t.realm = a.realm
          JOIN member AS m ON m.tenant_id = t.tenant_id AND m.account_id = a.account_id
          WHERE t.tenant_id = $1 AND m.tenant_id = $1 AND m.org_id = $2 AND a.email_key = $3 AND m.state <> 'removed'";
+    MEMBER_SOMEWHERE: Tenant [Uuid, Uuid]
+        "SELECT org_id FROM member WHERE tenant_id = $1 AND account_id = $2 AND state = 'active' LIMIT 1";
     /// Keeps the membership as it is until the transaction ends; the one writer of the other engine does so by itself.
     MEMBER_HOLD: Tenant [Uuid, Uuid, Uuid]
         "SELECT generation FROM member WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3"
@@ -212,7 +214,8 @@ async fn add_in_state(
 
 impl TenantStore {
     /// Makes the account of that address a member. The realm's account is made if there is none. Whoever was
-    /// removed comes back under a new generation, so that no session of before works again.
+    /// removed comes back under a new generation, so that no session of before works again. An account that somebody made who said
+    /// that the address is theirs, and has not proved it, is invited only, unless it is a member of the tenant already.
     ///
     /// # Errors
     /// If it is a member there, the organization is not there, or `state` is `Removed`.
@@ -228,13 +231,22 @@ impl TenantStore {
         }
         let (tenant, fresh) = (self.tenant, AccountId::generate(self.inner.random.as_ref()));
         let (email, role) = (email.clone(), role.clone());
-        let details = json!({ "role": role, "state": state::member_text(state) });
-        let entry = self.entry("USER_INVITED", ("organization", org.to_string()), details);
+        let entry_as = |state| {
+            let details = json!({ "role": role, "state": state::member_text(state) });
+            self.entry("USER_INVITED", ("organization", org.to_string()), details)
+        };
+        let (as_asked, as_invited) = (entry_as(state), entry_as(MemberState::Invited));
         self.write(async move |tx: &mut Tx<'_>| {
             let realm = tenants::view(tx, tenant).await?.realm;
             orgs::not_deleted(tx, tenant, org).await?;
-            let wanted = Wanted { fresh, realm, email: email.clone(), password_hash: None };
-            let account = accounts::ensure(tx, &wanted).await?;
+            let email = email.clone();
+            let wanted = Wanted { fresh, realm, email, password_hash: None, self_registered: false };
+            let found = accounts::ensure(tx, &wanted).await?;
+            let account = found.account;
+            let is_known = !found.may_be_anothers()
+                || tx.run_one(&MEMBER_SOMEWHERE, values![tenant, account]).await?.is_some();
+            let (state, entry) =
+                if is_known { (state, &as_asked) } else { (MemberState::Invited, &as_invited) };
             let now = tx.now().await?;
             add_in_state(tx, tenant, org, account, &role, state, now).await?;
             entry.clone().about("member", account.to_string()).write(tx).await?;

@@ -15,12 +15,14 @@ use claviger::id::{AccountId, OrgId, RoleName, SessionId, TenantId};
 use claviger::secret::Secret;
 use serde_json::json;
 
+use crate::actor::Actor;
 use crate::audit::entry::Entry;
 use crate::backend::{Bound, Tx};
 use crate::error::StoreError;
 use crate::keyring::Keyring;
 use crate::noun::{Feed, Noun, Rights, blob, int, truth, uuid};
 use crate::parts::accounts::Accounts;
+use crate::parts::inner::Inner;
 use crate::people::sessions::{self, SESSION_END};
 use crate::statement::statements;
 use crate::value::values;
@@ -185,6 +187,42 @@ pub struct Begin {
     pub lifetime_seconds: i64,
     /// Whether somebody has proved to be that person just now, and may go on elsewhere with it.
     pub is_direct: bool,
+    /// Under which generation of the account that was proved, if it was: where it has grown since, none begins.
+    pub proven_under: Option<i64>,
+}
+
+/// A session about to begin: all of it that no store has to be asked for.
+pub(crate) struct Starting {
+    session: SessionId,
+    value: [u8; 16],
+    keys: Keys,
+    inner: std::sync::Arc<Inner>,
+    actor: Actor,
+}
+
+impl Starting {
+    /// Begins it in somebody's transaction, which is bound to the tenant.
+    pub(crate) async fn start(
+        &self,
+        tx: &mut Tx<'_>,
+        (tenant, org, account): (TenantId, OrgId, AccountId),
+        Begin { lifetime_seconds, is_direct, proven_under }: Begin,
+    ) -> Result<Session, StoreError> {
+        let session = self.session;
+        let refresh_token = self.keys.token(tenant, session, self.value);
+        let digest = digest_of(refresh_token.expose());
+        let details = json!({ "organization": org.to_string(), "account": account.to_string() });
+        let entity = ("session", session.to_string());
+        let entry = Entry::new(&self.inner, Some(tenant), &self.actor, "SESSION_CREATED", entity, &details);
+        let now = tx.now().await?;
+        let times = (now, now.plus_seconds(lifetime_seconds));
+        let record = sessions::add(tx, (tenant, session, org, account), times, proven_under).await?;
+        tx.run(&REFRESH_ADD, values![tenant, session, digest.as_slice(), is_direct, now]).await?;
+        let standing = tx.run_one(&REFRESH_STANDING, values![tenant, session, now]).await?;
+        let role = standing.ok_or(StoreError::NotFound { what: "membership" })?.read().parse()?;
+        entry.write(tx).await?;
+        Ok(Session { session: record, role, refresh_token, is_direct })
+    }
 }
 
 /// Why a token is not taken.
@@ -210,47 +248,41 @@ impl Accounts {
         Keys::of(&self.inner.keyring).have_made(shown)
     }
 
+    /// A session about to begin, with a refresh token.
+    pub(crate) fn starting(&self) -> Starting {
+        let session = SessionId::generate(self.inner.random.as_ref());
+        let mut value = [0; 16];
+        self.inner.random.fill(&mut value);
+        let (keys, inner) = (Keys::of(&self.inner.keyring), self.inner.clone());
+        Starting { session, value, keys, inner, actor: self.actor.clone() }
+    }
+
     /// Begins a session of the account in the organization, with a refresh token.
     ///
     /// # Errors
-    /// If the account is no member there, or something of it is deleted.
+    /// If the account is no member there, its generation has grown since it was proven, or something of it is deleted.
     pub async fn session_begin(
         &self,
         tenant: TenantId,
         org: OrgId,
         account: AccountId,
-        Begin { lifetime_seconds, is_direct }: Begin,
+        begin: Begin,
     ) -> Result<Session, StoreError> {
-        let session = SessionId::generate(self.inner.random.as_ref());
-        let mut value = [0; 16];
-        self.inner.random.fill(&mut value);
-        let token = Keys::of(&self.inner.keyring).token(tenant, session, value);
-        let digest = digest_of(token.expose());
-        let details = json!({ "organization": org.to_string(), "account": account.to_string() });
-        let entity = ("session", session.to_string());
-        let entry = Entry::new(&self.inner, Some(tenant), &self.actor, "SESSION_CREATED", entity, &details);
-        let work = async move |tx: &mut Tx<'_>| {
-            let now = tx.now().await?;
-            let place = (tenant, session, org, account);
-            let record = sessions::add(tx, place, now.plus_seconds(lifetime_seconds), now).await?;
-            tx.run(&REFRESH_ADD, values![tenant, session, digest.as_slice(), is_direct, now]).await?;
-            let standing = tx.run_one(&REFRESH_STANDING, values![tenant, session, now]).await?;
-            let role = standing.ok_or(StoreError::NotFound { what: "membership" })?.read().parse()?;
-            entry.write(tx).await?;
-            Ok((record, role))
-        };
-        let (session, role) = self.write_in(Bound::Tenant(tenant), work).await?;
-        Ok(Session { session, role, refresh_token: token, is_direct })
+        let starting = self.starting();
+        let work = async move |tx: &mut Tx<'_>| starting.start(tx, (tenant, org, account), begin).await;
+        self.write_in(Bound::Tenant(tenant), work).await
     }
 
     /// Uses a refresh token: gives its session with the next one, or with the same next one again within its grace. A token that was used
-    /// before that ends the session.
+    /// before that ends the session. Whoever goes on elsewhere, `towards` there, needs a session that began with a password, and it stands
+    /// in the audit of the tenant that they come from.
     ///
     /// # Errors
     /// If the store does not answer.
     pub async fn session_refresh(
         &self,
         shown: &Shown<'_>,
+        towards: Option<(TenantId, OrgId)>,
     ) -> Result<Result<Session, NotRefreshed>, StoreError> {
         let keys = Keys::of(&self.inner.keyring);
         if !keys.have_made(shown) {
@@ -261,7 +293,12 @@ impl Accounts {
         let shown_digest = digest_of(shown.text.as_bytes());
         let entity = ("session", session.to_string());
         let reused = json!({ "why": "a refresh token was used a second time" });
-        let entry = Entry::new(&self.inner, Some(tenant), &self.actor, "SESSION_ENDED", entity, &reused);
+        let entry =
+            Entry::new(&self.inner, Some(tenant), &self.actor, "SESSION_ENDED", entity.clone(), &reused);
+        let switched = towards.map(|(to, org)| {
+            let details = json!({ "to_tenant": to.to_string(), "to_organization": org.to_string() });
+            Entry::new(&self.inner, Some(tenant), &self.actor, "SESSION_SWITCHED", entity, &details)
+        });
         let work = async move |tx: &mut Tx<'_>| {
             let Some(row) = tx.run_one(&REFRESH_HELD, values![tenant, session]).await? else {
                 return Ok(Err(NotRefreshed::Unknown));
@@ -293,7 +330,11 @@ impl Accounts {
             match is_active(member, others) {
                 None => return Ok(Err(NotRefreshed::Unknown)),
                 Some(false) => return Ok(Err(NotRefreshed::NotActive)),
+                Some(true) if switched.is_some() && !is_direct => return Ok(Err(NotRefreshed::NotActive)),
                 Some(true) => {}
+            }
+            if let Some(switched) = &switched {
+                switched.write(tx).await?;
             }
             let sequence = if is_good { sequence + 1 } else { sequence };
             let next = keys.successor(tenant, session, sequence, shown);

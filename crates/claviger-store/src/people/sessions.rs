@@ -74,7 +74,8 @@ impl Recorded for SessionRecord {
 }
 
 statements! { "session";
-    SESSION_ADD: Tenant [Uuid, Uuid, Uuid, Uuid, Int, Int] grants
+    /// `$7` is the account's number that must hold still: what was proven before it grew is proven no more.
+    SESSION_ADD: Tenant [Uuid, Uuid, Uuid, Uuid, Int, Int, Int] grants
         "INSERT INTO session (tenant_id, session_id, org_id, account_id, expires_at, created_at, tenant_generation,
              org_generation, account_generation, member_generation)
          SELECT m.tenant_id, $2, m.org_id, m.account_id, $5, $6, t.generation, o.generation, a.generation, m.generation
@@ -84,6 +85,7 @@ statements! { "session";
          JOIN account AS a ON a.account_id = m.account_id
          WHERE m.tenant_id = $1 AND m.org_id = $3 AND m.account_id = $4 AND m.state <> 'removed'
              AND t.state <> 'deleted' AND o.state <> 'deleted' AND a.state <> 'deleted'
+             AND a.generation = coalesce($7, a.generation)
          RETURNING tenant_id, session_id, org_id, account_id, ended, expires_at, tenant_generation, org_generation,
              account_generation, member_generation";
     SESSION: Tenant [Uuid, Uuid]
@@ -95,6 +97,9 @@ statements! { "session";
              account_generation, member_generation
          FROM session WHERE tenant_id = $1 AND account_id = $2 AND ended = 0 AND expires_at > $3
          ORDER BY created_at, session_id";
+    SESSION_STAY: Tenant [Uuid, Uuid, Int] grants
+        "UPDATE session SET account_generation = $3
+         WHERE tenant_id = $1 AND session_id = $2 AND ended = 0 AND account_generation = $3 - 1 RETURNING session_id";
     SESSION_END: Tenant [Uuid, Uuid] withdraws
         "UPDATE session SET ended = 1 WHERE tenant_id = $1 AND session_id = $2 AND ended = 0 RETURNING session_id";
 }
@@ -117,15 +122,28 @@ fn read(columns: &mut Columns) -> Result<SessionRecord, StoreError> {
     })
 }
 
-/// Adds a session of the account in the organization.
+/// Adds a session of the account in the organization; only while the account's generation is `under`, if that is said.
 pub(crate) async fn add(
     tx: &mut Tx<'_>,
     (tenant, session, org, account): (TenantId, SessionId, OrgId, AccountId),
-    expires_at: UnixMillis,
-    now: UnixMillis,
+    (now, expires_at): (UnixMillis, UnixMillis),
+    under: Option<i64>,
 ) -> Result<SessionRecord, StoreError> {
-    let row = tx.run_one(&SESSION_ADD, values![tenant, session, org, account, expires_at, now]).await?;
+    let row = values![tenant, session, org, account, expires_at, now, under];
+    let row = tx.run_one(&SESSION_ADD, row).await?;
     read(&mut row.ok_or(StoreError::NotFound { what: "membership" })?.read())
+}
+
+/// Lets a session go on under the account's generation `now_under`, that is one above the one it was made under.
+pub(crate) async fn stay(
+    accounts: &Accounts,
+    (tenant, session): (TenantId, SessionId),
+    now_under: i64,
+) -> Result<(), StoreError> {
+    let work = async move |tx: &mut Tx<'_>| {
+        tx.run(&SESSION_STAY, values![tenant, session, now_under]).await.map(drop)
+    };
+    accounts.write_in(Bound::Tenant(tenant), work).await
 }
 
 /// One session, ended or not.
@@ -154,7 +172,7 @@ async fn create(
         .run(Bound::Tenant(tenant), Mode::Write, async move |tx: &mut Tx<'_>| {
             let now = tx.now().await?;
             let expires_at = now.plus_seconds(lifetime_seconds);
-            let record = add(tx, (tenant, session, org, account), expires_at, now).await?;
+            let record = add(tx, (tenant, session, org, account), (now, expires_at), None).await?;
             entry.write(tx).await?;
             Ok(record)
         })

@@ -15,6 +15,9 @@ use crate::value::values;
 
 /// How often somebody may fail within [`SPAN_SECONDS`].
 pub const MOST: i64 = 10;
+/// How often whoever is in one block of the network may fail within [`SPAN_SECONDS`], with whatever addresses. Who succeeds gives theirs
+/// back, so that a whole office can sign in from there.
+pub const MOST_OF_A_BLOCK: i64 = 300;
 /// How often somebody may sign up from one block of the network within [`SPAN_SECONDS`]: each makes a tenant, and says whether an address
 /// has an account.
 pub const MOST_SIGN_UPS: i64 = 20;
@@ -50,6 +53,7 @@ statements! { "sign-in";
              since = CASE WHEN sign_in_failure.since < $3 THEN $2 ELSE sign_in_failure.since END
          RETURNING tries, since";
     SIGN_IN_DONE: System [Blob] "DELETE FROM sign_in_failure WHERE whose = $1";
+    SIGN_IN_GIVE_BACK: System [Blob] "UPDATE sign_in_failure SET tries = tries - 1 WHERE whose = $1 AND tries > 0";
 }
 
 /// Somebody who tries to sign in, as far as tries are counted together.
@@ -57,19 +61,23 @@ statements! { "sign-in";
 pub struct Trying {
     whose: Vec<u8>,
     most: i64,
+    /// Whoever else it is counted for, and how often they may.
+    beside: Option<(Vec<u8>, i64)>,
 }
 
 impl Accounts {
     /// Whoever tries this address from that block of the network.
     pub fn trying(&self, realm: &RealmName, email: &Email, block: &str) -> Trying {
-        // None of the first two has a NUL in it.
-        Trying { whose: self.mac(&format!("{realm}\0{}\0{block}", email.key())), most: MOST }
+        // None of the first two has a NUL in it, and none is empty.
+        let whose = self.mac(&format!("{realm}\0{}\0{block}", email.key()));
+        let beside = self.mac(&format!("{realm}\0\0\0{block}"));
+        Trying { whose, most: MOST, beside: Some((beside, MOST_OF_A_BLOCK)) }
     }
 
     /// Whoever signs up from that block of the network, with whatever address.
     pub fn signing_up(&self, realm: &RealmName, block: &str) -> Trying {
         // No address is empty.
-        Trying { whose: self.mac(&format!("{realm}\0\0{block}")), most: MOST_SIGN_UPS }
+        Trying { whose: self.mac(&format!("{realm}\0\0{block}")), most: MOST_SIGN_UPS, beside: None }
     }
 
     fn mac(&self, text: &str) -> Vec<u8> {
@@ -86,20 +94,28 @@ impl Accounts {
             let now = tx.now().await?;
             let old = now.plus_seconds(-SPAN_SECONDS);
             tx.run(&SIGN_IN_LEAVE, values![old, LEAVE_AT_ONCE]).await?;
-            let row = tx.run_one(&SIGN_IN_TRY, values![trying.whose.as_slice(), now, old]).await?;
-            let mut columns = row.ok_or(StoreError::Corrupt { what: "sign-in" })?.read();
-            let (tries, since): (i64, UnixMillis) = (columns.int()?, columns.time()?);
-            Ok((tries > trying.most).then(|| since.plus_seconds(SPAN_SECONDS)))
+            let mut until = None;
+            let beside = trying.beside.iter().map(|(whose, most)| (whose, *most));
+            for (whose, most) in std::iter::once((&trying.whose, trying.most)).chain(beside) {
+                let row = tx.run_one(&SIGN_IN_TRY, values![whose.as_slice(), now, old]).await?;
+                let mut columns = row.ok_or(StoreError::Corrupt { what: "sign-in" })?.read();
+                let (tries, since): (i64, UnixMillis) = (columns.int()?, columns.time()?);
+                until = until.max((tries > most).then(|| since.plus_seconds(SPAN_SECONDS)));
+            }
+            Ok(until)
         };
         self.write_in(Bound::System("accounts"), work).await
     }
 
-    /// Forgets the tries of somebody who has signed in.
+    /// Forgets the tries of somebody who has signed in, and gives back the one that was counted for their block.
     ///
     /// # Errors
     /// If the store does not answer.
     pub async fn sign_in_done(&self, trying: Trying) -> Result<(), StoreError> {
         let work = async move |tx: &mut Tx<'_>| {
+            if let Some((whose, _)) = &trying.beside {
+                tx.run(&SIGN_IN_GIVE_BACK, values![whose.as_slice()]).await?;
+            }
             tx.run(&SIGN_IN_DONE, values![trying.whose.as_slice()]).await.map(drop)
         };
         self.write_in(Bound::System("accounts"), work).await

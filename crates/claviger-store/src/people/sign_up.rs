@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::accounts::{self, Wanted};
 use super::members;
+use super::refresh_tokens::{Begin, Session};
 use crate::actor::Actor;
 use crate::audit::entry::Entry;
 use crate::backend::{Bound, Mode, Tx};
@@ -38,6 +39,8 @@ pub struct NewTenant {
     pub owner: Email,
     /// The hash of the owner's password, for an account that is made. An account that exists keeps its own.
     pub password_hash: Option<Secret>,
+    /// Whether an account is meant of which nobody knows whether whoever made it has its address.
+    pub unproven_owner: bool,
 }
 
 /// The ids of what was made with a tenant.
@@ -53,13 +56,17 @@ pub struct CreatedTenant {
     pub account_is_new: bool,
 }
 
-/// Tenant, organization, owner and membership in one transaction, or none of them.
-async fn create(
+/// Tenant, organization, owner and membership in one transaction, and whatever is to be done in it too; or none of it.
+async fn create<T, F>(
     inner: &Inner,
     actor: &Actor,
-    new: NewTenant,
-    owner: Owner,
-) -> Result<CreatedTenant, StoreError> {
+    (new, owner): (NewTenant, Owner),
+    then: F,
+) -> Result<(CreatedTenant, T), StoreError>
+where
+    F: AsyncFn(&mut Tx<'_>, CreatedTenant) -> Result<T, StoreError> + Send + 'static,
+    T: Send + 'static,
+{
     let random = inner.random.as_ref();
     let (tenant, org, fresh) =
         (TenantId::generate(random), OrgId::generate(random), AccountId::generate(random));
@@ -75,8 +82,13 @@ async fn create(
         ("tenant", tenant.to_string()),
         &json!({ "realm": new.realm, "plan": new.plan, "organization": org.to_string() }),
     );
-    let wanted =
-        Wanted { fresh, realm: new.realm.clone(), email: new.owner, password_hash: new.password_hash };
+    let wanted = Wanted {
+        fresh,
+        realm: new.realm.clone(),
+        email: new.owner,
+        password_hash: new.password_hash,
+        self_registered: owner == Owner::New,
+    };
     let (realm, plan) = (new.realm, new.plan);
     let work = async move |tx: &mut Tx<'_>| {
         let under = held_keys::encryption_key(tx, &keyring).await?;
@@ -85,22 +97,32 @@ async fn create(
         let row = values![tenant, realm.as_str(), &name, plan.as_str(), data_key.as_slice(), now];
         tx.run(&TENANT_ADD, row).await?;
         orgs::add(tx, tenant, org, &organization, now).await?;
-        let account = accounts::ensure(tx, &wanted).await?;
+        let found = accounts::ensure(tx, &wanted).await?;
+        let account = found.account;
         if account != fresh && owner == Owner::New {
             return Err(StoreError::AlreadyExists { what: "account" });
         }
+        if account != fresh && owner == Owner::Proven && found.may_be_anothers() {
+            return Err(StoreError::Refused { why: UNPROVEN_OWNER });
+        }
         members::add(tx, tenant, org, account, &admin, now).await?;
         entry.write(tx).await?;
-        Ok(CreatedTenant { tenant, org, account, account_is_new: account == fresh })
+        let made = CreatedTenant { tenant, org, account, account_is_new: account == fresh };
+        Ok((made, then(tx, made).await?))
     };
     inner.run(Bound::Tenant(tenant), Mode::Write, work).await
 }
+
+/// Why a tenant is not given to an account because of its address.
+pub const UNPROVEN_OWNER: &str = "whoever made the account of that address has not proved to have it";
 
 /// Whose a tenant may become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Owner {
     /// Anybody's.
     Any,
+    /// Whoever's address it is.
+    Proven,
     /// Nobody's who has an account: at sign-up nobody has proved to be that person.
     New,
 }
@@ -109,19 +131,27 @@ impl Operator {
     /// Makes a tenant with its first organization and its owner, ADMIN there.
     ///
     /// # Errors
-    /// If the realm or the plan does not exist, or a name is not one. Then nothing is made.
+    /// If the realm or the plan does not exist, a name is not one, or [`UNPROVEN_OWNER`], unless that one is meant. Then nothing is made.
     pub async fn tenant_create(&self, new: NewTenant) -> Result<CreatedTenant, StoreError> {
-        create(&self.inner, &self.actor, new, Owner::Any).await
+        let owner = if new.unproven_owner { Owner::Any } else { Owner::Proven };
+        let nothing_else = async |_: &mut Tx<'_>, _: CreatedTenant| Ok(());
+        let (made, ()) = create(&self.inner, &self.actor, (new, owner), nothing_else).await?;
+        Ok(made)
     }
 }
 
 impl Accounts {
-    /// Sign-up: as [`Operator::tenant_create`], for somebody who has no account in the realm yet.
+    /// Sign-up: as [`Operator::tenant_create`], for somebody who has no account in the realm yet, and a session of theirs with it.
     ///
     /// # Errors
     /// If the address has an account, the realm or the plan does not exist, or a name is not one. Then nothing is
     /// made.
-    pub async fn sign_up(&self, new: NewTenant) -> Result<CreatedTenant, StoreError> {
-        create(&self.inner, &self.actor, new, Owner::New).await
+    pub async fn sign_up(&self, new: NewTenant, begin: Begin) -> Result<Session, StoreError> {
+        let starting = self.starting();
+        let then = async move |tx: &mut Tx<'_>, made: CreatedTenant| {
+            starting.start(tx, (made.tenant, made.org, made.account), begin).await
+        };
+        let (_, session) = create(&self.inner, &self.actor, (new, Owner::New), then).await?;
+        Ok(session)
     }
 }

@@ -33,6 +33,7 @@ pub(crate) static TENANT_ROWS: Noun = Noun {
         FLOOR[0],
         FLOOR[1],
         FLOOR[2],
+        truth("requires_direct_sign_in"),
     ],
     key: &["tenant_id"],
     references: &[(&["realm"], "realm (name)"), (&["realm", "plan"], "plan (realm, name)")],
@@ -86,16 +87,19 @@ statements! { "tenant";
     TENANT_ADD: Tenant [Uuid, Text, Text, Text, Blob, Int] grants
         "INSERT INTO tenant (tenant_id, realm, name, plan, data_key, created_at) VALUES ($1, $2, $3, $4, $5, $6)";
     TENANT: Tenant [Uuid]
-        "SELECT tenant_id, realm, name, state, generation, plan, requires_identity_headers, created_at
+        "SELECT tenant_id, realm, name, state, generation, plan, requires_identity_headers, requires_direct_sign_in,
+             created_at
          FROM tenant WHERE tenant_id = $1";
     TENANT_PAGE: System [Text, Int, Uuid, Int]
-        "SELECT tenant_id, realm, name, state, generation, plan, requires_identity_headers, created_at
+        "SELECT tenant_id, realm, name, state, generation, plan, requires_identity_headers, requires_direct_sign_in,
+             created_at
          FROM tenant WHERE realm = $1 AND (created_at, tenant_id) > ($2, $3) ORDER BY created_at, tenant_id LIMIT $4";
     TENANTS_NAMED: System [Text, Text, Int]
         "SELECT tenant_id FROM tenant WHERE name = $1 AND realm = $2 AND state <> 'deleted' LIMIT $3";
-    TENANT_UPDATE: Tenant [Uuid, Text, Text, Int]
+    TENANT_UPDATE: Tenant [Uuid, Text, Text, Int, Int]
         "UPDATE tenant SET name = coalesce($2, name), plan = coalesce($3, plan),
-             requires_identity_headers = coalesce($4, requires_identity_headers)
+             requires_identity_headers = coalesce($4, requires_identity_headers),
+             requires_direct_sign_in = coalesce($5, requires_direct_sign_in)
          WHERE tenant_id = $1 AND state <> 'deleted' RETURNING tenant_id";
     TENANT_STATE: Tenant [Uuid, Text] withdraws
         "UPDATE tenant SET state = $2 WHERE tenant_id = $1 AND state <> 'deleted' RETURNING tenant_id";
@@ -132,6 +136,8 @@ pub struct TenantView {
     pub plan: PlanName,
     /// Whether it demands the identity headers everywhere.
     pub requires_identity_headers: bool,
+    /// Whether people come in by signing in there, and not by switching from another tenant.
+    pub requires_direct_sign_in: bool,
     /// Since when it is there.
     pub created_at: UnixMillis,
 }
@@ -145,6 +151,8 @@ pub struct TenantUpdate {
     pub plan: Option<PlanName>,
     /// Whether it demands the identity headers everywhere.
     pub requires_identity_headers: Option<bool>,
+    /// Whether people come in by signing in there, and not by switching from another tenant.
+    pub requires_direct_sign_in: Option<bool>,
 }
 
 impl From<&TenantView> for After {
@@ -163,6 +171,7 @@ fn read(row: Row) -> Result<TenantView, StoreError> {
         generation: columns.int()?,
         plan: columns.parse()?,
         requires_identity_headers: columns.truth()?,
+        requires_direct_sign_in: columns.truth()?,
         created_at: columns.time()?,
     })
 }
@@ -239,11 +248,13 @@ impl TenantStore {
         let name = update.name.as_deref().map(state::display_name).transpose()?;
         let details = json!({
             "name": name, "plan": update.plan, "requires_identity_headers": update.requires_identity_headers,
+            "requires_direct_sign_in": update.requires_direct_sign_in,
         });
         let entry = self.entry("TENANT_SETTINGS_UPDATED", ("tenant", tenant.to_string()), details);
         self.write(async move |tx: &mut Tx<'_>| {
             let plan = update.plan.as_ref().map(PlanName::as_str);
-            let params = values![tenant, name.as_deref(), plan, update.requires_identity_headers];
+            let (headers, direct) = (update.requires_identity_headers, update.requires_direct_sign_in);
+            let params = values![tenant, name.as_deref(), plan, headers, direct];
             tx.run_one(&TENANT_UPDATE, params).await?.ok_or(StoreError::NotFound { what: "tenant" })?;
             entry.write(tx).await?;
             view(tx, tenant).await

@@ -170,6 +170,7 @@ impl TestStore {
             organization: format!("{name} HQ"),
             owner: email(&format!("owner@{}.example", name.to_lowercase())),
             password_hash: None,
+            unproven_owner: false,
         };
         let operator = self.operator();
         let made = operator.tenant_create(new).await.expect("the tenant");

@@ -1,10 +1,14 @@
 //! Sessions that are prolonged, and tries to sign in.
 
 use claviger::clock::Clock;
+use claviger::directory::MemberState;
+use claviger::secret::Secret;
+use claviger_store::audit::AuditCursor;
 use claviger_store::refresh_tokens::{Begin, GRACE_SECONDS, NotRefreshed, Session, Shown, TOKEN_PREFIX};
-use claviger_store::sign_in_failures::{MOST, MOST_SIGN_UPS, SPAN_SECONDS};
+use claviger_store::sign_in_failures::{MOST, MOST_OF_A_BLOCK, MOST_SIGN_UPS, SPAN_SECONDS};
+use claviger_store::sign_up::{NewTenant, UNPROVEN_OWNER};
 use claviger_store::testing::{TestStore, TestTenant, email};
-use claviger_store::{Accounts, Ends, on_every_backend};
+use claviger_store::{Accounts, Ends, StoreError, on_every_backend};
 
 on_every_backend!(
     q11_a_refresh_token_is_for_one_use_and_its_successor_for_the_next,
@@ -13,10 +17,14 @@ on_every_backend!(
     what_is_made_up_ends_nobodys_session,
     a_session_whose_ground_is_gone_is_not_prolonged,
     tries_are_counted_alike_for_everybody_and_forgotten_with_success,
+    many_addresses_from_one_block_are_counted_together_and_success_gives_its_try_back,
+    a_session_that_was_proven_with_another_password_does_not_begin,
+    whoever_goes_on_elsewhere_is_in_the_audit_they_come_from,
+    what_an_address_is_given_waits_for_its_proof,
 );
 
 const LONG: i64 = 30 * 24 * 3600;
-const BEGIN: Begin = Begin { lifetime_seconds: LONG, is_direct: true };
+const BEGIN: Begin = Begin { lifetime_seconds: LONG, is_direct: true, proven_under: None };
 
 async fn begin(test: &TestStore, acme: &TestTenant) -> (Accounts, Session) {
     let accounts = test.operator().accounts();
@@ -29,7 +37,7 @@ fn text(session: &Session) -> String {
 }
 
 async fn refresh(accounts: &Accounts, token: &str) -> Result<Session, NotRefreshed> {
-    accounts.session_refresh(&Shown::read(token).unwrap()).await.unwrap()
+    accounts.session_refresh(&Shown::read(token).unwrap(), None).await.unwrap()
 }
 
 async fn q11_a_refresh_token_is_for_one_use_and_its_successor_for_the_next(test: TestStore) {
@@ -109,7 +117,7 @@ async fn what_is_made_up_ends_nobodys_session(test: TestStore) {
     turned[last] = if turned[last] == b'A' { b'B' } else { b'A' };
     for wrong in [mixed, String::from_utf8(turned).unwrap()] {
         let Some(shown) = Shown::read(&wrong) else { continue };
-        assert_eq!(accounts.session_refresh(&shown).await.unwrap().unwrap_err(), NotRefreshed::Unknown);
+        assert_eq!(accounts.session_refresh(&shown, None).await.unwrap().unwrap_err(), NotRefreshed::Unknown);
         assert!(!accounts.session_end_by(&shown).await.unwrap());
     }
     refresh(&accounts, &token).await.unwrap();
@@ -187,4 +195,97 @@ async fn tries_are_counted_alike_for_everybody_and_forgotten_with_success(test: 
     }
     assert!(accounts.sign_in_try(up("203.0.113.0/24")).await.unwrap().is_some());
     assert_eq!(accounts.sign_in_try(up("198.51.100.0/24")).await.unwrap(), None);
+}
+
+async fn many_addresses_from_one_block_are_counted_together_and_success_gives_its_try_back(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let accounts = test.operator().accounts();
+    let trying = |at: i64| {
+        accounts.trying(&acme.realm, &email(&format!("somebody-{at}@acme.example")), "203.0.113.9/32")
+    };
+    for at in 0..MOST_OF_A_BLOCK {
+        assert_eq!(accounts.sign_in_try(trying(at)).await.unwrap(), None, "{at}");
+    }
+    // Who succeeds gives back the one that was counted, and no other.
+    accounts.sign_in_done(trying(0)).await.unwrap();
+    assert_eq!(accounts.sign_in_try(trying(-1)).await.unwrap(), None);
+    assert!(accounts.sign_in_try(trying(-2)).await.unwrap().is_some());
+    let elsewhere = accounts.trying(&acme.realm, &email("somebody-1@acme.example"), "203.0.113.10/32");
+    assert_eq!(accounts.sign_in_try(elsewhere).await.unwrap(), None);
+}
+
+async fn a_session_that_was_proven_with_another_password_does_not_begin(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let (accounts, staying) = begin(&test, &acme).await;
+    let (_, other) = begin(&test, &acme).await;
+    let hash = |text: &str| Secret::new(text.as_bytes().to_vec());
+    // Somebody has compared the old password, and is about to begin.
+    let compared = accounts.account_password(acme.owner).await.unwrap().account.generation;
+    let stays = Some((acme.tenant, staying.session.session));
+    accounts.account_set_password(acme.owner, hash("$argon2id$new"), stays).await.unwrap();
+    let late = Begin { proven_under: Some(compared), ..BEGIN };
+    let begun = accounts.session_begin(acme.tenant, acme.org, acme.owner, late).await.unwrap_err();
+    assert_eq!(begun, StoreError::NotFound { what: "membership" });
+    // Of those that were there the one that asked goes on, and no other.
+    let refreshed = |session: &Session| {
+        let token = text(session);
+        let accounts = accounts.clone();
+        async move { accounts.session_refresh(&Shown::read(&token).unwrap(), None).await.unwrap() }
+    };
+    assert!(refreshed(&staying).await.is_ok());
+    assert_eq!(refreshed(&other).await.unwrap_err(), NotRefreshed::Unknown);
+    let now = Begin { proven_under: Some(compared + 1), ..BEGIN };
+    accounts.session_begin(acme.tenant, acme.org, acme.owner, now).await.unwrap();
+}
+
+async fn whoever_goes_on_elsewhere_is_in_the_audit_they_come_from(test: TestStore) {
+    let (acme, rival) = (test.tenant("Acme").await, test.tenant("Rival").await);
+    let (accounts, session) = begin(&test, &acme).await;
+    let token = text(&session);
+    let towards = Some((rival.tenant, rival.org));
+    accounts.session_refresh(&Shown::read(&token).unwrap(), towards).await.unwrap().unwrap();
+    let entries = acme.store.audit_list(AuditCursor::NEWEST, 10).await.unwrap();
+    let switched = entries.iter().find(|entry| entry.action == "SESSION_SWITCHED").unwrap();
+    assert_eq!(switched.details["to_tenant"], rival.tenant.to_string());
+    // One that did not begin with a password goes nowhere, and its token is not used up.
+    let indirect = Begin { is_direct: false, ..BEGIN };
+    let session = accounts.session_begin(acme.tenant, acme.org, acme.owner, indirect).await.unwrap();
+    let token = text(&session);
+    let refused = accounts.session_refresh(&Shown::read(&token).unwrap(), towards).await.unwrap();
+    assert_eq!(refused.unwrap_err(), NotRefreshed::NotActive);
+    test.clock.advance_millis(1000 * (GRACE_SECONDS.unsigned_abs() + 1));
+    assert!(accounts.session_refresh(&Shown::read(&token).unwrap(), None).await.unwrap().is_ok());
+}
+
+async fn what_an_address_is_given_waits_for_its_proof(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let accounts = test.operator().accounts();
+    let new = |unproven_owner| NewTenant {
+        realm: acme.realm.clone(),
+        name: "Rival".into(),
+        plan: "Starter".parse().unwrap(),
+        organization: "Rival HQ".into(),
+        owner: email("Ceo@Acme.example"),
+        password_hash: None,
+        unproven_owner,
+    };
+    // Somebody says that the address is theirs.
+    let stranger = accounts.sign_up(new(false), BEGIN).await.unwrap().session.account;
+    assert!(accounts.account_view(stranger).await.unwrap().may_be_anothers());
+    let (address, admin) = (email("ceo@acme.example"), "ADMIN".parse().unwrap());
+    let added = acme.store.member_add(acme.org, &address, &admin, MemberState::Active).await.unwrap();
+    assert_eq!((added.account, added.state), (stranger, MemberState::Invited));
+    let entries = acme.store.audit_list(AuditCursor::NEWEST, 1).await.unwrap();
+    assert_eq!(entries[0].details["state"], "invited");
+    let refused = test.operator().tenant_create(new(false)).await.unwrap_err();
+    assert_eq!(refused, StoreError::Refused { why: UNPROVEN_OWNER });
+    assert_eq!(test.operator().tenant_create(new(true)).await.unwrap().account, stranger);
+    // Where somebody let them in, they are known there.
+    acme.store.member_resume(acme.org, stranger).await.unwrap();
+    let second = acme.store.org_create("Second").await.unwrap().org;
+    let added = acme.store.member_add(second, &address, &admin, MemberState::Active).await.unwrap();
+    assert_eq!(added.state, MemberState::Active);
+    // And everywhere, once they have proved it.
+    accounts.account_verify_email(stranger).await.unwrap();
+    assert!(!test.operator().tenant_create(new(false)).await.unwrap().account_is_new);
 }

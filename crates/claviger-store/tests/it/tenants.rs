@@ -3,6 +3,7 @@
 use claviger::directory::{MemberState, State};
 use claviger_store::StoreError;
 use claviger_store::audit::AuditCursor;
+use claviger_store::refresh_tokens::Begin;
 use claviger_store::sign_up::NewTenant;
 use claviger_store::tenants::TenantUpdate;
 use claviger_store::testing::{TestStore, email};
@@ -31,7 +32,9 @@ async fn a_tenant_is_made_whole_or_not_at_all(test: TestStore) {
         organization: "Rival HQ".into(),
         owner: email(owner),
         password_hash: None,
+        unproven_owner: false,
     };
+    let begin = Begin { lifetime_seconds: 3600, is_direct: true, proven_under: None };
     assert!(test.operator().tenant_create(new("Platinum", "rival@rival.example")).await.is_err());
     let accounts = test.store.accounts();
     let found = accounts.account_find(&acme.realm, &email("rival@rival.example")).await.unwrap();
@@ -39,7 +42,7 @@ async fn a_tenant_is_made_whole_or_not_at_all(test: TestStore) {
     // The operator may give a customer a further tenant; sign-up may not give one to somebody who has an account.
     let again = test.operator().tenant_create(new("Starter", "OWNER@acme.example")).await.unwrap();
     assert_eq!((again.account, again.account_is_new), (acme.owner, false));
-    let error = accounts.sign_up(new("Starter", "owner@acme.example")).await.unwrap_err();
+    let error = accounts.sign_up(new("Starter", "owner@acme.example"), begin).await.unwrap_err();
     assert_eq!(error, StoreError::AlreadyExists { what: "account" });
     assert_eq!(accounts.memberships(acme.owner).await.unwrap().len(), 2);
 }
@@ -50,11 +53,17 @@ async fn a_tenants_settings_state_and_generation_change(test: TestStore) {
         name: Some("Acme Ltd".into()),
         plan: Some("Pro".parse().unwrap()),
         requires_identity_headers: Some(true),
+        requires_direct_sign_in: Some(true),
     };
     let view = acme.store.tenant_update(update).await.unwrap();
     assert_eq!(
-        (view.name.as_str(), view.plan.as_str(), view.requires_identity_headers),
-        ("Acme Ltd", "Pro", true)
+        (
+            view.name.as_str(),
+            view.plan.as_str(),
+            view.requires_identity_headers,
+            view.requires_direct_sign_in
+        ),
+        ("Acme Ltd", "Pro", true, true)
     );
     let unchanged = acme.store.tenant_update(TenantUpdate::default()).await.unwrap();
     assert_eq!(unchanged, view);
