@@ -29,6 +29,7 @@ use crate::identity_tokens;
 use crate::journal::Journal;
 use crate::key_files::KeyFiles;
 use crate::lease::Lease;
+use crate::mail::{MailFigures, deliver, post};
 use crate::management::{Management, Reload};
 use crate::metrics::Metrics;
 use crate::ops::Ops;
@@ -104,6 +105,7 @@ impl App {
             let what = ConfigError { hint: None, ..warning.clone() }.to_string();
             tracing::warn!(hint = warning.hint, "{what}");
         }
+        let post = post(&config.mailing(source)?)?;
         let key_files = KeyFiles::new(served.iter().flat_map(|served| served.key_files.clone()));
         let io = |error: std::io::Error| {
             Failure::new(format!("the server cannot be started ({})", complaint(&error)))
@@ -172,6 +174,7 @@ impl App {
         });
         let leaving = Arc::new(AtomicBool::new(false));
         let reloads = Arc::new(Reloads::default());
+        let mail = Arc::new(MailFigures::default());
         let exempt: Exempt = Arc::new(ArcSwap::from_pointee(exempt_networks(&config.server)));
         let limits = limits(&config.server, exempt.clone());
         let server = Server::start(ports, gateway.clone(), limits.clone(), counters.clone()).map_err(io)?;
@@ -192,6 +195,7 @@ impl App {
             oldest_transaction: oldest_transaction.clone(),
             leaving: leaving.clone(),
             reloads: reloads.clone(),
+            mail: mail.clone(),
             certificates: certificates.clone(),
         });
         let ops = Server::start(ops_ports, ops_handler, limits.clone(), counters.clone()).map_err(io)?;
@@ -218,6 +222,12 @@ impl App {
             world.clock.clone(),
             config.store.audit_days,
         ));
+        let mut chores = vec![housekeeping.abort_handle()];
+        if let Some(post) = post {
+            let (store, outbox) = (management.store.clone(), management.outbox.clone());
+            let deliver = deliver(store, post, outbox, mail, management.clock.clone());
+            chores.push(runtime.spawn(deliver).abort_handle());
+        }
         let reloader: Arc<dyn Reload> = Arc::new(Reloader {
             file: source.file().to_owned(),
             in_force: tokio::sync::Mutex::new(config.clone()),
@@ -234,7 +244,7 @@ impl App {
         });
         // The only one that ever sets it.
         let _ = management.reload.set(Arc::downgrade(&reloader));
-        let walls = runtime.spawn(walls.watch(management.store.clone()));
+        chores.push(runtime.spawn(walls.watch(management.store.clone())).abort_handle());
         runtime.spawn(key_files.clone().watch());
         runtime.spawn(certificates.watch());
         let drain = Duration::from_secs(config.server.drain_seconds);
@@ -261,7 +271,7 @@ impl App {
             sockets,
             lease,
             database: config.store.url.sqlite_path().map(Path::to_owned),
-            chores: vec![housekeeping.abort_handle(), walls.abort_handle()],
+            chores,
             runtime: Some(runtime),
         })
     }

@@ -32,6 +32,7 @@ pub(crate) fn check(config: &Config, source: &Source) -> Result<Vec<ServedApi>, 
             Err(error) => wrong.push(error),
         }
     }
+    wrong.extend(config.mailing(source).err());
     let are_all_known = served.len() == config.api.len();
     if let Err(error) = store_settings(config).check() {
         wrong.push(source.error("store.url", error.to_string()));

@@ -1,6 +1,5 @@
 //! The store, its memory and the door: what a server and a command both need.
 
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +17,10 @@ use claviger_store::{Keyring, Store};
 use crate::config::{Config, ServedApi};
 use crate::failure::{Failure, complaint};
 use crate::identity_tokens;
+use crate::mail::Outbox;
 use crate::management::{Apis, AtWork, ManagedApi, Management};
 use crate::passwords::Passwords;
+use crate::private_files::make_directory;
 use crate::world::World;
 
 /// The store, its memory and the door, without any listener: what commands need.
@@ -103,6 +104,7 @@ impl Core {
                 world.random.clone(),
             )?,
             at_work: AtWork::default(),
+            outbox: Outbox::default(),
             system_users: Arc::new(config.console.users().map_err(Failure::new)?),
         };
         Ok(Self { management, memory, served, has_new_keyring: is_new })
@@ -113,7 +115,8 @@ impl Core {
 pub(crate) fn managed(served: &[ServedApi]) -> Apis {
     let one = |served: &ServedApi| {
         let (api, hosts) = (served.api.clone(), served.hosts.clone());
-        let managed = ManagedApi { api, hosts, token_algorithm: served.token_algorithm };
+        let mail_page = served.sign_in.as_ref().and_then(|rules| rules.mail_page.clone());
+        let managed = ManagedApi { api, hosts, mail_page, token_algorithm: served.token_algorithm };
         (served.api.name.clone(), Arc::new(managed))
     };
     served.iter().map(one).collect()
@@ -135,14 +138,6 @@ pub(crate) fn data_directory(config: &Config) -> Result<Option<PathBuf>, Failure
         Failure::new(what).hint("name another place in `store.url`, or let this user write there")
     })?;
     Ok(Some(directory))
-}
-
-/// Makes a directory that its owner alone can look into, unless it is there.
-pub(crate) fn make_directory(directory: &Path) -> std::io::Result<()> {
-    if directory.exists() && !directory.is_dir() {
-        return Err(std::io::ErrorKind::NotADirectory.into());
-    }
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
 /// Loads the keyring, or makes one for an embedded store that does not exist yet. Gives also whether it was made.

@@ -29,6 +29,7 @@ pub mod identity_tokens;
 pub mod journal;
 mod key_files;
 mod lease;
+pub mod mail;
 pub mod management;
 pub mod metrics;
 pub mod ops;

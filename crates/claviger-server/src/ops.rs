@@ -12,6 +12,7 @@ use crate::certificate_files::CertificateFiles;
 use crate::gateway::Gateway;
 use crate::housekeeping::OldestTransaction;
 use crate::identity_tokens::jwk_set;
+use crate::mail::MailFigures;
 use crate::metrics::Metrics;
 use crate::reload::Reloads;
 use crate::walls::Walls;
@@ -29,6 +30,7 @@ pub struct Ops {
     pub(crate) oldest_transaction: Arc<OldestTransaction>,
     pub(crate) leaving: Arc<AtomicBool>,
     pub(crate) reloads: Arc<Reloads>,
+    pub(crate) mail: Arc<MailFigures>,
     pub(crate) certificates: Arc<CertificateFiles>,
 }
 
@@ -65,6 +67,17 @@ impl Ops {
                 "certificate_refusals",
                 "Times that certificates were read again and could not be used",
                 self.certificates.refused.load(Ordering::Relaxed),
+            ),
+            ("mail_sent", "Mail that this server has sent", self.mail.sent.load(Ordering::Relaxed)),
+            (
+                "mail_put_off",
+                "Times that mail could not be sent, and waits for another try",
+                self.mail.put_off.load(Ordering::Relaxed),
+            ),
+            (
+                "mail_given_up",
+                "Mail that nobody takes, or that waited too long",
+                self.mail.given_up.load(Ordering::Relaxed),
             ),
             ("directory_hits", "Look-ups answered from memory", figures.hits),
             ("directory_misses", "Look-ups that went to the store", figures.misses),
@@ -109,6 +122,7 @@ impl Ops {
                 "How long the oldest writing transaction of the database server has been seen open",
                 self.oldest_transaction.seconds(self.memory.clock().boot()),
             ),
+            ("mail_waiting", "Mail that waits to be sent", self.mail.waiting.load(Ordering::Relaxed)),
             ("limit_counters", "Limits that are being counted", door.limit_counters as u64),
             ("verified_tokens", "Tokens remembered as verified", door.verified_tokens as u64),
             (

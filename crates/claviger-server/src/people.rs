@@ -12,8 +12,8 @@ use tokio::runtime::Handle;
 
 use crate::failure::{Failure, FailureKind};
 use crate::gateway::{Asking, People, Surface};
-use crate::management::Management;
-use crate::management::people::{self, Asked, Oneself, Rules};
+use crate::management::people::{self, Oneself};
+use crate::management::{Asked, Management, Rules, proofs};
 
 /// With what it is done.
 #[derive(Debug)]
@@ -33,7 +33,17 @@ fn oneself(holder: &SessionHolder) -> Oneself {
 
 async fn done(management: &Management, asked: &Asked, asking: Asking) -> Result<Option<Value>, Failure> {
     match asking {
-        Asking::SignUp(sent) => spelt(&people::sign_up(management, asked, sent.read()?).await?),
+        Asking::SignUp(sent) => match proofs::is_proven_first(asked)? {
+            true => proofs::sign_up(management, asked, sent.read()?).await.map(|()| None),
+            false => spelt(&people::sign_up(management, asked, sent.read()?).await?),
+        },
+        Asking::Verify(sent, by) => {
+            spelt(&proofs::verify(management, asked, by.map(|by| by.account), sent.read()?).await?)
+        }
+        Asking::VerifyAgain(sent) => proofs::resend(management, asked, sent.read()?).await.map(|()| None),
+        Asking::ForgotPassword(sent) => proofs::forgot(management, asked, sent.read()?).await.map(|()| None),
+        Asking::ResetPassword(sent) => proofs::reset(management, asked, sent.read()?).await.map(|()| None),
+        Asking::AcceptInvitation(sent) => spelt(&proofs::accept(management, asked, sent.read()?).await?),
         Asking::SignIn(sent) => spelt(&people::sign_in(management, asked, sent.read()?).await?),
         Asking::Refresh(sent) => spelt(&people::refresh(management, asked, sent.read()?).await?),
         Asking::RevokeRefreshToken(token) => {
@@ -63,10 +73,12 @@ impl People for Host {
         asking: Asking,
         client: Client,
     ) -> BoxFuture<'static, Result<Option<Value>, Failure>> {
-        let rules = surface
-            .served
-            .sign_in
-            .map(|rules| Rules { sign_up: rules.sign_up, session_seconds: rules.session_seconds });
+        let rules = surface.served.sign_in.as_ref().map(|rules| Rules {
+            sign_up: rules.sign_up,
+            verified_email: rules.verified_email,
+            mail_page: rules.mail_page.clone(),
+            session_seconds: rules.session_seconds,
+        });
         let (api, management) = (surface.served.api.clone(), self.management.clone());
         let work = async move {
             let _at_work = management.at_work.begin()?;

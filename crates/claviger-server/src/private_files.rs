@@ -1,10 +1,18 @@
 //! Files that only their owner can read.
 
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, complaint};
+
+/// Makes a directory that its owner alone can look into, unless it is there.
+pub(crate) fn make_directory(directory: &Path) -> std::io::Result<()> {
+    if directory.exists() && !directory.is_dir() {
+        return Err(std::io::ErrorKind::NotADirectory.into());
+    }
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
 
 pub(crate) fn cannot(what: &str, path: &Path) -> impl FnOnce(std::io::Error) -> Failure {
     let text = format!("cannot {what} `{}`", path.display());

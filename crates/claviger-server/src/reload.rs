@@ -197,6 +197,7 @@ fn stays(in_force: &Config, config: &Config) -> Result<(), Failure> {
             ("directory", format!("{:?}", config.directory)),
             ("ops", format!("{:?}", config.ops)),
             ("console", format!("{:?}", config.console)),
+            ("mail", format!("{:?}", config.mail)),
             ("log", format!("{:?}", config.log)),
         ]
     };

@@ -94,7 +94,8 @@ macro_rules! all_for {
             "0013_operator" works with "0007_walls_mark",
             "0014_idempotency" works with "0007_walls_mark" later BY_WHAT_PEOPLE_FIND_THINGS,
             "0015_sign_in" works with "0007_walls_mark",
-            "0016_proof" works with "0007_walls_mark",
+            "0016_self_registered" works with "0007_walls_mark",
+            "0017_mail" works with "0007_walls_mark",
         )
     };
 }

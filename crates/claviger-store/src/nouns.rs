@@ -7,7 +7,8 @@ use crate::feed::leases;
 use crate::idempotency;
 use crate::noun::Nouns;
 use crate::people::{
-    accounts, foreign_identities, members, operators, refresh_tokens, sessions, sign_in_failures,
+    accounts, foreign_identities, invitations, members, operators, outbox, proofs, refresh_tokens, sessions,
+    sign_in_failures,
 };
 use crate::statement::Statement;
 use crate::tenancy::{orgs, realms, tenants};
@@ -31,6 +32,9 @@ nouns! {
     sessions: SESSION_ROWS;
     refresh_tokens: REFRESH_TOKEN_ROWS;
     sign_in_failures: SIGN_IN_FAILURE_ROWS;
+    outbox: MAIL_ROWS;
+    proofs: PROOF_ROWS;
+    invitations: INVITATION_ROWS;
     api_keys: KEY_ROWS;
     key_secrets: KEY_SECRET_ROWS;
     user_secrets: USER_SECRET_ROWS;

@@ -33,7 +33,7 @@ pub(crate) enum MemberCommand {
         /// The role there, one of those the settings of its API name
         #[arg(long)]
         role: String,
-        /// Leave it to the person to accept
+        /// Leave it to the person to accept, by the link in a mail where the API sends any; said again, it is mailed again
         #[arg(long)]
         invited: bool,
     },

@@ -50,10 +50,14 @@ pub struct ServedApi {
 }
 
 /// How people sign in at an API's own hosts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignInRules {
     /// Whether anybody may sign up there, and so make a tenant.
     pub sign_up: bool,
+    /// Whether an address has to be proven before anybody acts, or signs up.
+    pub verified_email: bool,
+    /// The page that links in mail open, if any are sent.
+    pub mail_page: Option<Arc<str>>,
     /// How long a session goes on, however often it is refreshed, in seconds.
     pub session_seconds: i64,
 }
@@ -271,14 +275,21 @@ impl Place<'_> {
             let what = "who signs in gets an identity token; name \"identity-token\" in `credentials`";
             return Err(self.error("sign_in", what));
         }
-        if is_open && settings.verified_email {
-            let what = "addresses cannot be proven by mail yet, so nobody who signs up could use the API";
+        if is_open && settings.verified_email && settings.mail_page.is_none() {
+            let what = "nobody could prove their address; say `mail_page`, which links in mail open";
             return Err(self.error("sign_up", what));
         }
+        let mail_page = settings.mail_page.as_deref().map(page).transpose();
+        let mail_page = mail_page.map_err(|what| self.error("mail_page", what))?;
         if !(60..=31_536_000).contains(&settings.session_seconds) {
             return Err(self.error("session_seconds", "use a number from 60 to 31536000"));
         }
-        Ok(Some(SignInRules { sign_up: is_open, session_seconds: settings.session_seconds }))
+        Ok(Some(SignInRules {
+            sign_up: is_open,
+            verified_email: settings.verified_email,
+            mail_page,
+            session_seconds: settings.session_seconds,
+        }))
     }
 
     /// Hosts as they are compared: without a port, in lower case.
@@ -432,6 +443,25 @@ impl Place<'_> {
             });
         }
         Ok((issuers, files))
+    }
+}
+
+/// A page that links in mail open: over HTTPS, or on this machine.
+fn page(text: &str) -> Result<Arc<str>, &'static str> {
+    let wrong = "write a page's URL, such as `https://app.example.com/account`, without a `#`";
+    let uri: http::Uri = text.parse().map_err(|_| wrong)?;
+    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return Err(wrong) };
+    if text.contains('#') || authority.as_str().contains('@') {
+        return Err(wrong);
+    }
+    let host = authority.host().trim_matches(['[', ']']);
+    let is_here = host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
+    match scheme {
+        "https" => Ok(text.into()),
+        "http" if is_here => Ok(text.into()),
+        _ => Err("links lead to `https`, or to `http` on this machine; what is in them is a secret"),
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod api;
 mod load;
+mod mail;
 mod source;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ pub(crate) use api::doubts;
 pub use api::{KeyFile, ServedApi, build_api};
 pub use load::in_force;
 pub(crate) use load::{TOKEN_VARIABLE, operator_token};
+pub use mail::{Mail, MailServer, Mailing, Security};
 pub use source::{ConfigError, Source};
 
 /// All settings, checked.
@@ -37,6 +39,7 @@ pub struct Config {
     pub directory: Directory,
     pub ops: Ops,
     pub console: Console,
+    pub mail: Mail,
     pub log: Log,
     pub api: Vec<Api>,
 }
@@ -280,6 +283,8 @@ pub struct Api {
     pub name: ApiName,
     pub sign_in: SignIn,
     pub sign_up: SignUp,
+    #[serde(deserialize_with = "unset_if_empty")]
+    pub mail_page: Option<String>,
     pub session_seconds: i64,
     pub realm: RealmName,
     pub hosts: Vec<String>,

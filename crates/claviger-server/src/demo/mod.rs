@@ -18,9 +18,8 @@ use crate::binding_keys::binding_key;
 use crate::certificates::DEVELOPMENT;
 use crate::checks;
 use crate::config::{Certificate, Config};
-use crate::core::make_directory;
 use crate::failure::{Failure, complaint};
-use crate::private_files::{cannot, write_private};
+use crate::private_files::{cannot, make_directory, write_private};
 use crate::world::World;
 
 use provision::provision;

@@ -231,7 +231,7 @@ async fn password(
     management.random.fill(&mut bytes);
     let password = URL_SAFE_NO_PAD.encode(bytes);
     let hash = management.passwords.hash(Secret::new(password.clone().into_bytes())).await?;
-    accounts.account_set_password(person.account, hash, None).await?;
+    accounts.account_set_password(person.account, hash, None, None).await?;
     tracing::debug!(email = person.email, realm = person.realm, "a password was made");
     Ok(password)
 }

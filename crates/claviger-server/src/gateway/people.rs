@@ -35,6 +35,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub enum Asking {
     /// An account, a tenant and a session: what was sent.
     SignUp(Sent),
+    /// What follows of a link that proves an address, by whoever is signed in as well.
+    Verify(Sent, Option<SessionHolder>),
+    /// That link once more.
+    VerifyAgain(Sent),
+    /// A link for another password.
+    ForgotPassword(Sent),
+    /// Another password, by such a link.
+    ResetPassword(Sent),
+    /// A membership that waits, by the link in its invitation.
+    AcceptInvitation(Sent),
     /// A session.
     SignIn(Sent),
     /// A session prolonged, or another one.
@@ -130,6 +140,11 @@ impl Drop for Revoke {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     SignUp,
+    Verify,
+    VerifyResend,
+    PasswordForgot,
+    PasswordReset,
+    InvitationsAccept,
     SignIn,
     Refresh,
     Revoke,
@@ -141,8 +156,13 @@ enum Place {
 
 impl Place {
     /// All that have a path of their own.
-    const FIXED: [Self; 7] = [
+    const FIXED: [Self; 12] = [
         Self::SignUp,
+        Self::Verify,
+        Self::VerifyResend,
+        Self::PasswordForgot,
+        Self::PasswordReset,
+        Self::InvitationsAccept,
         Self::SignIn,
         Self::Refresh,
         Self::Revoke,
@@ -163,6 +183,11 @@ impl Place {
     fn path(self) -> &'static str {
         match self {
             Self::SignUp => "sign-up",
+            Self::Verify => "verify",
+            Self::VerifyResend => "verify/resend",
+            Self::PasswordForgot => "password/forgot",
+            Self::PasswordReset => "password/reset",
+            Self::InvitationsAccept => "invitations/accept",
             Self::SignIn => "sign-in",
             Self::Refresh => "refresh",
             Self::Revoke => "revoke",
@@ -237,6 +262,19 @@ impl Gateway {
         let is_form = sent.is_form;
         let asking = match (place, oneself) {
             (Place::SignUp, _) => Asking::SignUp(sent),
+            (Place::Verify, _) => {
+                // Whoever is signed in says so, and is that, or is refused as everywhere.
+                let is_somebody = parts.headers.contains_key(header::AUTHORIZATION);
+                let by = match is_somebody {
+                    true => self.holder(surface, &parts.headers, &parts.uri, secure, passage).await?,
+                    false => None,
+                };
+                Asking::Verify(sent, by)
+            }
+            (Place::VerifyResend, _) => Asking::VerifyAgain(sent),
+            (Place::PasswordForgot, _) => Asking::ForgotPassword(sent),
+            (Place::PasswordReset, _) => Asking::ResetPassword(sent),
+            (Place::InvitationsAccept, _) => Asking::AcceptInvitation(sent),
             (Place::SignIn, _) => Asking::SignIn(sent),
             (Place::Refresh, _) => Asking::Refresh(sent),
             (Place::SignOut, Some(holder)) => Asking::SignOut(holder),
@@ -262,8 +300,16 @@ impl Gateway {
         };
         let status = match place {
             Place::SignUp => StatusCode::CREATED,
-            Place::SignIn | Place::Refresh | Place::Revoke | Place::Sessions => StatusCode::OK,
-            Place::SignOut | Place::Password | Place::Session(_) => StatusCode::NO_CONTENT,
+            Place::VerifyResend | Place::PasswordForgot => StatusCode::ACCEPTED,
+            Place::Verify
+            | Place::InvitationsAccept
+            | Place::SignIn
+            | Place::Refresh
+            | Place::Revoke
+            | Place::Sessions => StatusCode::OK,
+            Place::PasswordReset | Place::SignOut | Place::Password | Place::Session(_) => {
+                StatusCode::NO_CONTENT
+            }
         };
         match self.people.ask(surface, asking, passage.client).await {
             Ok(Some(value)) => Ok(Outcome::Answer(answer(status, &value))),
@@ -271,6 +317,10 @@ impl Gateway {
                 let mut response = Response::new(Body::empty());
                 *response.status_mut() = status;
                 Ok(Outcome::Answer(response))
+            }
+            // Whoever signs up hears nothing before the address is proven.
+            Ok(None) if place == Place::SignUp => {
+                Ok(Outcome::Answer(answer(StatusCode::ACCEPTED, &json!({}))))
             }
             Ok(None) => Ok(Outcome::Answer(answer(status, &json!({})))),
             Err(failure) => oauth(failure, is_form),

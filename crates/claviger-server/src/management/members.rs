@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use claviger::directory::{Annotated, MemberState};
-use claviger::id::{AccountId, OrgId};
+use claviger::id::{AccountId, OrgId, RoleName};
+use claviger_store::Email;
 use claviger_store::foreign_identities::LinkView;
 use claviger_store::members::MemberView;
 use claviger_store::tenant_store::TenantStore;
@@ -14,7 +15,7 @@ use super::annotations::{AnnotationChanges, Annotations, found, given};
 use super::operation::{Call, operations};
 use super::page::{self, Page};
 use super::tenants::lower_case;
-use super::{input, orgs, parse, shown};
+use super::{Management, input, letters, orgs, parse, shown};
 use crate::failure::Failure;
 
 /// Somebody to add to an organization.
@@ -29,7 +30,7 @@ struct Add {
     member: String,
     /// The role there, one of those the settings of its API name
     role: String,
-    /// Leave it to the person to accept
+    /// Leave it to the person to accept, by the link in a mail where the API sends any; said again, it is mailed again
     #[serde(default)]
     invited: bool,
 }
@@ -276,8 +277,37 @@ async fn add(call: &Call, input: Add) -> Result<MemberShown, Failure> {
     let state = if input.invited { MemberState::Invited } else { MemberState::Active };
     let email = parse(&input.member, "member")?;
     let role = call.management.known_role(&store.tenant_view().await?.realm, &input.role)?;
-    let member = store.member_add(org, &email, &role, state).await?;
+    let member = match state {
+        MemberState::Invited => invite(&call.management, &store, org, &email, &role).await?,
+        _ => match store.member_add(org, &email, &role, state).await? {
+            // Nobody knows whose address that is, and so it is asked.
+            member if member.state == MemberState::Invited => {
+                invite(&call.management, &store, org, &email, &role).await?
+            }
+            member => member,
+        },
+    };
     shown_whole(&store, org, member.account).await
+}
+
+/// Invites somebody, by mail if an API of the realm sends any. Whoever is invited already is so again.
+pub(super) async fn invite(
+    management: &Management,
+    store: &TenantStore,
+    org: OrgId,
+    email: &Email,
+    role: &RoleName,
+) -> Result<MemberView, Failure> {
+    let tenant = store.tenant_view().await?;
+    let mailed = management.mail_of_realm(&tenant.realm).map(|(api, page)| {
+        let invitation = store.invitation();
+        let to = (email, tenant.name.as_str());
+        let letter = letters::invitation(&api, &page, to, invitation.expose_text());
+        (invitation, letter)
+    });
+    let member = store.member_invite(org, email, role, mailed).await?;
+    management.outbox.posted();
+    Ok(member)
 }
 
 async fn list(call: &Call, input: List) -> Result<Page<MemberShown>, Failure> {

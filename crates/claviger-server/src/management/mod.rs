@@ -3,6 +3,7 @@
 
 mod accounts;
 mod annotations;
+mod asked;
 mod at_work;
 mod audit;
 mod caller;
@@ -12,6 +13,7 @@ mod issuers;
 mod keyring;
 mod keys;
 mod known;
+mod letters;
 mod limits;
 mod members;
 mod nodes;
@@ -21,6 +23,7 @@ mod operators;
 mod orgs;
 mod page;
 pub mod people;
+pub mod proofs;
 mod realms;
 mod references;
 mod sessions;
@@ -47,6 +50,7 @@ use serde_json::Value;
 use crate::failure::{Failure, FailureKind};
 
 pub use crate::clock::shown;
+pub use asked::{Asked, Rules};
 pub use at_work::AtWork;
 pub use caller::{Caller, Reach, Role};
 pub use input::parse;
@@ -174,6 +178,8 @@ pub struct Management {
     pub passwords: crate::passwords::Passwords,
     /// What is under way.
     pub at_work: AtWork,
+    /// Where it is said that there is mail to be sent.
+    pub outbox: crate::mail::Outbox,
     /// Users of this machine, by their numbers, and the operator whom each is.
     pub system_users: Arc<BTreeMap<u32, String>>,
 }
@@ -188,6 +194,8 @@ pub struct ManagedApi {
     pub api: Arc<Api>,
     /// Its hosts.
     pub hosts: Vec<String>,
+    /// The page that links in mail open, if any are sent.
+    pub mail_page: Option<Arc<str>>,
     /// What its realm's signing keys are of.
     pub token_algorithm: claviger::key_set::Algorithm,
 }
@@ -247,6 +255,16 @@ impl Management {
             api.api.realm
         ))
         .hint(format!("the APIs of the tenant's realm are {}", names.join(", "))))
+    }
+
+    /// An API of the realm that sends mail, and the page that links in it open.
+    pub(crate) fn mail_of_realm(&self, realm: &RealmName) -> Option<(ApiName, Arc<str>)> {
+        let apis = self.apis.load();
+        let ours = apis.values().filter(|api| api.api.realm == *realm);
+        let mut pages: Vec<_> =
+            ours.filter_map(|api| Some((api.api.name.clone(), api.mail_page.clone()?))).collect();
+        pages.sort();
+        pages.into_iter().next()
     }
 
     /// An API of the realm, for what all of them share.

@@ -1,11 +1,7 @@
 //! Sign-up, sign-in and what follows of it, as people ask for it at an API's own host.
 
-use std::sync::Arc;
-
-use claviger::Api;
 use claviger::directory::{MemberState, SessionRecord, State};
 use claviger::id::{AccountId, OrgId, SessionId, TenantId, TokenId};
-use claviger::network::Client;
 use claviger::secret::Secret;
 use claviger::signing_key::SigningKey;
 use claviger_store::accounts::{Membership, SigningIn};
@@ -16,37 +12,19 @@ use claviger_store::{Accounts, Actor, Email, StoreError};
 use serde::{Deserialize, Serialize};
 
 use super::Management;
+use super::asked::{Asked, forgets};
+use super::letters;
 use crate::clock::shown as shown_time;
 use crate::failure::{Failure, FailureKind};
 use crate::identity_tokens;
 use crate::passwords::{LONGEST, may_be_chosen};
-
-/// How an API lets people sign in at its own host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rules {
-    /// Whether anybody may sign up, and so make a tenant.
-    pub sign_up: bool,
-    /// How long a session goes on, however often it is refreshed, in seconds.
-    pub session_seconds: i64,
-}
-
-/// Where somebody asks.
-#[derive(Debug, Clone)]
-pub struct Asked {
-    /// The API whose host it is.
-    pub api: Arc<Api>,
-    /// How it lets people sign in.
-    pub rules: Rules,
-    /// From where.
-    pub client: Client,
-}
 
 /// Somebody who wants to begin.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignUp {
     email: String,
-    password: String,
+    pub(super) password: String,
     tenant_name: String,
     organization_name: Option<String>,
 }
@@ -81,20 +59,6 @@ pub struct Refresh {
     grant_type: Option<String>,
 }
 
-macro_rules! forgets {
-    ($($asked:ty: $($secret:ident),+;)*) => {
-        $(impl Drop for $asked {
-            fn drop(&mut self) {
-                $(zeroize::Zeroize::zeroize(&mut self.$secret);)+
-            }
-        }
-        impl std::fmt::Debug for $asked {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(concat!(stringify!($asked), "(..)"))
-            }
-        })*
-    };
-}
 forgets! {
     SignUp: password;
     SignIn: password;
@@ -115,21 +79,21 @@ pub struct SignedIn {
     role: String,
 }
 
-fn nobody() -> Failure {
+pub(super) fn nobody() -> Failure {
     Failure::of(FailureKind::Unauthenticated, "address and password, or the token, are nobody's")
 }
 
-fn not_active() -> Failure {
+pub(super) fn not_active() -> Failure {
     Failure::of(FailureKind::Forbidden, "the account, membership, organization or tenant is not active")
 }
 
-fn accounts(management: &Management, asked: &Asked) -> Accounts {
+pub(super) fn accounts(management: &Management, asked: &Asked) -> Accounts {
     let actor = Actor::visitor();
     let actor = asked.client.address().map_or(actor.clone(), |address| actor.from(address));
     management.store.accounts().by(actor)
 }
 
-fn email(text: &str) -> Result<Email, Failure> {
+pub(super) fn email(text: &str) -> Result<Email, Failure> {
     text.parse().map_err(|_| Failure::new("`email`: this is no e-mail address"))
 }
 
@@ -138,7 +102,7 @@ async fn signed_in(management: &Management, asked: &Asked, session: Session) -> 
     tokens(management, asked, &signer, session)
 }
 
-fn tokens(
+pub(super) fn tokens(
     management: &Management,
     asked: &Asked,
     signer: &SigningKey,
@@ -162,7 +126,11 @@ fn tokens(
 ///
 /// # Errors
 /// If there were too many, saying when the next is looked at.
-async fn count(management: &Management, accounts: &Accounts, trying: Trying) -> Result<(), Failure> {
+pub(super) async fn count(
+    management: &Management,
+    accounts: &Accounts,
+    trying: Trying,
+) -> Result<(), Failure> {
     let Some(until) = accounts.sign_in_try(trying).await? else { return Ok(()) };
     let seconds = until.seconds().saturating_sub(management.clock.now().seconds()).max(1);
     let what = format!("too many tries; the next is looked at from {} on", shown_time(until));
@@ -174,49 +142,59 @@ async fn count(management: &Management, accounts: &Accounts, trying: Trying) -> 
 /// # Errors
 /// If sign-up is closed here, something is none, or the address has an account; and 429 after too many from one block of the network.
 pub async fn sign_up(management: &Management, asked: &Asked, input: SignUp) -> Result<SignedIn, Failure> {
-    if !asked.rules.sign_up {
-        return Err(Failure::of(FailureKind::NotFound, "nobody signs up here by themselves"));
-    }
-    let owner = email(&input.email)?;
-    let plan = asked.api.plans.first().cloned();
-    let plan = plan.ok_or_else(|| Failure::of(FailureKind::Broken, "the API has no plan"))?;
+    let (owner, mut new) = signing_up(management, asked, &input).await?;
     let accounts = accounts(management, asked);
-    // Before it is looked whether the address is somebody's, and before anything is hashed.
-    count(management, &accounts, accounts.signing_up(&asked.api.realm, &asked.client.block().to_string()))
-        .await?;
-    may_be_chosen(&input.password, &input.email)?;
     if accounts.account_find(&asked.api.realm, &owner).await?.is_some() {
         return Err(StoreError::AlreadyExists { what: "account" }.into());
     }
     let signer = identity_tokens::signer(&management.store, &asked.api.realm).await?;
     let password = Secret::new(input.password.as_bytes().to_vec());
-    let password_hash = Some(management.passwords.hash(password).await?);
+    new.password_hash = Some(management.passwords.hash(password).await?);
+    let lifetime_seconds = asked.rules.session_seconds;
+    let begin = Begin { lifetime_seconds, is_direct: true, proven_under: None };
+    let session = accounts.sign_up(new, begin, false).await?;
+    tokens(management, asked, &signer, session)
+}
+
+/// What somebody who signs up would get, counted before it is looked whether the address is somebody's, and before anything is hashed.
+///
+/// # Errors
+/// If sign-up is closed here, or something is none; and 429 after too many from one block of the network.
+pub(super) async fn signing_up(
+    management: &Management,
+    asked: &Asked,
+    input: &SignUp,
+) -> Result<(Email, NewTenant), Failure> {
+    let owner = email(&input.email)?;
+    let plan = asked.api.plans.first().cloned();
+    let plan = plan.ok_or_else(|| Failure::of(FailureKind::Broken, "the API has no plan"))?;
+    let accounts = accounts(management, asked);
+    count(management, &accounts, accounts.signing_up(&asked.api.realm, &asked.client.block().to_string()))
+        .await?;
+    may_be_chosen(&input.password, &input.email)?;
     let new = NewTenant {
         realm: asked.api.realm.clone(),
         name: input.tenant_name.clone(),
         plan,
         organization: input.organization_name.clone().unwrap_or_else(|| input.tenant_name.clone()),
-        owner,
-        password_hash,
+        owner: owner.clone(),
+        password_hash: None,
         unproven_owner: false,
     };
-    let begin = Begin { lifetime_seconds: asked.rules.session_seconds, is_direct: true, proven_under: None };
-    let session = accounts.sign_up(new, begin).await?;
-    tokens(management, asked, &signer, session)
+    Ok((owner, new))
 }
 
-/// Begins a session where somebody has proved to be the account, while its generation was `under`.
-async fn begin(
+/// Begins a session of somebody who has proved to be the account.
+pub(super) async fn begin(
     management: &Management,
     asked: &Asked,
     (tenant, org): (TenantId, OrgId),
-    (account, under): (AccountId, i64),
-    lifetime_seconds: i64,
+    account: AccountId,
+    begin: Begin,
 ) -> Result<SignedIn, Failure> {
     let actor = Actor::account(account);
     let actor = asked.client.address().map_or(actor.clone(), |address| actor.from(address));
     let accounts = management.store.accounts().by(actor);
-    let begin = Begin { lifetime_seconds, is_direct: true, proven_under: Some(under) };
     let session = match accounts.session_begin(tenant, org, account, begin).await {
         // The password was changed, all sessions were ended or the membership was, since it was looked at.
         Err(StoreError::NotFound { .. }) => return Err(nobody()),
@@ -232,7 +210,7 @@ fn is_active(membership: &Membership) -> bool {
 }
 
 /// Which of the memberships is meant: the named one, or else the oldest that may act.
-fn chosen(
+pub(super) fn chosen(
     memberships: &[Membership],
     tenant: Option<&str>,
     org: Option<&str>,
@@ -277,8 +255,12 @@ pub async fn sign_in(management: &Management, asked: &Asked, input: SignIn) -> R
     }
     let memberships = accounts.memberships(account.account).await?;
     let place = chosen(&memberships, input.tenant_id.as_deref(), input.org_id.as_deref())?;
-    let who = (account.account, account.generation);
-    begin(management, asked, place, who, asked.rules.session_seconds).await
+    let begun = Begin {
+        lifetime_seconds: asked.rules.session_seconds,
+        is_direct: true,
+        proven_under: Some(account.generation),
+    };
+    begin(management, asked, place, account.account, begun).await
 }
 
 /// Prolongs a session by its refresh token, or begins one in another organization of the same person.
@@ -323,8 +305,9 @@ pub async fn refresh(management: &Management, asked: &Asked, input: Refresh) -> 
     // However often somebody switches, it ends when their sign-in does.
     let left = session.session.expires_at.seconds().saturating_sub(management.clock.now().seconds());
     let lifetime_seconds = asked.rules.session_seconds.min(left.max(1));
-    let who = (session.session.account, session.session.made_under.account);
-    begin(management, asked, place, who, lifetime_seconds).await
+    let proven_under = Some(session.session.made_under.account);
+    let begun = Begin { lifetime_seconds, is_direct: true, proven_under };
+    begin(management, asked, place, session.session.account, begun).await
 }
 
 /// Whether a refresh token is of a tenant of this API's realm.
@@ -470,7 +453,12 @@ pub async fn set_password(
     let hash = management.passwords.hash(Secret::new(input.new.as_bytes().to_vec())).await?;
     accounts.sign_in_done(trying).await?;
     let staying = Some((oneself.tenant, oneself.session));
-    accounts.account_set_password(oneself.account, hash, staying).await?;
+    let notice = match letters::page(asked) {
+        Ok(page) => Some(letters::password_changed(asked, page, &email(&account.email)?)),
+        Err(_) => None,
+    };
+    accounts.account_set_password(oneself.account, hash, staying, notice).await?;
+    management.outbox.posted();
     Ok(())
 }
 

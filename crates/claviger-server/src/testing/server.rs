@@ -373,6 +373,7 @@ fn settings(folder: &Path, store: &str, upstream: &str, access_log: &Path) -> Ta
     }
     settings.insert("keyring".into(), table(&[("file", path(&folder.join("keyring.toml")))]));
     settings.insert("log".into(), table(&[("access", path(access_log))]));
+    settings.insert("mail".into(), table(&[("folder", path(&folder.join("mail")))]));
     let pair = table(&[
         ("certificate_file", path(&certificate.certificate_file)),
         ("key_file", path(&certificate.key_file)),

@@ -20,6 +20,11 @@ statements! { "key of the keyring";
         "SELECT CAST(count(*) AS bigint) FROM tenant WHERE data_key >= $1 AND data_key < $2";
     SEALED_SIGNING_KEYS: System [Blob, Blob]
         "SELECT CAST(count(*) AS bigint) FROM signing_key WHERE sealed_key >= $1 AND sealed_key < $2";
+    /// Mail and sign-ups that wait are gone within days, and are not sealed anew.
+    SEALED_MAIL: System [Blob, Blob]
+        "SELECT CAST(count(*) AS bigint) FROM mail WHERE sealed >= $1 AND sealed < $2";
+    SEALED_SIGN_UPS: System [Blob, Blob]
+        "SELECT CAST(count(*) AS bigint) FROM proof WHERE sealed >= $1 AND sealed < $2";
 }
 
 /// What a key of the keyring is for.
@@ -42,7 +47,7 @@ pub struct KeyUse {
     pub is_held: bool,
     /// Whether what is made now hangs on it: the newest that every live server holds.
     pub is_current: bool,
-    /// How many live API keys' secrets, or tenants' and signing keys, hang on it.
+    /// How many live API keys' secrets, or tenants', signing keys and waiting mail, hang on it.
     pub uses: i64,
 }
 
@@ -64,7 +69,7 @@ pub(super) fn range(name: &str) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
 pub(crate) async fn uses(tx: &mut Tx<'_>, name: &str) -> Result<i64, StoreError> {
     let (first, after) = range(name)?;
     let mut uses = 0;
-    for statement in [&SEALED_TENANTS, &SEALED_SIGNING_KEYS] {
+    for statement in [&SEALED_TENANTS, &SEALED_SIGNING_KEYS, &SEALED_MAIL, &SEALED_SIGN_UPS] {
         let row = tx.run_one(statement, values![first.as_slice(), after.as_slice()]).await?;
         uses += row.ok_or(StoreError::Corrupt { what: "sealed key" })?.read().int()?;
     }

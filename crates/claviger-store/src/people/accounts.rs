@@ -14,6 +14,7 @@ use crate::error::StoreError;
 use crate::keyring::Keyring;
 use crate::noun::{Columns, Feed, Index, Noun, Recorded, Rights, Rows, STATE, int, text, truth, uuid};
 use crate::parts::accounts::Accounts;
+use crate::people::outbox::{self, Letter};
 use crate::people::sessions;
 use crate::state;
 use crate::statement::{Statement, statements};
@@ -62,6 +63,7 @@ pub(crate) static ACCOUNT_ROWS: Noun = Noun {
             "password_hash",
             "created_at",
             "self_registered",
+            "email_verified",
         ]),
         ..Rights::NONE
     },
@@ -105,9 +107,9 @@ impl Recorded for AccountRecord {
 }
 
 statements! { "account";
-    ACCOUNT_ENSURE: Shared [Uuid, Text, Text, Text, Text, Int, Int]
-        "INSERT INTO account (account_id, realm, email, email_key, password_hash, self_registered, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
+    ACCOUNT_ENSURE: Shared [Uuid, Text, Text, Text, Text, Int, Int, Int]
+        "INSERT INTO account (account_id, realm, email, email_key, password_hash, self_registered, email_verified, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
          ON CONFLICT (realm, email_key) DO NOTHING";
     ACCOUNT_BY_EMAIL: Shared [Text, Text]
         "SELECT account_id, realm, email, state, email_verified, self_registered, generation, created_at FROM account
@@ -128,6 +130,10 @@ statements! { "account";
          WHERE account_id = $1 AND state <> 'deleted' RETURNING generation";
     ACCOUNT_STATE: System [Uuid, Text] withdraws
         "UPDATE account SET state = $2 WHERE account_id = $1 AND state <> 'deleted' RETURNING generation";
+    /// With a password of its own from now on, or none: what was begun under another one ends.
+    ACCOUNT_PROVE: System [Uuid, Text] withdraws
+        "UPDATE account SET email_verified = 1, password_hash = $2, generation = generation + 1
+         WHERE account_id = $1 AND state <> 'deleted' RETURNING generation";
     ACCOUNT_VERIFY: System [Uuid]
         "UPDATE account SET email_verified = 1 WHERE account_id = $1 AND state <> 'deleted' RETURNING generation";
     /// Holds the row, so that the time taken after it is not before what happens meanwhile.
@@ -238,6 +244,42 @@ pub(crate) struct Wanted {
     pub(crate) password_hash: Option<Secret>,
     /// Whether whoever says that the address is theirs makes it.
     pub(crate) self_registered: bool,
+    /// Whether it is.
+    pub(crate) email_verified: bool,
+}
+
+impl Wanted {
+    /// That of somebody whom another one names by their address.
+    pub(crate) fn of_another(fresh: AccountId, realm: RealmName, email: Email) -> Self {
+        Self { fresh, realm, email, password_hash: None, self_registered: false, email_verified: false }
+    }
+}
+
+/// One account, whose row is held until the transaction ends.
+pub(crate) async fn held(tx: &mut Tx<'_>, account: AccountId) -> Result<AccountView, StoreError> {
+    tx.run_one(&ACCOUNT_HOLD, values![account]).await?;
+    let row = tx.run_one(&ACCOUNT, values![account]).await?;
+    let found = read(row.ok_or(StoreError::NotFound { what: "account" })?)?;
+    match found.state {
+        State::Deleted => Err(StoreError::NotFound { what: "account" }),
+        State::Active | State::Suspended => Ok(found),
+    }
+}
+
+/// The account's address is proven.
+pub(crate) async fn verify(tx: &mut Tx<'_>, account: AccountId) -> Result<AccountView, StoreError> {
+    tx.run(&ACCOUNT_VERIFY, values![account]).await?;
+    held(tx, account).await
+}
+
+/// The account's address is proven, it has this password from now on or none, and every session of before is over.
+pub(crate) async fn prove(
+    tx: &mut Tx<'_>,
+    account: AccountId,
+    password_hash: Option<&str>,
+) -> Result<AccountView, StoreError> {
+    tx.run(&ACCOUNT_PROVE, values![account, password_hash]).await?;
+    held(tx, account).await
 }
 
 /// The realm's account of the wanted address, made if there is none.
@@ -245,7 +287,8 @@ pub(crate) async fn ensure(tx: &mut Tx<'_>, wanted: &Wanted) -> Result<AccountVi
     let (realm, email) = (wanted.realm.as_str(), &wanted.email);
     let hash = wanted.password_hash.as_ref().and_then(Secret::expose_text);
     let now = tx.now().await?;
-    let row = values![wanted.fresh, realm, email.as_str(), email.key(), hash, wanted.self_registered, now];
+    let (self_registered, proven) = (wanted.self_registered, wanted.email_verified);
+    let row = values![wanted.fresh, realm, email.as_str(), email.key(), hash, self_registered, proven, now];
     tx.run(&ACCOUNT_ENSURE, row).await?;
     let row = tx.run_one(&ACCOUNT_BY_EMAIL, values![realm, email.key()]).await?;
     let found = read(row.ok_or(StoreError::NotFound { what: "account" })?)?;
@@ -269,7 +312,7 @@ impl Accounts {
         let fresh = AccountId::generate(self.inner.random.as_ref());
         let entry = self.entry("ACCOUNT_CREATED", fresh);
         let (realm, email) = (realm.clone(), email.clone());
-        let wanted = Wanted { fresh, realm, email, password_hash, self_registered: false };
+        let wanted = Wanted { password_hash, ..Wanted::of_another(fresh, realm, email) };
         let work = async move |tx: &mut Tx<'_>| {
             if ensure(tx, &wanted).await?.account != fresh {
                 return Err(StoreError::AlreadyExists { what: "account" });
@@ -345,7 +388,7 @@ impl Accounts {
     }
 
     /// Gives the account another password, as a PHC string, and ends all its sessions everywhere, in one transaction; `staying` begins
-    /// anew under the number that holds now. A sign-in that has compared the old password, and is about to begin a session, begins none.
+    /// anew under the number that holds now. `notice` is mailed. A sign-in that has compared the old password, and is about to begin a session, begins none.
     ///
     /// # Errors
     /// If there is no such account.
@@ -354,17 +397,45 @@ impl Accounts {
         account: AccountId,
         password_hash: Secret,
         staying: Option<(TenantId, SessionId)>,
+        notice: Option<Letter>,
     ) -> Result<(), StoreError> {
         let hash = password_hash.expose_text().map(str::to_owned);
         let hash = hash.ok_or_else(|| StoreError::Invalid("a password's hash must be text".into()))?;
-        let now_under =
-            self.change(account, "ACCOUNT_PASSWORD_CHANGED", &ACCOUNT_SET_PASSWORD, Some(hash)).await?;
+        let (entry, inner) = (self.entry("ACCOUNT_PASSWORD_CHANGED", account), self.inner.clone());
+        let work = async move |tx: &mut Tx<'_>| {
+            let row = tx.run_one(&ACCOUNT_SET_PASSWORD, values![account, hash.as_str()]).await?;
+            let now_under = row.ok_or(StoreError::NotFound { what: "account" })?.read().int()?;
+            entry.write(tx).await?;
+            if let Some(notice) = &notice {
+                outbox::post(tx, &inner, outbox::fresh(&inner), notice).await?;
+            }
+            Ok(now_under)
+        };
+        let now_under = self.write_in(Bound::System("accounts"), work).await?;
         if let Some((tenant, session)) = staying {
             // The password is changed; at worst whoever did it signs in with it.
             let stayed = sessions::stay(self, (tenant, session), now_under).await;
             drop(stayed);
         }
         Ok(())
+    }
+
+    /// Notes that the account's address was proven by somebody who sets this password now, and ends its sessions.
+    ///
+    /// # Errors
+    /// If there is no such account.
+    pub async fn account_prove(
+        &self,
+        account: AccountId,
+        password_hash: Secret,
+    ) -> Result<AccountView, StoreError> {
+        let entry = self.entry("ACCOUNT_PASSWORD_CHANGED", account);
+        let work = async move |tx: &mut Tx<'_>| {
+            held(tx, account).await?;
+            entry.write(tx).await?;
+            prove(tx, account, password_hash.expose_text()).await
+        };
+        self.write_in(Bound::System("accounts"), work).await
     }
 
     /// Notes that the account's address was proved.

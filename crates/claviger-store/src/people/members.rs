@@ -193,14 +193,13 @@ pub(crate) async fn add(
     role: &RoleName,
     now: UnixMillis,
 ) -> Result<(), StoreError> {
-    add_in_state(tx, tenant, org, account, role, MemberState::Active, now).await
+    add_in_state(tx, (tenant, org, account), role, MemberState::Active, now).await
 }
 
-async fn add_in_state(
+/// Adds a membership in this state.
+pub(crate) async fn add_in_state(
     tx: &mut Tx<'_>,
-    tenant: TenantId,
-    org: OrgId,
-    account: AccountId,
+    (tenant, org, account): (TenantId, OrgId, AccountId),
     role: &RoleName,
     state: MemberState,
     now: UnixMillis,
@@ -239,8 +238,7 @@ impl TenantStore {
         self.write(async move |tx: &mut Tx<'_>| {
             let realm = tenants::view(tx, tenant).await?.realm;
             orgs::not_deleted(tx, tenant, org).await?;
-            let email = email.clone();
-            let wanted = Wanted { fresh, realm, email, password_hash: None, self_registered: false };
+            let wanted = Wanted::of_another(fresh, realm, email.clone());
             let found = accounts::ensure(tx, &wanted).await?;
             let account = found.account;
             let is_known = !found.may_be_anothers()
@@ -248,7 +246,7 @@ impl TenantStore {
             let (state, entry) =
                 if is_known { (state, &as_asked) } else { (MemberState::Invited, &as_invited) };
             let now = tx.now().await?;
-            add_in_state(tx, tenant, org, account, &role, state, now).await?;
+            add_in_state(tx, (tenant, org, account), &role, state, now).await?;
             entry.clone().about("member", account.to_string()).write(tx).await?;
             view(tx, tenant, org, account).await
         })

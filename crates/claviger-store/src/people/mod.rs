@@ -2,9 +2,13 @@
 
 pub mod accounts;
 pub mod foreign_identities;
+pub mod invitations;
 pub mod members;
 pub mod operators;
+pub mod outbox;
+pub mod proofs;
 pub mod refresh_tokens;
+mod sealed_text;
 pub mod sessions;
 pub mod sign_in_failures;
 pub mod sign_up;

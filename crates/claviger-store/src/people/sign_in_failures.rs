@@ -21,6 +21,10 @@ pub const MOST_OF_A_BLOCK: i64 = 300;
 /// How often somebody may sign up from one block of the network within [`SPAN_SECONDS`]: each makes a tenant, and says whether an address
 /// has an account.
 pub const MOST_SIGN_UPS: i64 = 20;
+/// How many mails somebody may ask for to one address within [`SPAN_SECONDS`], from wherever.
+pub const MOST_MAILS: i64 = 5;
+/// And to whatever addresses from one block of the network.
+pub const MOST_MAILS_OF_A_BLOCK: i64 = 20;
 /// How long a failure counts, and how long whoever has failed too often is kept out, in seconds.
 pub const SPAN_SECONDS: i64 = 15 * 60;
 /// How many old rows leave each time that somebody tries.
@@ -80,7 +84,15 @@ impl Accounts {
         Trying { whose: self.mac(&format!("{realm}\0\0{block}")), most: MOST_SIGN_UPS, beside: None }
     }
 
-    fn mac(&self, text: &str) -> Vec<u8> {
+    /// Whoever asks for mail to this address, or from that block of the network.
+    pub fn mailing(&self, realm: &RealmName, email: &Email, block: &str) -> Trying {
+        let whose = self.mac(&format!("{realm}\0mail\0{}", email.key()));
+        let beside = self.mac(&format!("{realm}\0mail\0\0{block}"));
+        Trying { whose, most: MOST_MAILS, beside: Some((beside, MOST_MAILS_OF_A_BLOCK)) }
+    }
+
+    /// A MAC that addresses are found by, and not read from.
+    pub(super) fn mac(&self, text: &str) -> Vec<u8> {
         let key = hmac::Key::new(hmac::HMAC_SHA256, self.inner.keyring.derive("sign-in-failures").expose());
         hmac::sign(&key, text.as_bytes()).as_ref().to_vec()
     }

@@ -87,7 +87,8 @@ where
         realm: new.realm.clone(),
         email: new.owner,
         password_hash: new.password_hash,
-        self_registered: owner == Owner::New,
+        self_registered: owner == Owner::New { is_proven: false },
+        email_verified: owner == Owner::New { is_proven: true },
     };
     let (realm, plan) = (new.realm, new.plan);
     let work = async move |tx: &mut Tx<'_>| {
@@ -99,7 +100,7 @@ where
         orgs::add(tx, tenant, org, &organization, now).await?;
         let found = accounts::ensure(tx, &wanted).await?;
         let account = found.account;
-        if account != fresh && owner == Owner::New {
+        if account != fresh && matches!(owner, Owner::New { .. }) {
             return Err(StoreError::AlreadyExists { what: "account" });
         }
         if account != fresh && owner == Owner::Proven && found.may_be_anothers() {
@@ -123,8 +124,8 @@ enum Owner {
     Any,
     /// Whoever's address it is.
     Proven,
-    /// Nobody's who has an account: at sign-up nobody has proved to be that person.
-    New,
+    /// Nobody's who has an account: at sign-up nobody has proved to be that person, or they have proved the address just now.
+    New { is_proven: bool },
 }
 
 impl Operator {
@@ -142,16 +143,22 @@ impl Operator {
 
 impl Accounts {
     /// Sign-up: as [`Operator::tenant_create`], for somebody who has no account in the realm yet, and a session of theirs with it.
+    /// `is_proven` where they have proved that the address is theirs.
     ///
     /// # Errors
     /// If the address has an account, the realm or the plan does not exist, or a name is not one. Then nothing is
     /// made.
-    pub async fn sign_up(&self, new: NewTenant, begin: Begin) -> Result<Session, StoreError> {
+    pub async fn sign_up(
+        &self,
+        new: NewTenant,
+        begin: Begin,
+        is_proven: bool,
+    ) -> Result<Session, StoreError> {
         let starting = self.starting();
         let then = async move |tx: &mut Tx<'_>, made: CreatedTenant| {
             starting.start(tx, (made.tenant, made.org, made.account), begin).await
         };
-        let (_, session) = create(&self.inner, &self.actor, (new, Owner::New), then).await?;
+        let (_, session) = create(&self.inner, &self.actor, (new, Owner::New { is_proven }), then).await?;
         Ok(session)
     }
 }

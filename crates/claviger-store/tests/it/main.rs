@@ -13,6 +13,7 @@ mod edits;
 mod feed;
 mod growth;
 mod handing_over;
+mod mail;
 mod nodes;
 mod opening;
 mod operators;

@@ -54,7 +54,10 @@ async fn accounts_are_one_per_address_and_realm(test: TestStore) {
     );
     assert_eq!(accounts.account_password(made.account).await.unwrap().password_hash, hash());
     assert_eq!(accounts.account_password(elsewhere.account).await.unwrap().password_hash, None);
-    accounts.account_set_password(made.account, Secret::new(b"$argon2id$y".to_vec()), None).await.unwrap();
+    accounts
+        .account_set_password(made.account, Secret::new(b"$argon2id$y".to_vec()), None, None)
+        .await
+        .unwrap();
     accounts.account_verify_email(made.account).await.unwrap();
     accounts.account_suspend(made.account).await.unwrap();
     let view = accounts.account_view(made.account).await.unwrap();

@@ -222,7 +222,7 @@ async fn a_session_that_was_proven_with_another_password_does_not_begin(test: Te
     // Somebody has compared the old password, and is about to begin.
     let compared = accounts.account_password(acme.owner).await.unwrap().account.generation;
     let stays = Some((acme.tenant, staying.session.session));
-    accounts.account_set_password(acme.owner, hash("$argon2id$new"), stays).await.unwrap();
+    accounts.account_set_password(acme.owner, hash("$argon2id$new"), stays, None).await.unwrap();
     let late = Begin { proven_under: Some(compared), ..BEGIN };
     let begun = accounts.session_begin(acme.tenant, acme.org, acme.owner, late).await.unwrap_err();
     assert_eq!(begun, StoreError::NotFound { what: "membership" });
@@ -270,7 +270,7 @@ async fn what_an_address_is_given_waits_for_its_proof(test: TestStore) {
         unproven_owner,
     };
     // Somebody says that the address is theirs.
-    let stranger = accounts.sign_up(new(false), BEGIN).await.unwrap().session.account;
+    let stranger = accounts.sign_up(new(false), BEGIN, false).await.unwrap().session.account;
     assert!(accounts.account_view(stranger).await.unwrap().may_be_anothers());
     let (address, admin) = (email("ceo@acme.example"), "ADMIN".parse().unwrap());
     let added = acme.store.member_add(acme.org, &address, &admin, MemberState::Active).await.unwrap();

@@ -42,7 +42,7 @@ async fn a_tenant_is_made_whole_or_not_at_all(test: TestStore) {
     // The operator may give a customer a further tenant; sign-up may not give one to somebody who has an account.
     let again = test.operator().tenant_create(new("Starter", "OWNER@acme.example")).await.unwrap();
     assert_eq!((again.account, again.account_is_new), (acme.owner, false));
-    let error = accounts.sign_up(new("Starter", "owner@acme.example"), begin).await.unwrap_err();
+    let error = accounts.sign_up(new("Starter", "owner@acme.example"), begin, false).await.unwrap_err();
     assert_eq!(error, StoreError::AlreadyExists { what: "account" });
     assert_eq!(accounts.memberships(acme.owner).await.unwrap().len(), 2);
 }

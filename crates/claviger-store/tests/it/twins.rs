@@ -9,6 +9,7 @@ use claviger_store::annotations::AnnotationUpdate;
 use claviger_store::api_keys::ApiKeyUpdate;
 use claviger_store::audit::AuditCursor;
 use claviger_store::key_lookups::KeysListed;
+use claviger_store::outbox::Letter;
 use claviger_store::tenants::TenantUpdate;
 use claviger_store::testing::{self, Engine, START, TestStore, TestTenant, email};
 use claviger_store::{Ends, on_every_backend};
@@ -72,6 +73,10 @@ async fn furnish(tenant: &TestTenant, api: &ApiName) -> Belongings {
     Belongings { key, session, ann }
 }
 
+fn letter() -> Letter {
+    Letter { to: "bob@rival.example".into(), subject: "x".into(), text: "x".into() }
+}
+
 fn called(id: &str) -> AnnotationUpdate {
     AnnotationUpdate { external_id: Some(Some(id.to_owned())), ..AnnotationUpdate::default() }
 }
@@ -100,6 +105,7 @@ async fn what_one_tenant_does_changes_nothing_of_another(test: TestStore) {
         store.org_delete(acme.org),
         store.org_revoke(acme.org, Ends::Tokens),
         store.member_add(acme.org, &bob, &viewer, MemberState::Active),
+        store.member_invite(acme.org, &bob, &viewer, Some((store.invitation(), letter()))),
         store.member_list(acme.org),
         store.member_page(acme.org, None, 500),
         store.member_view(acme.org, theirs.ann),

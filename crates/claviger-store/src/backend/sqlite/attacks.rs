@@ -308,6 +308,8 @@ fn keys_and_references_of_tenants_tables_begin_with_the_tenant() {
         "operator_audit",
         "idempotency",
         "sign_in_failure",
+        "mail",
+        "proof",
         "lease",
         "tenant_external_id",
         "operator",

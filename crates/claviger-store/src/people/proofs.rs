@@ -1,0 +1,383 @@
+//! Links that were mailed to an address: whoever has one reads what is sent there. Each is for one use and good for half an hour from
+//! when it was sent; only its digest is kept. A sign-up where addresses have to be proven is nothing but such a link until it is used.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use claviger::id::{AccountId, RealmName};
+use claviger::secret::Secret;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::accounts::{self, AccountView};
+use super::outbox::{self, Letter};
+use super::sealed_text;
+use super::sign_up::NewTenant;
+use crate::audit::entry::Entry;
+use crate::backend::{Bound, Tx};
+use crate::credentials::held_keys;
+use crate::email::Email;
+use crate::error::StoreError;
+use crate::noun::{Feed, Index, Noun, Rights, blob, int, text, uuid};
+use crate::parts::accounts::Accounts;
+use crate::seal::Place;
+use crate::statement::statements;
+use crate::value::{Columns, Value, values};
+
+/// How long a link is good after it was sent, in seconds.
+pub const LIFETIME_SECONDS: i64 = outbox::LINK_SECONDS;
+/// How long it is kept for its mail to be sent: as long as that is tried, and as it is good then.
+const KEPT_SECONDS: i64 = outbox::GIVEN_UP_AFTER_SECONDS + LIFETIME_SECONDS;
+/// What the secret in a link begins with.
+pub const TOKEN_PREFIX: &str = "pf_";
+/// How many old rows leave each time that one is made.
+const LEAVE_AT_ONCE: i64 = 8;
+
+/// The rows of proofs.
+pub(crate) static PROOF_ROWS: Noun = Noun {
+    table: "proof",
+    about: "A link that was mailed, by the digest of its secret. `whose` is a MAC of the address; a sign-up is sealed until it is proven.",
+    columns: &[
+        blob("digest"),
+        text("purpose").is("IN ('sign-up', 'verify', 'reset')"),
+        blob("whose"),
+        uuid("account_id").optional(),
+        blob("sealed").optional(),
+        uuid("mail_id"),
+        int("expires_at"),
+        int("created_at"),
+    ],
+    key: &["digest"],
+    references: &[(&["account_id"], "account (account_id)")],
+    indices: &[
+        Index::Plain("proof_by_whose", "whose, purpose, created_at"),
+        Index::Plain("proof_by_mail", "mail_id"),
+        Index::Plain("proof_by_age", "expires_at"),
+    ],
+    tenant: Rights::NONE,
+    jobs: Rights { delete: true, ..Rights::CHANGE },
+    feed: Feed::Silent,
+    fixed_but: None,
+    grows_by: None,
+};
+
+statements! { "proof";
+    PROOF_LEAVE: System [Int, Int]
+        "DELETE FROM proof WHERE digest IN (SELECT digest FROM proof WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)";
+    PROOF_ADD: System [Blob, Text, Blob, Uuid, Blob, Uuid, Int, Int]
+        "INSERT INTO proof (digest, purpose, whose, account_id, sealed, mail_id, expires_at, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    PROOF: System [Blob, Int]
+        "SELECT purpose, account_id, sealed FROM proof WHERE digest = $1 AND expires_at > $2";
+    PROOF_NEWEST: System [Blob, Text, Int]
+        "SELECT digest, sealed FROM proof WHERE whose = $1 AND purpose = $2 AND expires_at > $3
+         ORDER BY created_at DESC, digest LIMIT 1";
+    /// Of many who use one link at once, the first does.
+    PROOF_TAKE: System [Blob, Text, Int]
+        "DELETE FROM proof WHERE digest = $1 AND purpose = $2 AND expires_at > $3 RETURNING account_id";
+    PROOFS_END: System [Uuid, Text] "DELETE FROM proof WHERE account_id = $1 AND purpose = $2";
+    PROOFS_OF: System [Blob, Text] "DELETE FROM proof WHERE whose = $1 AND purpose = $2";
+}
+
+/// The secret of a link that is to be mailed.
+pub struct NewProof {
+    secret: Secret,
+    digest: Vec<u8>,
+}
+
+impl std::fmt::Debug for NewProof {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NewProof(..)")
+    }
+}
+
+impl NewProof {
+    /// The secret, for the mail alone.
+    pub fn expose_text(&self) -> &str {
+        self.secret.expose_text().unwrap_or_default()
+    }
+}
+
+/// What a link is to prove the address for.
+#[derive(Debug)]
+pub enum Proving {
+    /// A sign-up, of which nothing is there yet.
+    SignUp(NewTenant),
+    /// That an account's address is its owner's.
+    Address(AccountId),
+    /// Another password.
+    Password(AccountId),
+}
+
+/// A sign-up, while it waits.
+#[derive(Serialize, Deserialize)]
+struct Waiting {
+    realm: String,
+    name: String,
+    plan: String,
+    organization: String,
+    owner: String,
+    password_hash: Option<String>,
+}
+
+fn place(digest: &str) -> Place<'_> {
+    Place { tenant: None, table: "proof", column: "sealed", id: digest }
+}
+
+fn digest_of(text: &str) -> Vec<u8> {
+    digest(&SHA256, text.as_bytes()).as_ref().to_vec()
+}
+
+impl Accounts {
+    /// A secret for a link.
+    pub fn proof(&self) -> NewProof {
+        let mut value = [0; 32];
+        self.inner.random.fill(&mut value);
+        let secret = sealed_text::made(&self.inner.keyring, "proof", TOKEN_PREFIX, &value);
+        let digest = digest_of(secret.expose_text().unwrap_or_default());
+        NewProof { secret, digest }
+    }
+
+    /// Whether a link's secret was made here: asks nobody.
+    pub fn has_made_proof(&self, text: &str) -> bool {
+        sealed_text::read(&self.inner.keyring, "proof", TOKEN_PREFIX, text).is_some()
+    }
+
+    fn whose(&self, realm: &RealmName, email: &Email) -> Vec<u8> {
+        self.mac(&format!("{realm}\0proof\0{}", email.key()))
+    }
+
+    /// Notes what the link is to prove, and posts the mail that it is in.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn proof_post(
+        &self,
+        (realm, email): (&RealmName, &Email),
+        proof: NewProof,
+        proving: Proving,
+        letter: Letter,
+    ) -> Result<(), StoreError> {
+        let (purpose, account, waiting) = match proving {
+            Proving::SignUp(new) => ("sign-up", None, Some(new.into())),
+            Proving::Address(account) => ("verify", Some(account), None),
+            Proving::Password(account) => ("reset", Some(account), None),
+        };
+        let plain = waiting.map(|waiting: Waiting| serde_json::to_vec(&waiting)).transpose();
+        let plain = plain.map_err(|_| StoreError::Corrupt { what: "proof" })?.map(Secret::new);
+        let (whose, inner) = (self.whose(realm, email), self.inner.clone());
+        let work = async move |tx: &mut Tx<'_>| {
+            let now = tx.now().await?;
+            tx.run(&PROOF_LEAVE, values![now, LEAVE_AT_ONCE]).await?;
+            let sealed = match &plain {
+                None => None,
+                Some(plain) => {
+                    let under = held_keys::encryption_key(tx, &inner.keyring).await?;
+                    let name = URL_SAFE_NO_PAD.encode(&proof.digest);
+                    Some(inner.keyring.seal_under(&under, &place(&name), plain, inner.random.as_ref())?)
+                }
+            };
+            let mail = outbox::fresh(&inner);
+            let row = values![
+                proof.digest.as_slice(),
+                purpose,
+                whose.as_slice(),
+                account,
+                sealed.as_deref(),
+                Value::Uuid(mail),
+                now.plus_seconds(KEPT_SECONDS),
+                now
+            ];
+            tx.run(&PROOF_ADD, row).await?;
+            outbox::post(tx, &inner, mail, &letter).await
+        };
+        self.write_in(Bound::System("accounts"), work).await
+    }
+
+    /// Posts a mail that proves nothing.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn mail_post(&self, letter: Letter) -> Result<(), StoreError> {
+        let inner = self.inner.clone();
+        let work =
+            async move |tx: &mut Tx<'_>| outbox::post(tx, &inner, outbox::fresh(&inner), &letter).await;
+        self.write_in(Bound::System("accounts"), work).await
+    }
+
+    /// What a link is good for. Using it up is another step.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn proof_view(&self, secret: &str) -> Result<Option<Proving>, StoreError> {
+        if !self.has_made_proof(secret) {
+            return Ok(None);
+        }
+        let (shown, inner) = (digest_of(secret), self.inner.clone());
+        self.read(async move |tx: &mut Tx<'_>| {
+            let now = tx.now().await?;
+            let Some(row) = tx.run_one(&PROOF, values![shown.as_slice(), now]).await? else {
+                return Ok(None);
+            };
+            let mut columns = row.read();
+            let purpose = columns.text()?;
+            let account = maybe_account(&mut columns)?;
+            Ok(Some(match (purpose.as_str(), account) {
+                ("sign-up", _) => {
+                    let sealed = columns.maybe_blob()?.unwrap_or_default();
+                    Proving::SignUp(opened(&inner.keyring, &shown, &sealed)?)
+                }
+                ("verify", Some(account)) => Proving::Address(account),
+                ("reset", Some(account)) => Proving::Password(account),
+                _ => return Err(StoreError::Corrupt { what: "proof" }),
+            }))
+        })
+        .await
+    }
+
+    /// The newest sign-up of that address that waits for its proof.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn sign_up_waiting(
+        &self,
+        realm: &RealmName,
+        email: &Email,
+    ) -> Result<Option<NewTenant>, StoreError> {
+        let (whose, inner) = (self.whose(realm, email), self.inner.clone());
+        self.read(async move |tx: &mut Tx<'_>| {
+            let now = tx.now().await?;
+            let row = tx.run_one(&PROOF_NEWEST, values![whose.as_slice(), "sign-up", now]).await?;
+            let Some(row) = row else { return Ok(None) };
+            let mut columns = row.read();
+            let (digest, sealed) = (columns.blob()?, columns.maybe_blob()?.unwrap_or_default());
+            opened(&inner.keyring, &digest, &sealed).map(Some)
+        })
+        .await
+    }
+
+    /// Every sign-up of that address that waits is over: there is an account now.
+    ///
+    /// # Errors
+    /// If the store does not answer: then they end by themselves, and find the account.
+    pub async fn sign_ups_end(&self, realm: &RealmName, email: &Email) -> Result<(), StoreError> {
+        let whose = self.whose(realm, email);
+        let work = async move |tx: &mut Tx<'_>| {
+            tx.run(&PROOFS_OF, values![whose.as_slice(), "sign-up"]).await.map(drop)
+        };
+        self.write_in(Bound::System("accounts"), work).await
+    }
+
+    /// Uses a link up that proves an account's address. What was set before by somebody who may be another, the password and every
+    /// session, is void, unless `by`, who asks, is that account. Gives the account as it is now; `None` if the link is nobody's.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn proof_of_address(
+        &self,
+        secret: &str,
+        by: Option<AccountId>,
+    ) -> Result<Option<AccountView>, StoreError> {
+        if !self.has_made_proof(secret) {
+            return Ok(None);
+        }
+        let (shown, inner, actor) = (digest_of(secret), self.inner.clone(), self.actor.clone());
+        let work = async move |tx: &mut Tx<'_>| {
+            let now = tx.now().await?;
+            let Some(account) = take(tx, &shown, "verify", now).await? else { return Ok(None) };
+            let before = accounts::held(tx, account).await?;
+            let is_void = before.may_be_anothers() && by != Some(account);
+            let proven = match is_void {
+                true => accounts::prove(tx, account, None).await?,
+                false => accounts::verify(tx, account).await?,
+            };
+            tx.run(&PROOFS_END, values![account, "verify"]).await?;
+            let details = json!({ "password_void": is_void });
+            let entity = ("account", account.to_string());
+            Entry::new(&inner, None, &actor, "ACCOUNT_EMAIL_VERIFIED", entity, &details).write(tx).await?;
+            Ok(Some(proven))
+        };
+        self.write_in(Bound::System("accounts"), work).await
+    }
+
+    /// Uses a link up that is for another password, gives the account that password, and ends all its sessions. The address is proven by
+    /// it, and is told. Gives the account; `None` if the link is nobody's.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn proof_of_password(
+        &self,
+        secret: &str,
+        password_hash: Secret,
+        letter: Letter,
+    ) -> Result<Option<AccountView>, StoreError> {
+        if !self.has_made_proof(secret) {
+            return Ok(None);
+        }
+        let (shown, inner, actor) = (digest_of(secret), self.inner.clone(), self.actor.clone());
+        let work = async move |tx: &mut Tx<'_>| {
+            let now = tx.now().await?;
+            let Some(account) = take(tx, &shown, "reset", now).await? else { return Ok(None) };
+            let proven = accounts::prove(tx, account, password_hash.expose_text()).await?;
+            tx.run(&PROOFS_END, values![account, "reset"]).await?;
+            let entity = ("account", account.to_string());
+            let entry = Entry::new(&inner, None, &actor, "ACCOUNT_PASSWORD_RESET", entity, &json!({}));
+            entry.write(tx).await?;
+            outbox::post(tx, &inner, outbox::fresh(&inner), &letter).await?;
+            Ok(Some(proven))
+        };
+        self.write_in(Bound::System("accounts"), work).await
+    }
+}
+
+async fn take(
+    tx: &mut Tx<'_>,
+    digest: &[u8],
+    purpose: &str,
+    now: claviger::clock::UnixMillis,
+) -> Result<Option<AccountId>, StoreError> {
+    let row = tx.run_one(&PROOF_TAKE, values![digest, purpose, now]).await?;
+    Ok(row.map(|row| maybe_account(&mut row.read())).transpose()?.flatten())
+}
+
+fn maybe_account(columns: &mut Columns) -> Result<Option<AccountId>, StoreError> {
+    let account = columns.maybe_text()?.map(|text| text.parse());
+    account.transpose().map_err(|_| StoreError::Corrupt { what: "proof" })
+}
+
+fn opened(keyring: &crate::keyring::Keyring, digest: &[u8], sealed: &[u8]) -> Result<NewTenant, StoreError> {
+    let corrupt = || StoreError::Corrupt { what: "proof" };
+    let plain = keyring.open(&place(&URL_SAFE_NO_PAD.encode(digest)), sealed).ok_or_else(corrupt)?;
+    let waiting: Waiting = serde_json::from_slice(plain.expose()).map_err(|_| corrupt())?;
+    waiting.try_into().map_err(|()| corrupt())
+}
+
+impl From<NewTenant> for Waiting {
+    fn from(new: NewTenant) -> Self {
+        let hash = new.password_hash.as_ref().and_then(Secret::expose_text).map(str::to_owned);
+        Self {
+            realm: new.realm.to_string(),
+            name: new.name,
+            plan: new.plan.to_string(),
+            organization: new.organization,
+            owner: new.owner.as_str().to_owned(),
+            password_hash: hash,
+        }
+    }
+}
+
+impl TryFrom<Waiting> for NewTenant {
+    type Error = ();
+
+    fn try_from(waiting: Waiting) -> Result<Self, ()> {
+        Ok(Self {
+            realm: waiting.realm.parse().map_err(drop)?,
+            name: waiting.name,
+            plan: waiting.plan.parse().map_err(drop)?,
+            organization: waiting.organization,
+            owner: waiting.owner.parse().map_err(drop)?,
+            password_hash: waiting.password_hash.map(|hash| Secret::new(hash.into_bytes())),
+            unproven_owner: false,
+        })
+    }
+}
