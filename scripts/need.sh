@@ -64,29 +64,41 @@ want_requests() {
 # What makes a folder of libraries for a Python program, which Debian ships apart.
 want_venv() {
     python3 -c 'import ensurepip, venv' 2>/dev/null && return
-    echo "need: python3-venv, because the tests run a sample API of ours in Python" >&2
+    echo "need: python3-venv, because the tests run a sample API and a client of ours in Python" >&2
     packages+=(python3-venv)
 }
 
-# The libraries of the sample APIs, in the versions that they name. Each folder has a note of what it was made from.
-sample_libraries() {
-    local requirements=examples/fastapi/requirements.txt folder=target/samples/fastapi
-    local made_from
+# python_libraries WHAT FOLDER: a folder of libraries, in the versions that WHAT/requirements.txt names. It has a note of what it was made
+# from.
+python_libraries() {
+    local requirements=$1/requirements.txt folder=$2 made_from
     made_from="$(python3 --version) $(sha256sum "$requirements")"
-    if [[ "$(cat "$folder/.installed" 2>/dev/null)" != "$made_from" ]]; then
-        scripts/say.sh "installing the libraries of examples/fastapi in $folder"
-        rm -rf "$folder"
-        python3 -m venv "$folder"
-        "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$requirements"
-        echo "$made_from" >"$folder/.installed"
-    fi
-    made_from="$(sha256sum examples/express/package-lock.json)"
-    folder=examples/express/node_modules
-    if [[ "$(cat "$folder/.installed" 2>/dev/null)" != "$made_from" ]]; then
-        scripts/say.sh "installing the libraries of examples/express in $folder"
-        npm --prefix examples/express ci --ignore-scripts --no-audit --no-fund --loglevel=error
-        echo "$made_from" >"$folder/.installed"
-    fi
+    [[ "$(cat "$folder/.installed" 2>/dev/null)" == "$made_from" ]] && return
+    scripts/say.sh "installing the libraries of $1 in $folder"
+    rm -rf "$folder"
+    python3 -m venv "$folder"
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$requirements"
+    echo "$made_from" >"$folder/.installed"
+}
+
+# node_libraries WHAT: the same of npm's, in WHAT/node_modules.
+node_libraries() {
+    local folder=$1/node_modules made_from
+    made_from="$(sha256sum "$1/package-lock.json")"
+    [[ "$(cat "$folder/.installed" 2>/dev/null)" == "$made_from" ]] && return
+    scripts/say.sh "installing the libraries of $1 in $folder"
+    npm --prefix "$1" ci --ignore-scripts --no-audit --no-fund --loglevel=error
+    echo "$made_from" >"$folder/.installed"
+}
+
+# What the sample APIs, the clients and the other people's libraries that the tests ask need.
+libraries() {
+    python_libraries examples/fastapi target/samples/fastapi
+    node_libraries examples/express
+    python_libraries clients/python target/clients/python
+    node_libraries clients/typescript
+    python_libraries clients/interop target/clients/interop
+    node_libraries clients/interop
 }
 
 want_test() {
@@ -99,7 +111,7 @@ want_test() {
     want_requests
     want python3 python3 "because the README's first own configuration stands before Python's web server"
     want_venv
-    want npm npm "because it installs the libraries of a sample API of ours in JavaScript"
+    want npm npm "because it installs the libraries of a sample API and a client of ours in JavaScript"
 }
 
 # want_cargo PROGRAM VERSION REASON: one of cargo's, in the exact version, so that a new one changes nothing by itself.
@@ -177,5 +189,5 @@ case "${1:-}" in
 esac
 install_packages
 if [[ $1 == test ]]; then
-    sample_libraries
+    libraries
 fi

@@ -66,7 +66,8 @@ pub enum Asking {
 /// A body, as it came.
 pub struct Sent {
     bytes: Zeroizing<Vec<u8>>,
-    is_form: bool,
+    /// The parameters that are looked at, if it is a form.
+    form: Option<&'static [&'static str]>,
 }
 
 impl fmt::Debug for Sent {
@@ -76,14 +77,18 @@ impl fmt::Debug for Sent {
 }
 
 impl Sent {
-    /// Reads it: every field once, and none that is not known.
+    /// Reads it: every field once, and none that is not known; in a form what is not known is passed over.
     ///
     /// # Errors
     /// Saying what is wrong where, and nothing of what was sent.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        if self.is_form {
+        if let Some(known) = self.form {
             let mut members = Map::new();
             for (name, value) in form_urlencoded::parse(&self.bytes) {
+                // What has no value is as if it were not there, and so is what is not known (RFC 6749, section 3.2).
+                if value.is_empty() || !known.contains(&name.as_ref()) {
+                    continue;
+                }
                 if members.insert(name.to_string(), value.as_ref().into()).is_some() {
                     return Err(Failure::new("a field of the form stands there twice"));
                 }
@@ -211,8 +216,13 @@ impl Place {
         matches!(self, Self::SignOut | Self::Password | Self::Sessions | Self::Session(_))
     }
 
-    fn takes_forms(self) -> bool {
-        matches!(self, Self::Refresh | Self::Revoke)
+    /// The parameters of a form, where one is taken.
+    fn form(self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::Refresh => Some(&["grant_type", "refresh_token", "tenant_id", "org_id"]),
+            Self::Revoke => Some(&["token", "token_type_hint"]),
+            _ => None,
+        }
     }
 }
 
@@ -259,7 +269,7 @@ impl Gateway {
             holder.may_act.clone()?;
         }
         let sent = sent(place, &parts.headers, body).await?;
-        let is_form = sent.is_form;
+        let is_form = sent.form.is_some();
         let asking = match (place, oneself) {
             (Place::SignUp, _) => Asking::SignUp(sent),
             (Place::Verify, _) => {
@@ -387,15 +397,16 @@ async fn sent(place: Place, headers: &HeaderMap, body: Body) -> Result<Sent, Ref
     let essence = said.split(';').next().unwrap_or_default().trim();
     let is_form = essence.eq_ignore_ascii_case("application/x-www-form-urlencoded");
     let needs_none = matches!(place, Place::SignOut | Place::Sessions | Place::Session(_));
-    if needs_none || is_form && place.takes_forms() {
-        return Ok(Sent { bytes, is_form });
+    let form = place.form().filter(|_| is_form);
+    if needs_none || form.is_some() {
+        return Ok(Sent { bytes, form });
     }
     if !essence.eq_ignore_ascii_case("application/json") {
         return Err(
             Failure::new("the body is not said to be JSON; send `Content-Type: application/json`").into()
         );
     }
-    Ok(Sent { bytes, is_form: false })
+    Ok(Sent { bytes, form: None })
 }
 
 fn answer(status: StatusCode, value: &Value) -> Response<Body> {

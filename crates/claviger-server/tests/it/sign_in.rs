@@ -113,7 +113,11 @@ fn q11_an_application_refreshes_by_program(on: On) {
     };
     let third = form(
         "/auth/v1/refresh",
-        &format!("grant_type=refresh_token&refresh_token={}", text(&second, "refresh_token")),
+        // What is not known is passed over, such as the names of clients that have none here.
+        &format!(
+            "grant_type=refresh_token&refresh_token={}&client_id=a&scope=&x=1&x=2",
+            text(&second, "refresh_token")
+        ),
     );
     let third = third.expect(200).json();
     assert_eq!(third["token_type"], "Bearer");
@@ -121,6 +125,7 @@ fn q11_an_application_refreshes_by_program(on: On) {
         ("grant_type=refresh_token&refresh_token=rt_x", "invalid_grant"),
         ("grant_type=password&refresh_token=rt_x", "unsupported_grant_type"),
         ("grant_type=refresh_token", "invalid_request"),
+        ("grant_type=refresh_token&refresh_token=", "invalid_request"),
         ("refresh_token=a&refresh_token=b", "invalid_request"),
     ] {
         let answer = form("/auth/v1/refresh", sent);

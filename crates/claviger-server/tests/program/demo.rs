@@ -71,7 +71,7 @@ fn variables(file: &Path) -> BTreeMap<String, String> {
 }
 
 /// Starts the demonstration and reads its variables the moment their file is there.
-fn start(folder: &Folder, more: &[&str], env_file: &str) -> (Running, BTreeMap<String, String>) {
+pub(crate) fn start(folder: &Folder, more: &[&str], env_file: &str) -> (Running, BTreeMap<String, String>) {
     let file = folder.path(env_file);
     let _ = std::fs::remove_file(folder.path("demo.out"));
     let out = std::fs::File::create(folder.path("demo.out")).unwrap();

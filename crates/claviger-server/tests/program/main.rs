@@ -13,6 +13,7 @@
 
 mod access_log;
 mod afar;
+mod clients;
 mod commands;
 mod connections;
 mod demo;
