@@ -15,6 +15,8 @@ pub enum FailureKind {
     Unauthenticated,
     /// Whoever asks may not: 403.
     Forbidden,
+    /// What whoever asks was granted does not reach that far: 403.
+    NotGranted,
     /// There is none, or none that whoever asks may know of: 404.
     NotFound,
     /// It stands against what is there: 409.

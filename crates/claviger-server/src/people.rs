@@ -3,16 +3,19 @@
 
 use std::sync::Arc;
 
-use claviger::SessionHolder;
 use claviger::network::Client;
+use claviger::{Permit, SessionHolder};
 use futures_util::future::BoxFuture;
+use http::{Method, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::runtime::Handle;
 
+use crate::config::{Outside, Service};
 use crate::failure::{Failure, FailureKind};
-use crate::gateway::{Asking, People, Surface};
+use crate::gateway::{Asking, People, Served, Surface, Within};
 use crate::management::people::{self, Oneself};
+use crate::management::self_service::{self, Insider};
 use crate::management::{Asked, Management, Rules, proofs};
 
 /// With what it is done.
@@ -66,7 +69,67 @@ async fn done(management: &Management, asked: &Asked, asking: Asking) -> Result<
     }
 }
 
+/// Does what somebody asks of Claviger itself who was let in.
+async fn served(management: &Management, insider: &Insider, asking: Within) -> Result<Served, Failure> {
+    let Within { service, method, id, query, sent } = asking;
+    let uid = id.unwrap_or_default();
+    let ok = |value| Ok(Served { status: StatusCode::OK, value: Some(value), next: None });
+    let made = |value| Ok(Served { status: StatusCode::CREATED, value: Some(value), next: None });
+    match (service, method) {
+        (Service::Members, Method::GET) => ok(self_service::members(insider, &query).await?),
+        (Service::Members, _) => made(self_service::invite(management, insider, sent.read()?).await?),
+        (Service::Member, Method::DELETE) => {
+            self_service::remove_member(insider, &uid).await?;
+            Ok(Served { status: StatusCode::NO_CONTENT, value: None, next: None })
+        }
+        (Service::Member, _) => ok(self_service::change_member(insider, &uid, sent.read()?).await?),
+        (Service::Organizations, Method::GET) => ok(self_service::organizations(insider, &query).await?),
+        (Service::Organizations, _) => made(self_service::create_organization(insider, sent.read()?).await?),
+        (Service::Audit, _) => {
+            let (value, next) = self_service::audit(insider, &query).await?;
+            Ok(Served { status: StatusCode::OK, value: Some(value), next })
+        }
+        (Service::AccountToken, _) => ok(self_service::own_token(management, insider).await?),
+        (Service::AccountTokenRegenerate, _) => {
+            ok(self_service::regenerate_own_token(management, insider).await?)
+        }
+    }
+}
+
+impl Host {
+    /// Has it done where the store is, to its end.
+    fn has_done<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, Failure>> {
+        let task = self.runtime.spawn(work);
+        Box::pin(async move {
+            let broken = |_| Failure::of(FailureKind::Broken, "it is not known whether this was done");
+            task.await.map_err(broken)?
+        })
+    }
+}
+
 impl People for Host {
+    fn serve(
+        &self,
+        surface: &Arc<Surface>,
+        permit: &Permit,
+        asking: Within,
+        client: Client,
+    ) -> BoxFuture<'static, Result<Served, Failure>> {
+        let management = self.management.clone();
+        let outside = match surface.served.outside {
+            Outside::NotFound => FailureKind::NotFound,
+            Outside::Forbidden => FailureKind::NotGranted,
+        };
+        let insider = Insider::of(&management, permit, outside, client);
+        self.has_done(async move {
+            let _at_work = management.at_work.begin()?;
+            served(&management, &insider?, asking).await
+        })
+    }
+
     fn ask(
         &self,
         surface: &Arc<Surface>,
@@ -86,10 +149,6 @@ impl People for Host {
             let asked = Asked { api, rules: rules.ok_or_else(nowhere)?, client };
             done(&management, &asked, asking).await
         };
-        let task = self.runtime.spawn(work);
-        Box::pin(async move {
-            let broken = |_| Failure::of(FailureKind::Broken, "it is not known whether this was done");
-            task.await.map_err(broken)?
-        })
+        self.has_done(work)
     }
 }

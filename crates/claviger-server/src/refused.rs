@@ -159,6 +159,7 @@ fn of_failure(kind: FailureKind) -> (StatusCode, Code) {
         FailureKind::Invalid | FailureKind::Reused => (StatusCode::BAD_REQUEST, Code::BadRequest),
         FailureKind::Unauthenticated => (StatusCode::UNAUTHORIZED, Code::InvalidCredentials),
         FailureKind::Forbidden => (StatusCode::FORBIDDEN, Code::NotActive),
+        FailureKind::NotGranted => (StatusCode::FORBIDDEN, Code::Forbidden),
         FailureKind::NotFound => (StatusCode::NOT_FOUND, Code::NotFound),
         FailureKind::Conflict | FailureKind::Outdated => (StatusCode::CONFLICT, Code::Conflict),
         FailureKind::TooMany => (StatusCode::TOO_MANY_REQUESTS, Code::RateLimited),

@@ -17,6 +17,7 @@ use crate::binding_keys::binding_key;
 use crate::checks::{is_in_clear, upstream};
 use crate::config::{Config, PlainHttp, ServedApi};
 use crate::failure::Failure;
+use crate::gateway::Services;
 use crate::gateway::{
     Binding, KeySets, ListenerRules, PrincipalSigner, PrincipalTokens, Surface, Tables, trailer_filter,
 };
@@ -92,6 +93,8 @@ impl Workshop {
                 binding: Binding::new(&binding_key(&self.store, &served.api)),
                 metrics: self.metrics.of_api(Some(&name)),
                 jwks: self.key_sets.clone(),
+                services: Services::new(&served.services)
+                    .map_err(|error| Failure::new(format!("two routes of `{name}` are one: {error}")))?,
                 served,
             });
             hosts.extend(surface.served.hosts.iter().map(|host| (host.clone(), surface.clone())));

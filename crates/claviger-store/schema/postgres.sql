@@ -68,6 +68,7 @@ CREATE TABLE tenant (
     tokens_from bigint NOT NULL DEFAULT 0,
     credentials bigint NOT NULL DEFAULT 1,
     requires_direct_sign_in bigint NOT NULL DEFAULT 0 CHECK (requires_direct_sign_in IN (0, 1)),
+    owner_id uuid,
     row_version bigint NOT NULL DEFAULT 1,
     PRIMARY KEY (tenant_id),
     FOREIGN KEY (realm) REFERENCES realm (name),
@@ -579,11 +580,13 @@ CREATE TABLE audit (
     created_at bigint NOT NULL,
     seq bigint,
     batch text,
+    org_id uuid,
     PRIMARY KEY (tenant_id, audit_id),
     FOREIGN KEY (tenant_id) REFERENCES tenant (tenant_id)
 );
 CREATE INDEX audit_by_time ON audit (tenant_id, created_at, audit_id);
 CREATE INDEX audit_by_age ON audit (created_at);
+CREATE INDEX audit_by_org ON audit (tenant_id, org_id, created_at, audit_id);
 CREATE TRIGGER audit_fixed BEFORE UPDATE OR DELETE ON audit FOR EACH ROW EXECUTE FUNCTION refuse_audit_change();
 ALTER TABLE audit ENABLE ROW LEVEL SECURITY;
 ALTER TABLE audit FORCE ROW LEVEL SECURITY;

@@ -63,6 +63,7 @@ CREATE TABLE tenant (
     tokens_from INTEGER NOT NULL DEFAULT 0,
     credentials INTEGER NOT NULL DEFAULT 1,
     requires_direct_sign_in INTEGER NOT NULL DEFAULT 0 CHECK (requires_direct_sign_in IN (0, 1)),
+    owner_id TEXT,
     row_version INTEGER NOT NULL DEFAULT 1,
     PRIMARY KEY (tenant_id),
     FOREIGN KEY (realm) REFERENCES realm (name),
@@ -477,16 +478,18 @@ CREATE TABLE audit (
     created_at INTEGER NOT NULL,
     seq INTEGER,
     batch TEXT,
+    org_id TEXT,
     PRIMARY KEY (tenant_id, audit_id),
     FOREIGN KEY (tenant_id) REFERENCES tenant (tenant_id)
 ) STRICT;
 CREATE INDEX audit_by_time ON audit (tenant_id, created_at, audit_id);
 CREATE INDEX audit_by_age ON audit (created_at);
+CREATE INDEX audit_by_org ON audit (tenant_id, org_id, created_at, audit_id);
 CREATE TRIGGER audit_kept BEFORE DELETE ON audit WHEN OLD.created_at >= coalesce(
         (SELECT CAST(value AS INTEGER) FROM store_meta WHERE name = 'audit_kept_from'), 0) BEGIN
     SELECT RAISE(ABORT, 'audit entries are immutable');
 END;
-CREATE TRIGGER audit_fixed BEFORE UPDATE OF tenant_id, audit_id, actor, action, entity_type, entity_id, details, address, credential_id, created_at ON audit BEGIN
+CREATE TRIGGER audit_fixed BEFORE UPDATE OF tenant_id, audit_id, actor, action, entity_type, entity_id, details, address, credential_id, created_at, org_id ON audit BEGIN
     SELECT RAISE(ABORT, 'audit entries are immutable');
 END;
 CREATE TRIGGER audit_sealed BEFORE UPDATE OF seq, batch ON audit WHEN OLD.seq IS NOT NULL BEGIN

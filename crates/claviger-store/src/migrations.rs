@@ -50,6 +50,12 @@ const AUDIT_BY_AGE: &[Later] = &[Later::Index {
     sql: "CREATE INDEX CONCURRENTLY audit_by_age ON audit (created_at)",
 }];
 
+/// The index by which the entries of an organization are found.
+const AUDIT_BY_ORG: &[Later] = &[Later::Index {
+    name: "audit_by_org",
+    sql: "CREATE INDEX CONCURRENTLY audit_by_org ON audit (tenant_id, org_id, created_at, audit_id)",
+}];
+
 /// The indices by which tenants, organizations and keys are found by their names, keys by the end of a secret, and the keys of a tenant
 /// listed. (SQLite makes them in the step itself.)
 const BY_WHAT_PEOPLE_FIND_THINGS: &[Later] = &[
@@ -96,6 +102,7 @@ macro_rules! all_for {
             "0015_sign_in" works with "0007_walls_mark",
             "0016_self_registered" works with "0007_walls_mark",
             "0017_mail" works with "0007_walls_mark",
+            "0018_owner" works with "0007_walls_mark" later AUDIT_BY_ORG,
         )
     };
 }

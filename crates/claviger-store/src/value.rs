@@ -198,6 +198,12 @@ impl Columns {
         self.text()?.parse().map_err(|_| self.corrupt())
     }
 
+    /// The same of what may be missing.
+    pub(crate) fn maybe_parse<T: FromStr>(&mut self) -> Result<Option<T>, StoreError> {
+        let text = self.maybe_text()?;
+        text.map(|text| text.parse()).transpose().map_err(|_| self.corrupt())
+    }
+
     /// A key's id, which is spelt unlike other UUIDs.
     pub(crate) fn key_id(&mut self) -> Result<KeyId, StoreError> {
         format!("key_{}", self.text()?.replace('-', "")).parse().map_err(|_| self.corrupt())

@@ -48,6 +48,11 @@ impl Envelope {
         Self { layout, doc_url: doc_url.map(Into::into), messages }
     }
 
+    /// The form that its errors have, and what is answered beside them.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
     /// What a client is told about `code`: the API's own words if it has any, or else the built-in ones and `detail`.
     pub fn message(&self, code: Code, detail: Option<&str>) -> Cow<'_, str> {
         match (self.messages.iter().find(|(own, _)| *own == code), detail) {

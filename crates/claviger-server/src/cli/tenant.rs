@@ -86,6 +86,9 @@ pub(crate) enum TenantCommand {
         /// Whether people come in by signing in there, and not by switching from another tenant
         #[arg(long, value_name = "BOOL")]
         require_direct_sign_in: Option<bool>,
+        /// Whose it is from now on: the id or address of an account that is a member
+        #[arg(long, value_name = "ACCOUNT")]
+        owner: Option<String>,
         #[command(flatten)]
         #[serde(flatten)]
         seen: Seen,

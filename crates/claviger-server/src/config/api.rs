@@ -12,7 +12,7 @@ use claviger::api::{
 use claviger::code::Code;
 use claviger::credential::{CredentialKind, Kinds};
 use claviger::envelope::Envelope;
-use claviger::grants::Grants;
+use claviger::grants::{Access as AccessLevel, Grants};
 use claviger::key_set::{Algorithm, KeySet};
 use claviger::limit_rule::{Amount, Form, LimitRule};
 use claviger::route::{Level, Route, RouteAccess, RouteTable};
@@ -20,7 +20,7 @@ use claviger::target::Oddities;
 use http::Method;
 
 use super::source::Source;
-use super::{Access, ConfigError, Https, Kind, LimitForm, TokenAlgorithm};
+use super::{Access, ConfigError, Https, Kind, LimitForm, Outside, Service, TokenAlgorithm};
 
 /// An API as it is served: what the door decides about, and what the gateway needs beside it.
 #[derive(Debug, Clone)]
@@ -43,6 +43,10 @@ pub struct ServedApi {
     pub body_idle: Duration,
     /// How people sign in at its hosts, if they do.
     pub sign_in: Option<SignInRules>,
+    /// What Claviger answers itself: where, and what.
+    pub services: Vec<(String, Service)>,
+    /// What is said there of something outside of somebody's organization.
+    pub outside: Outside,
     /// What new signing keys of its realm are of.
     pub token_algorithm: Algorithm,
     /// Where other issuers' keys are read from.
@@ -200,6 +204,8 @@ pub fn build_api(settings: &super::Api, index: usize, source: &Source) -> Result
         head_timeout: Duration::from_secs(settings.timeouts.response_head),
         body_idle: Duration::from_secs(settings.timeouts.body_idle),
         sign_in: place.sign_in()?,
+        services: place.services()?,
+        outside: settings.outside,
         token_algorithm: match settings.token_algorithm {
             TokenAlgorithm::EdDsa => Algorithm::EdDsa,
             TokenAlgorithm::Es256 => Algorithm::Es256,
@@ -292,6 +298,41 @@ impl Place<'_> {
         }))
     }
 
+    /// What Claviger answers itself, each where it can.
+    fn services(&self) -> Result<Vec<(String, Service)>, ConfigError> {
+        let mut services = Vec::new();
+        for (at, route) in self.settings.route.iter().enumerate() {
+            let Some(service) = route.serve else { continue };
+            let error = |setting: &str, what: String| self.error(&format!("route[{at}].{setting}"), what);
+            if let Some(method) =
+                route.methods.iter().find(|name| !service.methods().contains(&name.as_str()))
+            {
+                let known = service.methods().join(", ");
+                return Err(error("methods", format!("`{method}` is not served here; there are {known}")));
+            }
+            let parameters = route.path.matches('{').count();
+            let wanted = usize::from(service == Service::Member);
+            if parameters != wanted || wanted == 1 && !route.path.ends_with('}') || route.path.contains("{*")
+            {
+                let what = match service {
+                    Service::Member => "the path of one member ends with a parameter, and has no other",
+                    _ => "the path of what is served here has no parameter",
+                };
+                return Err(error("path", what.to_owned()));
+            }
+            if self.settings.sign_in == super::SignIn::Off {
+                let what = "what is served here is for people who sign in; say `sign_in = \"password\"`";
+                return Err(error("serve", what.to_owned()));
+            }
+            if service.is_about_oneself() && !self.settings.credentials.contains(&Kind::UserToken) {
+                let what = "nobody has a user token here; name \"user-token\" in the API's `credentials`";
+                return Err(error("serve", what.to_owned()));
+            }
+            services.push((route.path.clone(), service));
+        }
+        Ok(services)
+    }
+
     /// Hosts as they are compared: without a port, in lower case.
     fn hosts(&self) -> Result<Vec<String>, ConfigError> {
         let mut hosts: Vec<String> = Vec::new();
@@ -352,7 +393,7 @@ impl Place<'_> {
             let methods: Result<Vec<Method>, String> =
                 route.methods.iter().map(|name| method(name)).collect();
             let access = match &route.access {
-                Access::All(word) if word.is_empty() => Ok(RouteAccess::Ladder),
+                Access::All(word) if word.is_empty() => Ok(unsaid(route.serve)),
                 Access::All(word) => level(word).map(RouteAccess::Every),
                 Access::ByMethod(words) => words
                     .iter()
@@ -362,7 +403,11 @@ impl Place<'_> {
             };
             routes.push(Route {
                 access: access.map_err(|what| error("access", what))?,
-                credentials: (!route.credentials.is_empty()).then(|| kinds(&route.credentials)),
+                credentials: match (route.credentials.as_slice(), route.serve) {
+                    ([], Some(_)) => Some(kinds(&[Kind::IdentityToken])),
+                    ([], None) => None,
+                    (named, _) => Some(kinds(named)),
+                },
                 websocket: route.websocket,
                 cost: route.cost,
                 oddities: Oddities {
@@ -444,6 +489,20 @@ impl Place<'_> {
         }
         Ok((issuers, files))
     }
+}
+
+/// What a route's methods need that does not say it. What Claviger answers itself is managing wherever something is changed, whatever the
+/// ladder says, and about oneself it is for everybody.
+fn unsaid(serve: Option<Service>) -> RouteAccess {
+    let Some(service) = serve else { return RouteAccess::Ladder };
+    let level = |name: &&str| match *name {
+        _ if service.is_about_oneself() => AccessLevel::Read,
+        "GET" => AccessLevel::Read,
+        _ => AccessLevel::Admin,
+    };
+    let methods = service.methods().iter();
+    let levels = methods.filter_map(|name| Some((name.parse().ok()?, Level::Needs(level(name)))));
+    RouteAccess::PerMethod(levels.collect())
 }
 
 /// A page that links in mail open: over HTTPS, or on this machine.

@@ -318,6 +318,7 @@ pub struct Api {
     pub org_parameters: Vec<String>,
     pub https: Https,
     pub verified_email: bool,
+    pub outside: Outside,
     pub paths: Paths,
     #[serde(deserialize_with = "unset_if_empty_word")]
     pub unlisted: Option<Unlisted>,
@@ -384,11 +385,58 @@ pub struct Route {
     pub methods: Vec<String>,
     pub access: Access,
     pub credentials: Vec<Kind>,
+    #[serde(deserialize_with = "unset_if_empty_word")]
+    pub serve: Option<Service>,
     pub websocket: bool,
     pub cost: u32,
     pub encoded_slash: bool,
     pub matrix_parameters: bool,
     pub raw_utf8: bool,
+}
+
+/// What is said of something outside of somebody's organization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outside {
+    /// 404.
+    NotFound,
+    /// 403.
+    Forbidden,
+}
+
+/// What Claviger answers on a route itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Service {
+    /// The members of the organization: a list, and invitations.
+    Members,
+    /// One of them: role and state, and the end.
+    Member,
+    /// The organizations of the tenant that somebody is in, and new ones.
+    Organizations,
+    /// What happened.
+    Audit,
+    /// Somebody's own user token.
+    AccountToken,
+    /// Another one.
+    AccountTokenRegenerate,
+}
+
+impl Service {
+    /// Its methods.
+    pub(crate) fn methods(self) -> &'static [&'static str] {
+        match self {
+            Self::Members | Self::Organizations => &["GET", "POST"],
+            Self::Member => &["PATCH", "DELETE"],
+            Self::Audit | Self::AccountToken => &["GET"],
+            Self::AccountTokenRegenerate => &["POST"],
+        }
+    }
+
+    /// Whether it is about whoever asks, and nobody else.
+    pub(crate) fn is_about_oneself(self) -> bool {
+        matches!(self, Self::AccountToken | Self::AccountTokenRegenerate)
+    }
 }
 
 /// What the methods of a route need: one word for all of them, or one for each.

@@ -27,7 +27,7 @@ pub(super) const fn status_and_code(kind: FailureKind) -> (StatusCode, &'static 
     match kind {
         FailureKind::Invalid => (StatusCode::BAD_REQUEST, "invalid_request"),
         FailureKind::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated"),
-        FailureKind::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
+        FailureKind::Forbidden | FailureKind::NotGranted => (StatusCode::FORBIDDEN, "forbidden"),
         FailureKind::NotFound => (StatusCode::NOT_FOUND, "not_found"),
         FailureKind::Conflict => (StatusCode::CONFLICT, "conflict"),
         FailureKind::Outdated => (StatusCode::PRECONDITION_FAILED, "precondition_failed"),
@@ -52,6 +52,7 @@ pub(super) fn answer(failure: &Failure, request_id: &str) -> Response<Body> {
         }
         FailureKind::Invalid
         | FailureKind::Forbidden
+        | FailureKind::NotGranted
         | FailureKind::NotFound
         | FailureKind::Conflict
         | FailureKind::Outdated

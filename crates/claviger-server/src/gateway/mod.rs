@@ -6,7 +6,7 @@ mod passage;
 mod people;
 mod principal_token;
 mod reception;
-
+mod services;
 mod standing;
 
 use std::collections::HashMap;
@@ -36,9 +36,10 @@ use crate::wire::{Body, Defect, Ended, Exchange, Handler, ListenerId, Tunnel, Un
 pub use crate::refused::{Fault, Refused};
 pub(crate) use forward::trailer_filter;
 pub use passage::Records;
-pub use people::{Asking, People, Sent, places};
+pub use people::{Asking, People, Sent, Served, Within, places};
 pub use principal_token::{Binding, PrincipalSigner, PrincipalTokens};
 pub use reception::ListenerRules;
+pub use services::Services;
 
 use passage::{Beginning, Held, Passage};
 use standing::{PublicStanding, Standing};
@@ -67,6 +68,8 @@ pub struct Surface {
     pub metrics: ApiMetrics,
     /// Its public keys for identity tokens, as a JWK set.
     pub jwks: Arc<dyn KeySets>,
+    /// What is answered in its place.
+    pub services: Services,
 }
 
 impl fmt::Debug for Surface {
@@ -319,6 +322,7 @@ impl Gateway {
                 return Ok(Outcome::Answer(metadata));
             }
         }
+        let service = surface.services.at(target.path());
         let stopwatch = Stopwatch::start();
         let decision = self.door.decide(api, &inbound).await;
         surface.metrics.decided(stopwatch.nanos());
@@ -329,6 +333,9 @@ impl Gateway {
                 Held::Public(Arc::new(PublicStanding::new(self.door.clone(), permit, asked)))
             }
         });
+        if let Some(service) = service {
+            return Box::pin(self.serve_within(surface, service, exchange, passage)).await;
+        }
         self.forward(surface, exchange, is_secure, passage).await
     }
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use claviger::envelope::Layout;
 use claviger::id::SessionId;
 use claviger::network::Client;
 use claviger::refusal::Reason;
 use claviger::target::Target;
-use claviger::{Inbound, SessionHolder};
+use claviger::{Inbound, Permit, SessionHolder};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -19,6 +20,7 @@ use zeroize::Zeroizing;
 
 use super::passage::Passage;
 use super::{Gateway, Outcome, Surface};
+use crate::config::Service;
 use crate::failure::{Failure, FailureKind};
 use crate::refused::{Fault, Refused};
 use crate::wire::{Body, Exchange};
@@ -116,6 +118,15 @@ fn said(error: &serde_json::Error) -> Failure {
 
 /// Answers what people ask.
 pub trait People: fmt::Debug + Send + Sync {
+    /// Does what somebody asks of Claviger itself who was let in.
+    fn serve(
+        &self,
+        surface: &Arc<Surface>,
+        permit: &Permit,
+        asking: Within,
+        client: Client,
+    ) -> BoxFuture<'static, Result<Served, Failure>>;
+
     /// Does what is asked at this API's host, and gives the answer, if it has a body.
     fn ask(
         &self,
@@ -123,6 +134,32 @@ pub trait People: fmt::Debug + Send + Sync {
         asking: Asking,
         client: Client,
     ) -> BoxFuture<'static, Result<Option<Value>, Failure>>;
+}
+
+/// What somebody asks who was let in.
+#[derive(Debug)]
+pub struct Within {
+    /// Of what.
+    pub service: Service,
+    /// What to do with it.
+    pub method: Method,
+    /// Of which one, if the path names one.
+    pub id: Option<String>,
+    /// What the query says.
+    pub query: Vec<(String, String)>,
+    /// What was sent; empty with a method that takes nothing.
+    pub sent: Sent,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Served {
+    /// How it went.
+    pub status: StatusCode,
+    /// The answer, if it has one.
+    pub value: Option<Value>,
+    /// The query of the page after this one, if there may be one.
+    pub next: Option<String>,
 }
 
 /// A token that is to be worth nothing from now on (RFC 7009, section 2.1).
@@ -268,7 +305,9 @@ impl Gateway {
         {
             holder.may_act.clone()?;
         }
-        let sent = sent(place, &parts.headers, body).await?;
+        let is_nothing = matches!(place, Place::SignOut | Place::Sessions | Place::Session(_));
+        let wanted = Wanted { is_nothing, form: place.form() };
+        let sent = sent(wanted, &parts.headers, body).await?;
         let is_form = sent.form.is_some();
         let asking = match (place, oneself) {
             (Place::SignUp, _) => Asking::SignUp(sent),
@@ -337,6 +376,49 @@ impl Gateway {
         }
     }
 
+    /// Answers in the API's place what somebody asks who was let in.
+    pub(super) async fn serve_within(
+        &self,
+        surface: &Arc<Surface>,
+        (service, id): (Service, Option<String>),
+        exchange: Exchange,
+        passage: &Passage,
+    ) -> Result<Outcome, Refused> {
+        let (parts, body) = exchange.request.into_parts();
+        let asks = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::DELETE);
+        let is_empty = asks || service == Service::AccountTokenRegenerate;
+        let sent = sent(Wanted { is_nothing: is_empty, form: None }, &parts.headers, body).await?;
+        if parts.method == Method::OPTIONS {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            return Ok(Outcome::Answer(response));
+        }
+        let query = parts.uri.query().unwrap_or_default();
+        let query = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        let method = if parts.method == Method::HEAD { Method::GET } else { parts.method };
+        let asking = Within { service, method, id, query, sent };
+        // Only with a permit does anybody come here.
+        let permit = passage.permit().ok_or(Reason::NoCredential)?;
+        let Served { status, value, next } =
+            self.people.serve(surface, permit, asking, passage.client).await?;
+        let mut response = match value {
+            Some(value) => answer(status, &shaped(surface, value)),
+            None => {
+                let mut response = Response::new(Body::empty());
+                *response.status_mut() = status;
+                response
+            }
+        };
+        if let Some(next) = next {
+            // RFC 8288.
+            let link = format!("<{}?{next}>; rel=\"next\"", parts.uri.path());
+            if let Ok(link) = HeaderValue::from_str(&link) {
+                response.headers_mut().insert(header::LINK, link);
+            }
+        }
+        Ok(Outcome::Answer(response))
+    }
+
     /// Who shows an identity token of ours; `None` if it is a good credential and another one.
     async fn holder(
         &self,
@@ -381,8 +463,17 @@ impl Gateway {
 /// Of another issuer's token, and of a key.
 const NOT_REVOKED_HERE: &str = "tokens of this kind are not revoked here";
 
+/// What may be sent.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    /// Nothing is looked at.
+    is_nothing: bool,
+    /// The parameters of a form, where one is taken beside JSON.
+    form: Option<&'static [&'static str]>,
+}
+
 /// What came, within its bounds.
-async fn sent(place: Place, headers: &HeaderMap, body: Body) -> Result<Sent, Refused> {
+async fn sent(wanted: Wanted, headers: &HeaderMap, body: Body) -> Result<Sent, Refused> {
     let collected = tokio::time::timeout(PATIENCE, Limited::new(body, MAX_BODY).collect()).await;
     let bytes: Bytes = match collected {
         Err(_) => return Err(Fault::RequestTimeout.into()),
@@ -396,9 +487,8 @@ async fn sent(place: Place, headers: &HeaderMap, body: Body) -> Result<Sent, Ref
     let said = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = said.split(';').next().unwrap_or_default().trim();
     let is_form = essence.eq_ignore_ascii_case("application/x-www-form-urlencoded");
-    let needs_none = matches!(place, Place::SignOut | Place::Sessions | Place::Session(_));
-    let form = place.form().filter(|_| is_form);
-    if needs_none || form.is_some() {
+    let form = wanted.form.filter(|_| is_form);
+    if wanted.is_nothing || form.is_some() {
         return Ok(Sent { bytes, form });
     }
     if !essence.eq_ignore_ascii_case("application/json") {
@@ -407,6 +497,14 @@ async fn sent(place: Place, headers: &HeaderMap, body: Body) -> Result<Sent, Ref
         );
     }
     Ok(Sent { bytes, form: None })
+}
+
+/// An answer as the API has its own.
+fn shaped(surface: &Surface, value: Value) -> Value {
+    match surface.served.api.envelope.layout() {
+        Layout::SuccessFalse => json!({ "success": true, "data": value }),
+        _ => value,
+    }
 }
 
 fn answer(status: StatusCode, value: &Value) -> Response<Body> {

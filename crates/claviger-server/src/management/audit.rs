@@ -65,7 +65,7 @@ operations! {
 }
 
 /// Where an entry stands. An id that is none stands after all others, as its place is looked for there.
-fn place(entry: &AuditEntry) -> After {
+pub(super) fn place(entry: &AuditEntry) -> After {
     let id = uuid::Uuid::try_parse(&entry.id).map_or([0xff; 16], uuid::Uuid::into_bytes);
     After { created_at: entry.created_at, id }
 }

@@ -26,6 +26,7 @@ pub mod people;
 pub mod proofs;
 mod realms;
 mod references;
+pub mod self_service;
 mod sessions;
 mod settings;
 mod signing_keys;

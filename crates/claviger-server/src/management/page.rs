@@ -143,7 +143,8 @@ pub(crate) fn after(given: Option<&str>) -> Result<Option<After>, Failure> {
     })
 }
 
-fn spelt(after: After) -> String {
+/// A place, as [`after`] reads it.
+pub(crate) fn spelt(after: After) -> String {
     let mut bytes = after.created_at.0.to_be_bytes().to_vec();
     bytes.extend(after.id);
     URL_SAFE_NO_PAD.encode(bytes)

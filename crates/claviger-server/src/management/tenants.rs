@@ -92,6 +92,8 @@ struct Update {
     require_identity_headers: Option<bool>,
     /// Whether people come in by signing in there, and not by switching from another tenant
     require_direct_sign_in: Option<bool>,
+    /// Whose it is from now on: the id or address of an account that is a member; takes the role owner
+    owner: Option<String>,
     /// Only if this is still its `version` (`If-Match`)
     if_version: Option<String>,
 }
@@ -141,6 +143,9 @@ struct TenantShown {
     requires_identity_headers: bool,
     /// Whether people come in by signing in there, and not by switching from another tenant.
     requires_direct_sign_in: bool,
+    /// The account whose it is, and who may do what is about all of it; absent if nobody has said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner_id: Option<String>,
     /// When it was made.
     created_at: String,
     #[serde(flatten)]
@@ -203,6 +208,7 @@ fn one(tenant: &TenantView, annotations: Annotations) -> TenantShown {
         plan: tenant.plan.to_string(),
         requires_identity_headers: tenant.requires_identity_headers,
         requires_direct_sign_in: tenant.requires_direct_sign_in,
+        owner_id: tenant.owner.map(|owner| owner.to_string()),
         created_at: shown(tenant.created_at),
         annotations,
         version: None,
@@ -309,7 +315,16 @@ async fn update(call: &Call, input: Update) -> Result<TenantShown, Failure> {
     let since = input::version(input.if_version.as_deref())?;
     let held = store.clone().unless_edited(Annotated::Tenant(store.tenant()), since);
     let requires_direct_sign_in = input.require_direct_sign_in;
-    let update = TenantUpdate { name: input.name, plan, requires_identity_headers, requires_direct_sign_in };
+    let owner = match input.owner {
+        None => None,
+        Some(owner) => {
+            // Whose a tenant is decides what people may do in it.
+            call.caller.may(super::Role::Owner)?;
+            Some(call.account(&owner).await?)
+        }
+    };
+    let update =
+        TenantUpdate { name: input.name, plan, requires_identity_headers, requires_direct_sign_in, owner };
     held.tenant_update(update).await?;
     shown_whole(call, &store).await
 }

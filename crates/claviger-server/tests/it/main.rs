@@ -26,4 +26,5 @@ mod sign_in;
 mod snippets;
 mod streams;
 mod systems;
+mod team;
 mod withdrawal;

@@ -1,6 +1,6 @@
 //! What happened, on its way into the store: written in the transaction of the change it tells of.
 
-use claviger::id::TenantId;
+use claviger::id::{OrgId, TenantId};
 
 use crate::actor::Actor;
 use crate::backend::Tx;
@@ -27,12 +27,14 @@ pub(crate) static AUDIT_ROWS: Noun = Noun {
         int("created_at"),
         int("seq").optional(),
         text("batch").optional(),
+        uuid("org_id").optional(),
     ],
     key: &["tenant_id", "audit_id"],
     references: &[(&["tenant_id"], "tenant (tenant_id)")],
     indices: &[
         Index::Plain("audit_by_time", "tenant_id, created_at, audit_id"),
         Index::Plain("audit_by_age", "created_at"),
+        Index::Plain("audit_by_org", "tenant_id, org_id, created_at, audit_id"),
     ],
     tenant: Rights::ADD,
     // What is old is cleared away, unread.
@@ -74,10 +76,10 @@ pub(crate) static OPERATOR_AUDIT_ROWS: Noun = Noun {
 };
 
 statements! { "audit entry";
-    AUDIT_ADD: Tenant [Uuid, Uuid, Text, Text, Text, Text, Text, Text, Text, Int]
+    AUDIT_ADD: Tenant [Uuid, Uuid, Text, Text, Text, Text, Text, Text, Text, Int, Uuid]
         "INSERT INTO audit (tenant_id, audit_id, actor, action, entity_type, entity_id, details, address, credential_id,
-             created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+             created_at, org_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     OPERATOR_AUDIT_ADD: System [Uuid, Text, Text, Text, Text, Text, Text, Text, Int]
         "INSERT INTO operator_audit (audit_id, actor, action, entity_type, entity_id, details, address, credential_id,
              created_at)
@@ -93,6 +95,14 @@ pub(crate) struct Entry {
     action: &'static str,
     entity: (&'static str, String),
     details: String,
+    /// The organization that it happened in, if it did in one.
+    org: Option<OrgId>,
+}
+
+/// The organization that something is about, or happened in.
+fn org_of(entity: &(&'static str, String), details: &serde_json::Value) -> Option<OrgId> {
+    let said = details.get("organization").and_then(serde_json::Value::as_str);
+    said.or((entity.0 == "organization").then_some(entity.1.as_str()))?.parse().ok()
 }
 
 impl Entry {
@@ -104,8 +114,8 @@ impl Entry {
         entity: (&'static str, String),
         details: &serde_json::Value,
     ) -> Self {
-        let (tail, details) = (inner.audit_tail(), details.to_string());
-        Self { tenant, tail, actor: actor.clone(), action, entity, details }
+        let (tail, org) = (inner.audit_tail(), org_of(&entity, details));
+        Self { tenant, tail, actor: actor.clone(), action, entity, details: details.to_string(), org }
     }
 
     /// The same about another thing, whose id shows only in the transaction.
@@ -135,7 +145,8 @@ impl Entry {
         ];
         match self.tenant {
             Some(tenant) => {
-                let all: Vec<Value> = std::iter::once(tenant.into()).chain(tail).collect();
+                let org = std::iter::once(self.org.into());
+                let all: Vec<Value> = std::iter::once(tenant.into()).chain(tail).chain(org).collect();
                 tx.run(&AUDIT_ADD, &all).await
             }
             None => tx.run(&OPERATOR_AUDIT_ADD, &tail).await,

@@ -2,11 +2,13 @@
 
 pub(crate) mod entry;
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 
 use claviger::clock::UnixMillis;
+use claviger::id::{AccountId, OrgId};
 
-use crate::audit::entry::Entry;
 use crate::backend::Tx;
 use crate::error::StoreError;
 use crate::page::After;
@@ -19,6 +21,12 @@ statements! { "audit entry";
     AUDIT_PAGE: Tenant [Uuid, Int, Uuid, Int]
         "SELECT audit_id, actor, action, entity_type, entity_id, details, address, credential_id, created_at FROM audit
          WHERE tenant_id = $1 AND (created_at, audit_id) < ($2, $3) ORDER BY created_at DESC, audit_id DESC LIMIT $4";
+    /// The same of what happened in one organization.
+    AUDIT_PAGE_OF: Tenant [Uuid, Uuid, Int, Uuid, Int]
+        "SELECT audit_id, actor, action, entity_type, entity_id, details, address, credential_id, created_at FROM audit
+         WHERE tenant_id = $1 AND org_id = $2 AND (created_at, audit_id) < ($3, $4)
+         ORDER BY created_at DESC, audit_id DESC LIMIT $5";
+    ACTOR_EMAIL: Shared [Uuid] "SELECT email FROM account WHERE account_id = $1";
     OPERATOR_AUDIT_PAGE: System [Int, Uuid, Int]
         "SELECT audit_id, actor, action, entity_type, entity_id, details, address, credential_id, created_at
          FROM operator_audit
@@ -124,6 +132,45 @@ impl TenantStore {
     }
 }
 
+/// The person whom an entry names as its actor.
+fn person(entry: &AuditEntry) -> Option<AccountId> {
+    entry.actor.strip_prefix("account:")?.parse().ok()
+}
+
+impl TenantStore {
+    /// At most `limit` (500) entries after `cursor`, the newest first, each with the address of who did it, if that was a person; of one
+    /// organization alone, if it is named.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn audit_of(
+        &self,
+        org: Option<OrgId>,
+        cursor: AuditCursor,
+        limit: u16,
+    ) -> Result<Vec<(AuditEntry, Option<String>)>, StoreError> {
+        let tenant = self.tenant;
+        self.read_in_growth(async move |tx: &mut Tx<'_>| {
+            let (limit, at, id) = (i64::from(limit.min(PAGE)), cursor.created_at, Value::Uuid(cursor.id));
+            let rows = match org {
+                Some(org) => tx.run(&AUDIT_PAGE_OF, values![tenant, org, at, id, limit]).await?,
+                None => tx.run(&AUDIT_PAGE, values![tenant, at, id, limit]).await?,
+            };
+            let entries = rows.into_iter().map(read).collect::<Result<Vec<AuditEntry>, _>>()?;
+            let mut emails: HashMap<AccountId, Option<String>> = HashMap::new();
+            for account in entries.iter().filter_map(person) {
+                if let Entry::Vacant(unknown) = emails.entry(account) {
+                    let row = tx.run_one(&ACTOR_EMAIL, values![account]).await?;
+                    unknown.insert(row.map(|row| row.read().text()).transpose()?);
+                }
+            }
+            let email = |entry: &AuditEntry| emails.get(&person(entry)?).cloned().flatten();
+            Ok(entries.into_iter().map(|entry| (entry.clone(), email(&entry))).collect())
+        })
+        .await
+    }
+}
+
 impl Operator {
     /// Writes down that a server took up changed settings.
     ///
@@ -131,7 +178,7 @@ impl Operator {
     /// If the store does not answer.
     pub async fn settings_reloaded(&self, details: serde_json::Value) -> Result<(), StoreError> {
         let entity = ("settings", String::new());
-        let entry = Entry::new(&self.inner, None, &self.actor, "SETTINGS_RELOADED", entity, &details);
+        let entry = entry::Entry::new(&self.inner, None, &self.actor, "SETTINGS_RELOADED", entity, &details);
         self.write(async move |tx: &mut Tx<'_>| entry.write(tx).await).await
     }
 

@@ -242,8 +242,10 @@ impl TenantStore {
         let tenant = self.tenant;
         let id = KeyId::generate(self.inner.random.as_ref());
         let name = state::display_name(&new.name)?;
+        let (environment, grants) = (new.environment, new.grants.to_string());
+        let org = new.org.to_string();
         let details =
-            json!({ "name": name, "environment": new.environment, "grants": new.grants.to_string() });
+            json!({ "name": name, "environment": environment, "grants": grants, "organization": org });
         let entry = self.entry("KEY_CREATED", ("key", id.to_string()), details);
         let inner = Arc::clone(&self.inner);
         self.write(async move |tx: &mut Tx<'_>| {

@@ -102,8 +102,6 @@ statements! { "membership";
          FROM account AS a JOIN tenant AS t ON t.realm = a.realm
          JOIN member AS m ON m.tenant_id = t.tenant_id AND m.account_id = a.account_id
          WHERE t.tenant_id = $1 AND m.tenant_id = $1 AND m.org_id = $2 AND a.email_key = $3 AND m.state <> 'removed'";
-    MEMBER_SOMEWHERE: Tenant [Uuid, Uuid]
-        "SELECT org_id FROM member WHERE tenant_id = $1 AND account_id = $2 AND state = 'active' LIMIT 1";
     /// Keeps the membership as it is until the transaction ends; the one writer of the other engine does so by itself.
     MEMBER_HOLD: Tenant [Uuid, Uuid, Uuid]
         "SELECT generation FROM member WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3"
@@ -132,6 +130,10 @@ statements! { "membership";
     MEMBER_REMOVE: Tenant [Uuid, Uuid, Uuid, Int] withdraws
         "UPDATE member SET state = 'removed', tokens_from = CASE WHEN tokens_from > $4 THEN tokens_from ELSE $4 END
          WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND state <> 'removed' RETURNING generation";
+    /// How many others of the organization act in which role.
+    MEMBERS_BESIDE: Tenant [Uuid, Uuid, Uuid]
+        "SELECT role, CAST(count(*) AS bigint) FROM member
+         WHERE tenant_id = $1 AND org_id = $2 AND account_id <> $3 AND state = 'active' GROUP BY role";
     MEMBER_SECRETS_REVOKE: Tenant [Uuid, Uuid, Uuid] withdraws
         "UPDATE user_secret SET revoked = 1 WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND revoked = 0";
 }
@@ -231,7 +233,8 @@ impl TenantStore {
         let (tenant, fresh) = (self.tenant, AccountId::generate(self.inner.random.as_ref()));
         let (email, role) = (email.clone(), role.clone());
         let entry_as = |state| {
-            let details = json!({ "role": role, "state": state::member_text(state) });
+            let (state, organization) = (state::member_text(state), org.to_string());
+            let details = json!({ "role": role, "state": state, "organization": organization });
             self.entry("USER_INVITED", ("organization", org.to_string()), details)
         };
         let (as_asked, as_invited) = (entry_as(state), entry_as(MemberState::Invited));
@@ -242,7 +245,7 @@ impl TenantStore {
             let found = accounts::ensure(tx, &wanted).await?;
             let account = found.account;
             let is_known = !found.may_be_anothers()
-                || tx.run_one(&MEMBER_SOMEWHERE, values![tenant, account]).await?.is_some();
+                || tx.run_one(&tenants::MEMBER_SOMEWHERE, values![tenant, account]).await?.is_some();
             let (state, entry) =
                 if is_known { (state, &as_asked) } else { (MemberState::Invited, &as_invited) };
             let now = tx.now().await?;
@@ -391,6 +394,74 @@ impl TenantStore {
         .await
     }
 
+    /// Changes a membership as members of the organization themselves do it: unless nobody would be left who acts in one of the
+    /// `managing` roles. Gives the membership as it is then.
+    ///
+    /// # Errors
+    /// If there is no such membership, or [`LAST_MANAGER`].
+    pub async fn member_manage(
+        &self,
+        org: OrgId,
+        account: AccountId,
+        managed: Managed,
+        managing: Vec<RoleName>,
+    ) -> Result<MemberView, StoreError> {
+        let tenant = self.tenant;
+        let (action, to) = match &managed {
+            Managed::Role(role) => ("USER_ROLE_UPDATED", Some(role.to_string())),
+            Managed::Suspend => ("USER_SUSPENDED", Some("suspended".to_owned())),
+            Managed::Resume => ("USER_RESUMED", Some("active".to_owned())),
+            Managed::Remove => ("USER_REMOVED", None),
+        };
+        let details = json!({ "organization": org.to_string(), "to": to });
+        let entry = self.entry(action, ("member", account.to_string()), details);
+        self.write(async move |tx: &mut Tx<'_>| {
+            // One at a time in an organization: of two managers who take each other out, one stays.
+            orgs::hold(tx, tenant, org).await?;
+            let held = tx.run_one(&MEMBER_HOLD_ALONE, values![tenant, org, account]).await?;
+            held.ok_or(StoreError::NotFound { what: "membership" })?;
+            let before = view(tx, tenant, org, account).await?;
+            let manages = |role: &RoleName| managing.iter().any(|one| one.matches(role.as_str()));
+            let stays = match &managed {
+                Managed::Role(role) => manages(role),
+                Managed::Resume => true,
+                Managed::Suspend | Managed::Remove => false,
+            };
+            if before.state == MemberState::Active && manages(&before.role) && !stays {
+                let mut is_last = true;
+                for row in tx.run(&MEMBERS_BESIDE, values![tenant, org, account]).await? {
+                    is_last &= !manages(&row.read().parse()?);
+                }
+                if is_last {
+                    return Err(StoreError::Refused { why: LAST_MANAGER });
+                }
+            }
+            match &managed {
+                // Whoever was asked in says yes themselves.
+                Managed::Resume if before.state == MemberState::Invited => {
+                    return Err(StoreError::Refused { why: NOT_JOINED });
+                }
+                Managed::Role(role) => {
+                    tx.run(&MEMBER_ROLE, values![tenant, org, account, role.as_str()]).await?;
+                }
+                Managed::Suspend => {
+                    tx.run(&MEMBER_STATE, values![tenant, org, account, "suspended"]).await?;
+                }
+                Managed::Resume => {
+                    tx.run(&MEMBER_STATE, values![tenant, org, account, "active"]).await?;
+                }
+                Managed::Remove => {
+                    let floor = floor_after(tx.now().await?);
+                    tx.run(&MEMBER_REMOVE, values![tenant, org, account, floor]).await?;
+                    tx.run(&MEMBER_SECRETS_REVOKE, values![tenant, org, account]).await?;
+                }
+            }
+            entry.write(tx).await?;
+            view(tx, tenant, org, account).await
+        })
+        .await
+    }
+
     async fn member_change(&self, org: OrgId, account: AccountId, change: Change) -> Result<i64, StoreError> {
         let tenant = self.tenant;
         let details = json!({ "organization": org.to_string(), "to": change.value });
@@ -405,6 +476,24 @@ impl TenantStore {
         })
         .await
     }
+}
+
+/// Why a membership stays as it is: somebody has to be left who can let others in.
+pub const LAST_MANAGER: &str = "nobody would be left who manages the members of the organization";
+/// Why a membership does not become active.
+pub const NOT_JOINED: &str = "they are invited, and have not said yes";
+
+/// What members of an organization do to each other's memberships.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Managed {
+    /// Another role.
+    Role(RoleName),
+    /// May not act for now.
+    Suspend,
+    /// May act again.
+    Resume,
+    /// Is no member any more.
+    Remove,
 }
 
 /// A change of one membership: what the audit calls it, and what it sets.

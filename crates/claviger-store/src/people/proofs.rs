@@ -22,7 +22,7 @@ use crate::noun::{Feed, Index, Noun, Rights, blob, int, text, uuid};
 use crate::parts::accounts::Accounts;
 use crate::seal::Place;
 use crate::statement::statements;
-use crate::value::{Columns, Value, values};
+use crate::value::{Value, values};
 
 /// How long a link is good after it was sent, in seconds.
 pub const LIFETIME_SECONDS: i64 = outbox::LINK_SECONDS;
@@ -221,7 +221,7 @@ impl Accounts {
             };
             let mut columns = row.read();
             let purpose = columns.text()?;
-            let account = maybe_account(&mut columns)?;
+            let account: Option<AccountId> = columns.maybe_parse()?;
             Ok(Some(match (purpose.as_str(), account) {
                 ("sign-up", _) => {
                     let sealed = columns.maybe_blob()?.unwrap_or_default();
@@ -337,12 +337,7 @@ async fn take(
     now: claviger::clock::UnixMillis,
 ) -> Result<Option<AccountId>, StoreError> {
     let row = tx.run_one(&PROOF_TAKE, values![digest, purpose, now]).await?;
-    Ok(row.map(|row| maybe_account(&mut row.read())).transpose()?.flatten())
-}
-
-fn maybe_account(columns: &mut Columns) -> Result<Option<AccountId>, StoreError> {
-    let account = columns.maybe_text()?.map(|text| text.parse());
-    account.transpose().map_err(|_| StoreError::Corrupt { what: "proof" })
+    Ok(row.map(|row| row.read().maybe_parse()).transpose()?.flatten())
 }
 
 fn opened(keyring: &crate::keyring::Keyring, digest: &[u8], sealed: &[u8]) -> Result<NewTenant, StoreError> {

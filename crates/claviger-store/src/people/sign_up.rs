@@ -21,7 +21,7 @@ use crate::parts::inner::Inner;
 use crate::parts::operator::Operator;
 use crate::state;
 use crate::tenancy::orgs;
-use crate::tenancy::tenants::TENANT_ADD;
+use crate::tenancy::tenants::{TENANT_ADD, TENANT_OWNER};
 use crate::value::values;
 
 /// What a new tenant is made of.
@@ -107,6 +107,7 @@ where
             return Err(StoreError::Refused { why: UNPROVEN_OWNER });
         }
         members::add(tx, tenant, org, account, &admin, now).await?;
+        tx.run(&TENANT_OWNER, values![tenant, account]).await?;
         entry.write(tx).await?;
         let made = CreatedTenant { tenant, org, account, account_is_new: account == fresh };
         Ok((made, then(tx, made).await?))

@@ -2,7 +2,7 @@
 
 use claviger::clock::UnixMillis;
 use claviger::directory::{OrgRecord, State};
-use claviger::id::{OrgId, TenantId};
+use claviger::id::{AccountId, OrgId, RoleName, TenantId};
 use serde_json::json;
 
 use crate::backend::Tx;
@@ -78,10 +78,18 @@ statements! { "organization";
         "INSERT INTO organization (tenant_id, org_id, name, created_at) VALUES ($1, $2, $3, $4)";
     ORG: Tenant [Uuid, Uuid]
         "SELECT org_id, name, state, generation, created_at FROM organization WHERE tenant_id = $1 AND org_id = $2";
+    FIRST_MEMBER: Tenant [Uuid, Uuid, Uuid, Text, Int] grants
+        "INSERT INTO member (tenant_id, org_id, account_id, role, state, created_at) VALUES ($1, $2, $3, $4, 'active', $5)";
     ORG_PAGE: Tenant [Uuid, Int, Uuid, Int]
         "SELECT org_id, name, state, generation, created_at FROM organization
          WHERE tenant_id = $1 AND state <> 'deleted' AND (created_at, org_id) > ($2, $3)
          ORDER BY created_at, org_id LIMIT $4";
+    /// Those that the account acts in.
+    ORGS_OF: Tenant [Uuid, Uuid]
+        "SELECT o.org_id, o.name, o.state, o.generation, o.created_at
+         FROM member AS m JOIN organization AS o ON o.tenant_id = m.tenant_id AND o.org_id = m.org_id
+         WHERE m.tenant_id = $1 AND m.account_id = $2 AND m.state = 'active' AND o.state <> 'deleted'
+         ORDER BY o.created_at, o.org_id";
     ORGS_NAMED: Tenant [Uuid, Text, Int]
         "SELECT org_id FROM organization WHERE tenant_id = $1 AND name = $2 AND state <> 'deleted' LIMIT $3";
     ORG_RENAME: Tenant [Uuid, Uuid, Text]
@@ -143,6 +151,12 @@ pub(crate) async fn view(tx: &mut Tx<'_>, tenant: TenantId, org: OrgId) -> Resul
     read(tx.run_one(&ORG, values![tenant, org]).await?.ok_or(StoreError::NotFound { what: "organization" })?)
 }
 
+/// Holds the organization's row until the transaction ends.
+pub(crate) async fn hold(tx: &mut Tx<'_>, tenant: TenantId, org: OrgId) -> Result<(), StoreError> {
+    let held = tx.run_one(&ORG_HOLD, values![tenant, org]).await?;
+    held.map(drop).ok_or(StoreError::NotFound { what: "organization" })
+}
+
 /// The organization, if something may still be added to it.
 pub(crate) async fn not_deleted(
     tx: &mut Tx<'_>,
@@ -174,6 +188,46 @@ impl TenantStore {
             add(tx, tenant, org, &name, now).await?;
             entry.write(tx).await?;
             view(tx, tenant, org).await
+        })
+        .await
+    }
+
+    /// Makes an organization with its first member, in this role: all of it or nothing.
+    ///
+    /// # Errors
+    /// If the name is not one, or tenant or account are deleted.
+    pub async fn org_create_with(
+        &self,
+        name: &str,
+        member: AccountId,
+        role: &RoleName,
+    ) -> Result<OrgView, StoreError> {
+        let (tenant, org) = (self.tenant, OrgId::generate(self.inner.random.as_ref()));
+        let (name, role) = (state::display_name(name)?, role.clone());
+        let details = json!({ "name": name, "member": member.to_string(), "role": role });
+        let entry = self.entry("ORGANIZATION_CREATED", ("organization", org.to_string()), details);
+        self.write(async move |tx: &mut Tx<'_>| {
+            if tenants::view(tx, tenant).await?.state == State::Deleted {
+                return Err(StoreError::NotFound { what: "tenant" });
+            }
+            let now = tx.now().await?;
+            add(tx, tenant, org, &name, now).await?;
+            tx.run(&FIRST_MEMBER, values![tenant, org, member, role.as_str(), now]).await?;
+            entry.write(tx).await?;
+            view(tx, tenant, org).await
+        })
+        .await
+    }
+
+    /// The organizations that the account is an active member of, the oldest first.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn orgs_of(&self, account: AccountId) -> Result<Vec<OrgView>, StoreError> {
+        let tenant = self.tenant;
+        self.read(async move |tx: &mut Tx<'_>| {
+            let rows = tx.run(&ORGS_OF, values![tenant, account]).await?;
+            rows.into_iter().map(read).collect()
         })
         .await
     }

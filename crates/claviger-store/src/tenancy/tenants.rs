@@ -2,7 +2,7 @@
 
 use claviger::clock::UnixMillis;
 use claviger::directory::{State, TenantRecord};
-use claviger::id::{PlanName, RealmName, TenantId};
+use claviger::id::{AccountId, PlanName, RealmName, TenantId};
 use serde_json::json;
 
 use crate::backend::Tx;
@@ -34,6 +34,7 @@ pub(crate) static TENANT_ROWS: Noun = Noun {
         FLOOR[1],
         FLOOR[2],
         truth("requires_direct_sign_in"),
+        uuid("owner_id").optional(),
     ],
     key: &["tenant_id"],
     references: &[(&["realm"], "realm (name)"), (&["realm", "plan"], "plan (realm, name)")],
@@ -86,13 +87,15 @@ impl Recorded for TenantRecord {
 statements! { "tenant";
     TENANT_ADD: Tenant [Uuid, Text, Text, Text, Blob, Int] grants
         "INSERT INTO tenant (tenant_id, realm, name, plan, data_key, created_at) VALUES ($1, $2, $3, $4, $5, $6)";
+    TENANT_OWNER: Tenant [Uuid, Uuid] grants
+        "UPDATE tenant SET owner_id = $2 WHERE tenant_id = $1 AND state <> 'deleted' RETURNING tenant_id";
     TENANT: Tenant [Uuid]
         "SELECT tenant_id, realm, name, state, generation, plan, requires_identity_headers, requires_direct_sign_in,
-             created_at
+             owner_id, created_at
          FROM tenant WHERE tenant_id = $1";
     TENANT_PAGE: System [Text, Int, Uuid, Int]
         "SELECT tenant_id, realm, name, state, generation, plan, requires_identity_headers, requires_direct_sign_in,
-             created_at
+             owner_id, created_at
          FROM tenant WHERE realm = $1 AND (created_at, tenant_id) > ($2, $3) ORDER BY created_at, tenant_id LIMIT $4";
     TENANTS_NAMED: System [Text, Text, Int]
         "SELECT tenant_id FROM tenant WHERE name = $1 AND realm = $2 AND state <> 'deleted' LIMIT $3";
@@ -101,6 +104,9 @@ statements! { "tenant";
              requires_identity_headers = coalesce($4, requires_identity_headers),
              requires_direct_sign_in = coalesce($5, requires_direct_sign_in)
          WHERE tenant_id = $1 AND state <> 'deleted' RETURNING tenant_id";
+    /// An organization of the tenant that the account is an active member of.
+    MEMBER_SOMEWHERE: Tenant [Uuid, Uuid]
+        "SELECT org_id FROM member WHERE tenant_id = $1 AND account_id = $2 AND state = 'active' LIMIT 1";
     TENANT_STATE: Tenant [Uuid, Text] withdraws
         "UPDATE tenant SET state = $2 WHERE tenant_id = $1 AND state <> 'deleted' RETURNING tenant_id";
     /// Holds the row, so that the time taken after it is not before what happens meanwhile.
@@ -138,6 +144,8 @@ pub struct TenantView {
     pub requires_identity_headers: bool,
     /// Whether people come in by signing in there, and not by switching from another tenant.
     pub requires_direct_sign_in: bool,
+    /// Whose it is: who may do what is about all of it.
+    pub owner: Option<AccountId>,
     /// Since when it is there.
     pub created_at: UnixMillis,
 }
@@ -153,6 +161,8 @@ pub struct TenantUpdate {
     pub requires_identity_headers: Option<bool>,
     /// Whether people come in by signing in there, and not by switching from another tenant.
     pub requires_direct_sign_in: Option<bool>,
+    /// Whose it is: an account that is a member of it.
+    pub owner: Option<AccountId>,
 }
 
 impl From<&TenantView> for After {
@@ -172,6 +182,7 @@ fn read(row: Row) -> Result<TenantView, StoreError> {
         plan: columns.parse()?,
         requires_identity_headers: columns.truth()?,
         requires_direct_sign_in: columns.truth()?,
+        owner: columns.maybe_parse()?,
         created_at: columns.time()?,
     })
 }
@@ -248,7 +259,7 @@ impl TenantStore {
         let name = update.name.as_deref().map(state::display_name).transpose()?;
         let details = json!({
             "name": name, "plan": update.plan, "requires_identity_headers": update.requires_identity_headers,
-            "requires_direct_sign_in": update.requires_direct_sign_in,
+            "requires_direct_sign_in": update.requires_direct_sign_in, "owner": update.owner.map(|owner| owner.to_string()),
         });
         let entry = self.entry("TENANT_SETTINGS_UPDATED", ("tenant", tenant.to_string()), details);
         self.write(async move |tx: &mut Tx<'_>| {
@@ -256,6 +267,11 @@ impl TenantStore {
             let (headers, direct) = (update.requires_identity_headers, update.requires_direct_sign_in);
             let params = values![tenant, name.as_deref(), plan, headers, direct];
             tx.run_one(&TENANT_UPDATE, params).await?.ok_or(StoreError::NotFound { what: "tenant" })?;
+            if let Some(owner) = update.owner {
+                let member = tx.run_one(&MEMBER_SOMEWHERE, values![tenant, owner]).await?;
+                member.ok_or(StoreError::NotFound { what: "membership" })?;
+                tx.run(&TENANT_OWNER, values![tenant, owner]).await?;
+            }
             entry.write(tx).await?;
             view(tx, tenant).await
         })

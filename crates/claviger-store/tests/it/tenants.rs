@@ -1,19 +1,23 @@
 //! Realms, plans, tenants, organizations and members.
 
 use claviger::directory::{MemberState, State};
-use claviger_store::StoreError;
+use claviger::id::RoleName;
 use claviger_store::audit::AuditCursor;
+use claviger_store::members::{LAST_MANAGER, Managed, NOT_JOINED};
 use claviger_store::refresh_tokens::Begin;
 use claviger_store::sign_up::NewTenant;
 use claviger_store::tenants::TenantUpdate;
 use claviger_store::testing::{TestStore, email};
-use claviger_store::{Ends, on_every_backend};
+use claviger_store::{Actor, Ends, StoreError, on_every_backend};
 
 on_every_backend!(
     a_tenant_is_made_whole_or_not_at_all,
     a_tenants_settings_state_and_generation_change,
     members_come_and_go,
     tenants_are_listed_page_by_page,
+    somebody_who_manages_is_always_left_in_an_organization,
+    a_tenant_has_an_owner_who_is_a_member,
+    what_happened_in_an_organization_is_found_by_it_with_who_did_it,
 );
 
 async fn a_tenant_is_made_whole_or_not_at_all(test: TestStore) {
@@ -54,6 +58,7 @@ async fn a_tenants_settings_state_and_generation_change(test: TestStore) {
         plan: Some("Pro".parse().unwrap()),
         requires_identity_headers: Some(true),
         requires_direct_sign_in: Some(true),
+        owner: None,
     };
     let view = acme.store.tenant_update(update).await.unwrap();
     assert_eq!(
@@ -125,4 +130,73 @@ async fn tenants_are_listed_page_by_page(test: TestStore) {
     }
     assert_eq!(paged, whole);
     assert!(operator.tenant_list(&"other".parse().unwrap(), None, 10).await.unwrap().is_empty());
+}
+
+async fn somebody_who_manages_is_always_left_in_an_organization(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let (admin, viewer): (RoleName, RoleName) = ("ADMIN".parse().unwrap(), "VIEWER".parse().unwrap());
+    let managing = || vec![admin.clone()];
+    let last = StoreError::Refused { why: LAST_MANAGER };
+    let manage = |account, managed| acme.store.member_manage(acme.org, account, managed, managing());
+    for managed in [Managed::Role(viewer.clone()), Managed::Suspend, Managed::Remove] {
+        assert_eq!(manage(acme.owner, managed).await.unwrap_err(), last);
+    }
+    // One who is suspended, invited, elsewhere or may less does not count.
+    let ann = acme.member("ann@x.example", "ADMIN").await;
+    acme.store.member_suspend(acme.org, ann).await.unwrap();
+    acme.member("bob@x.example", "VIEWER").await;
+    let other = acme.store.org_create("Other").await.unwrap().org;
+    acme.store.member_add(other, &email("eve@x.example"), &admin, MemberState::Active).await.unwrap();
+    acme.store.member_invite(acme.org, &email("joe@x.example"), &admin, None).await.unwrap();
+    assert_eq!(manage(acme.owner, Managed::Remove).await.unwrap_err(), last);
+    assert_eq!(manage(ann, Managed::Resume).await.unwrap().state, MemberState::Active);
+    // Of two who take each other out at once, one stays.
+    let both = futures_util::future::join(
+        manage(ann, Managed::Role(viewer.clone())),
+        manage(acme.owner, Managed::Role(viewer.clone())),
+    );
+    let (first, second) = both.await;
+    assert_eq!([&first, &second].iter().filter(|one| one.is_ok()).count(), 1, "{first:?} {second:?}");
+    // Whoever is invited is not let in by another, but taken out.
+    let joe = acme.store.member_find(acme.org, &email("joe@x.example")).await.unwrap().account;
+    assert_eq!(manage(joe, Managed::Resume).await.unwrap_err(), StoreError::Refused { why: NOT_JOINED });
+    assert_eq!(manage(joe, Managed::Remove).await.unwrap().state, MemberState::Removed);
+    assert_eq!(manage(joe, Managed::Remove).await.unwrap_err(), StoreError::NotFound { what: "membership" });
+}
+
+async fn a_tenant_has_an_owner_who_is_a_member(test: TestStore) {
+    let (acme, rival) = (test.tenant("Acme").await, test.tenant("Rival").await);
+    assert_eq!(acme.store.tenant_view().await.unwrap().owner, Some(acme.owner));
+    let ann = acme.member("ann@x.example", "VIEWER").await;
+    let to = |owner| TenantUpdate { owner: Some(owner), ..TenantUpdate::default() };
+    assert_eq!(acme.store.tenant_update(to(ann)).await.unwrap().owner, Some(ann));
+    let stranger = acme.store.tenant_update(to(rival.owner)).await.unwrap_err();
+    assert_eq!(stranger, StoreError::NotFound { what: "membership" });
+    // Whoever makes an organization is its first member.
+    let admin = "ADMIN".parse().unwrap();
+    let second = acme.store.org_create_with("Second", ann, &admin).await.unwrap();
+    let names =
+        |orgs: Vec<claviger_store::orgs::OrgView>| orgs.into_iter().map(|org| org.name).collect::<Vec<_>>();
+    let mut both = names(acme.store.orgs_of(ann).await.unwrap());
+    both.sort();
+    assert_eq!(both, ["Acme HQ", "Second"]);
+    assert_eq!(names(acme.store.orgs_of(acme.owner).await.unwrap()), ["Acme HQ"]);
+    let member = acme.store.member_view(second.org, ann).await.unwrap();
+    assert_eq!((member.role.as_str(), member.state), ("ADMIN", MemberState::Active));
+    assert!(acme.store.org_create_with(" ", ann, &admin).await.is_err());
+}
+
+async fn what_happened_in_an_organization_is_found_by_it_with_who_did_it(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let second = acme.store.org_create("Second").await.unwrap().org;
+    let by = acme.store.clone().by(Actor::account(acme.owner));
+    by.member_invite(second, &email("ann@x.example"), &"VIEWER".parse().unwrap(), None).await.unwrap();
+    let found = acme.store.audit_of(Some(second), AuditCursor::NEWEST, 10).await.unwrap();
+    let told: Vec<(&str, Option<&str>)> =
+        found.iter().map(|(entry, email)| (entry.action.as_str(), email.as_deref())).collect();
+    assert_eq!(told, [("USER_INVITED", Some("owner@acme.example")), ("ORGANIZATION_CREATED", None)]);
+    let all = acme.store.audit_of(None, AuditCursor::NEWEST, 10).await.unwrap();
+    assert_eq!(all.len(), 3);
+    let after = AuditCursor::after(&all[0].0);
+    assert_eq!(acme.store.audit_of(None, after, 1).await.unwrap()[0].0, all[1].0);
 }

@@ -9,6 +9,7 @@ use claviger_store::annotations::AnnotationUpdate;
 use claviger_store::api_keys::ApiKeyUpdate;
 use claviger_store::audit::AuditCursor;
 use claviger_store::key_lookups::KeysListed;
+use claviger_store::members::Managed;
 use claviger_store::outbox::Letter;
 use claviger_store::tenants::TenantUpdate;
 use claviger_store::testing::{self, Engine, START, TestStore, TestTenant, email};
@@ -106,6 +107,8 @@ async fn what_one_tenant_does_changes_nothing_of_another(test: TestStore) {
         store.org_revoke(acme.org, Ends::Tokens),
         store.member_add(acme.org, &bob, &viewer, MemberState::Active),
         store.member_invite(acme.org, &bob, &viewer, Some((store.invitation(), letter()))),
+        store.member_manage(acme.org, theirs.ann, Managed::Remove, Vec::new()),
+        store.tenant_update(TenantUpdate { owner: Some(acme.owner), ..TenantUpdate::default() }),
         store.member_list(acme.org),
         store.member_page(acme.org, None, 500),
         store.member_view(acme.org, theirs.ann),
@@ -167,12 +170,16 @@ async fn what_one_tenant_does_changes_nothing_of_another(test: TestStore) {
     assert!(
         !entries.is_empty() && entries.iter().all(|entry| !entry.entity_id.contains(&theirs.key.to_string()))
     );
+    assert!(store.audit_of(Some(acme.org), AuditCursor::NEWEST, 500).await.unwrap().is_empty());
+    let own_orgs = store.orgs_of(theirs.ann).await.unwrap();
+    assert!(own_orgs.iter().all(|org| org.org == rival.org));
 
     // With its own ids, which differ from the other's in the tenant alone where that is possible.
     assert_eq!(own.ann, theirs.ann, "one person in both");
     store.tenant_update(TenantUpdate { name: Some("R".into()), ..TenantUpdate::default() }).await.unwrap();
     store.org_rename(rival.org, "x").await.unwrap();
     store.org_create("North").await.unwrap();
+    store.org_create_with("South", own.ann, &viewer).await.unwrap();
     store.annotate(Annotated::Key(own.key), called("another")).await.unwrap();
     store.credential_seen_in_clear("key_1", std::net::Ipv4Addr::LOCALHOST.into()).await.unwrap();
     store.tenant_suspend().await.unwrap();

@@ -216,6 +216,11 @@ impl Principal {
         self.claims().and_then(|claims| claims.token).filter(|token| token.is_own())
     }
 
+    /// Whether it is a token of another issuer, whose word on who somebody is goes as far as its tokens do and no further.
+    pub fn is_anothers_word(&self) -> bool {
+        self.claims().is_some() && self.own_token().is_none()
+    }
+
     /// Whether there is something to revoke this one credential by: another issuer's token may have no `jti`.
     pub fn can_be_revoked_alone(&self) -> bool {
         self.claims().is_none_or(|claims| claims.token.is_some())

@@ -1,0 +1,420 @@
+//! What people do in their own organization and tenant, at their API's own host: what an operator can do, as far as they were let in for it.
+//! Nobody gives away more than they have, and nobody is left without somebody who can let others in.
+
+use std::sync::Arc;
+
+use claviger::grants::{Access, Grants};
+use claviger::id::{AccountId, OrgId, Resource, RoleName};
+use claviger::network::Client;
+use claviger::{Api, Permit};
+use claviger_store::audit::{AuditCursor, AuditEntry};
+use claviger_store::members::{LAST_MANAGER, Managed, MemberView, NOT_JOINED};
+use claviger_store::orgs::OrgView;
+use claviger_store::page::After;
+use claviger_store::user_secrets::UserSecret;
+use claviger_store::{Actor, Email, StoreError, TenantStore};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::audit::place;
+use super::tenants::lower_case;
+use super::user_tokens::user_token_text;
+use super::{Management, members, page, shown};
+use crate::failure::{Failure, FailureKind};
+
+/// How many of a list are given when nobody says.
+const PAGE: u16 = 50;
+/// How many at most.
+const LONGEST_PAGE: u16 = 100;
+/// How far into a list somebody may skip by a number: each that is skipped is read.
+const FURTHEST: u32 = 10_000;
+
+/// Somebody who was let in, in their organization.
+#[derive(Debug)]
+pub struct Insider {
+    store: TenantStore,
+    api: Arc<Api>,
+    /// As what something outside of the organization is refused.
+    outside: FailureKind,
+    org: OrgId,
+    account: AccountId,
+    role: RoleName,
+    grants: Grants,
+    resource: Option<Resource>,
+    is_anothers_word: bool,
+}
+
+impl Insider {
+    /// Whoever was let in, if it is a person; `outside` is as what things outside of their organization are refused.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn of(
+        management: &Management,
+        permit: &Permit,
+        outside: FailureKind,
+        client: Client,
+    ) -> Result<Self, Failure> {
+        let principal = permit.principal();
+        let nobody = || Failure::of(FailureKind::NotGranted, "this is for people who are signed in");
+        let (account, role, grants) = (principal.account(), principal.role(), principal.grants());
+        let actor = Actor::principal(principal);
+        let actor = client.address().map_or(actor.clone(), |address| actor.from(address));
+        Ok(Self {
+            store: management.store.tenant(permit).by(actor),
+            api: permit.api().clone(),
+            outside,
+            org: permit.org(),
+            account: account.ok_or_else(nobody)?,
+            role: role.cloned().ok_or_else(nobody)?,
+            grants: grants.cloned().ok_or_else(nobody)?,
+            resource: permit.need().demands().first().and_then(|demand| demand.resource.clone()),
+            is_anothers_word: principal.is_anothers_word(),
+        })
+    }
+
+    /// What is said of something outside of the organization, and of what is nowhere.
+    fn outside(&self) -> Failure {
+        Failure::of(self.outside, "there is no such thing in the organization")
+    }
+
+    /// The roles that can let others in.
+    fn managing(&self) -> Vec<RoleName> {
+        let can = |grants: &Grants| grants.allow(self.resource.as_ref(), Access::Admin);
+        self.api.roles.iter().filter(|(_, grants)| can(grants)).map(|(role, _)| role.clone()).collect()
+    }
+
+    /// A role by its name, if it allows nothing that whoever gives it lacks.
+    fn giveable(&self, name: &str) -> Result<RoleName, Failure> {
+        let known = self.api.roles.iter().find(|(role, _)| role.matches(name));
+        let Some((role, grants)) = known else {
+            let names: Vec<String> = self.api.roles.iter().map(|(role, _)| format!("`{role}`")).collect();
+            return Err(Failure::new(format!(
+                "`role`: there is no such role; there are {}",
+                names.join(", ")
+            )));
+        };
+        match grants.within(&self.grants) {
+            true => Ok(role.clone()),
+            false => Err(Failure::of(FailureKind::NotGranted, "the role allows more than your own does")),
+        }
+    }
+
+    /// A member of the organization, if their role allows nothing that whoever asks lacks.
+    async fn member(&self, uid: &str) -> Result<MemberView, Failure> {
+        let account: AccountId = uid.parse().map_err(|_| self.outside())?;
+        let found = match self.store.member_view(self.org, account).await {
+            Err(StoreError::NotFound { .. }) => return Err(self.outside()),
+            found => found?,
+        };
+        if found.state == claviger::directory::MemberState::Removed {
+            return Err(self.outside());
+        }
+        let theirs = self.api.roles.grants(found.role.as_str());
+        match theirs.is_none_or(|theirs| theirs.within(&self.grants)) {
+            true => Ok(found),
+            false => Err(Failure::of(FailureKind::NotGranted, "their role allows more than your own does")),
+        }
+    }
+
+    async fn owns_the_tenant(&self) -> Result<bool, Failure> {
+        Ok(self.store.tenant_view().await?.owner == Some(self.account))
+    }
+}
+
+/// A query, as far as lists look at it.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Part {
+    limit: Option<u16>,
+    offset: u32,
+    after: Option<String>,
+}
+
+fn part(query: &[(String, String)]) -> Result<Part, Failure> {
+    let mut part = Part::default();
+    for (name, value) in query {
+        match name.as_str() {
+            "limit" => {
+                let limit = value.parse().ok().filter(|limit| (1..=LONGEST_PAGE).contains(limit));
+                let wrong = || Failure::new(format!("`limit`: use a number from 1 to {LONGEST_PAGE}"));
+                part.limit = Some(limit.ok_or_else(wrong)?);
+            }
+            "offset" => {
+                let offset = value.parse().ok().filter(|offset| *offset <= FURTHEST);
+                let wrong = || Failure::new(format!("`offset`: use a number from 0 to {FURTHEST}"));
+                part.offset = offset.ok_or_else(wrong)?;
+            }
+            "after" => part.after = Some(value.clone()),
+            _ => {}
+        }
+    }
+    Ok(part)
+}
+
+/// A member, as the API shows them.
+#[derive(Debug, Serialize)]
+struct MemberShown {
+    uid: String,
+    email: String,
+    role: String,
+    state: String,
+    created_at: String,
+}
+
+fn member(view: &MemberView) -> MemberShown {
+    MemberShown {
+        uid: view.account.to_string(),
+        email: view.email.clone(),
+        role: view.role.to_string(),
+        state: lower_case(view.state),
+        created_at: shown(view.created_at),
+    }
+}
+
+fn spelt(value: &impl Serialize) -> Result<Value, Failure> {
+    serde_json::to_value(value).map_err(|error| Failure::of(FailureKind::Broken, error.to_string()))
+}
+
+/// The members of the organization, the oldest first.
+///
+/// # Errors
+/// If the query is none.
+pub async fn members(insider: &Insider, query: &[(String, String)]) -> Result<Value, Failure> {
+    let Part { limit, offset, .. } = part(query)?;
+    let (limit, mut skipped) = (usize::from(limit.unwrap_or(PAGE)), offset as usize);
+    let (mut found, mut after): (Vec<MemberView>, Option<After>) = (Vec::new(), None);
+    while found.len() < limit {
+        let page = insider.store.member_page(insider.org, after, 500).await?;
+        after = page.last().map(After::from);
+        let (is_last, skip) = (page.len() < 500, skipped.min(page.len()));
+        skipped -= skip;
+        found.extend(page.into_iter().skip(skip));
+        if is_last {
+            break;
+        }
+    }
+    found.truncate(limit);
+    spelt(&found.iter().map(member).collect::<Vec<_>>())
+}
+
+/// Somebody to invite.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Invite {
+    email: String,
+    role: String,
+}
+
+/// Invites somebody into the organization: by mail, if the API sends any.
+///
+/// # Errors
+/// If it is no address or no role, the role allows more than one's own, or they are a member.
+pub async fn invite(management: &Management, insider: &Insider, input: Invite) -> Result<Value, Failure> {
+    let email: Email = input.email.parse().map_err(|_| Failure::new("`email`: this is no e-mail address"))?;
+    let role = insider.giveable(&input.role)?;
+    let invited = members::invite(management, &insider.store, insider.org, &email, &role).await?;
+    Ok(json!({ "message": "invited", "uid": invited.account.to_string() }))
+}
+
+/// What to change of a member: their role, or whether they may act.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    role: Option<String>,
+    state: Option<String>,
+}
+
+fn managed(error: StoreError, insider: &Insider) -> Failure {
+    match error {
+        StoreError::Refused { why } if [LAST_MANAGER, NOT_JOINED].contains(&why) => {
+            Failure::of(FailureKind::Conflict, why)
+        }
+        StoreError::NotFound { .. } => insider.outside(),
+        error => error.into(),
+    }
+}
+
+/// Gives a member of the organization another role, or lets them act or not.
+///
+/// # Errors
+/// If there is none, the role of before or the new one allows more than one's own, or nobody would be left who manages.
+pub async fn change_member(insider: &Insider, uid: &str, input: Change) -> Result<Value, Failure> {
+    let found = insider.member(uid).await?;
+    let change = match (input.role.as_deref(), input.state.as_deref()) {
+        (Some(role), None) => Managed::Role(insider.giveable(role)?),
+        (None, Some("active")) => Managed::Resume,
+        (None, Some("suspended")) => Managed::Suspend,
+        (None, Some(_)) => return Err(Failure::new("`state`: use `active` or `suspended`")),
+        _ => return Err(Failure::new("say `role` or `state`, and one of them alone")),
+    };
+    let managing = insider.managing();
+    let changed = insider.store.member_manage(insider.org, found.account, change, managing).await;
+    spelt(&member(&changed.map_err(|error| managed(error, insider))?))
+}
+
+/// Takes a member out of the organization, or withdraws an invitation.
+///
+/// # Errors
+/// If there is none, their role allows more than one's own, or nobody would be left who manages.
+pub async fn remove_member(insider: &Insider, uid: &str) -> Result<(), Failure> {
+    let found = insider.member(uid).await?;
+    let managing = insider.managing();
+    let removed = insider.store.member_manage(insider.org, found.account, Managed::Remove, managing).await;
+    removed.map(drop).map_err(|error| managed(error, insider))
+}
+
+fn org(insider: &Insider, org: &OrgView) -> Value {
+    json!({
+        "id": org.org.to_string(),
+        "tenant_id": insider.store.tenant().to_string(),
+        "name": org.name,
+        "state": lower_case(org.state),
+        "created_at": shown(org.created_at),
+    })
+}
+
+/// The organizations of the tenant that somebody acts in; all of them for the tenant's owner.
+///
+/// # Errors
+/// If the query is none.
+pub async fn organizations(insider: &Insider, query: &[(String, String)]) -> Result<Value, Failure> {
+    let Part { limit, offset, .. } = part(query)?;
+    let limit = limit.unwrap_or(PAGE);
+    let all = match insider.owns_the_tenant().await? {
+        true => insider.store.org_list().await?,
+        false => insider.store.orgs_of(insider.account).await?,
+    };
+    let total = all.len();
+    let page = all.iter().skip(offset as usize).take(limit.into());
+    let data: Vec<Value> = page.map(|one| org(insider, one)).collect();
+    Ok(json!({ "data": data, "total": total, "limit": limit, "offset": offset }))
+}
+
+/// An organization to make.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewOrganization {
+    name: String,
+}
+
+/// Makes an organization in the tenant, with whoever asks as its first member, in the role that they have here.
+///
+/// # Errors
+/// If it is not the tenant's owner who asks, or the name is none.
+pub async fn create_organization(insider: &Insider, input: NewOrganization) -> Result<Value, Failure> {
+    if !insider.owns_the_tenant().await? {
+        let what = "what is about the whole tenant is for its owner";
+        return Err(Failure::of(FailureKind::NotGranted, what));
+    }
+    let made = insider.store.org_create_with(&input.name, insider.account, &insider.role).await?;
+    Ok(org(insider, &made))
+}
+
+fn entry((entry, email): &(AuditEntry, Option<String>)) -> Value {
+    json!({
+        "id": entry.id,
+        "actor_email": email,
+        "action": entry.action,
+        "entity_type": entry.entity_type,
+        "entity_id": entry.entity_id,
+        "details": entry.details,
+        "ip_address": entry.address.map(|address| address.to_string()),
+        "created_at": shown(entry.created_at),
+    })
+}
+
+/// What happened in the organization, the newest first; in the whole tenant for its owner. With it where the page after this one begins, as a
+/// query, if there may be one.
+///
+/// # Errors
+/// If the query is none.
+pub async fn audit(
+    insider: &Insider,
+    query: &[(String, String)],
+) -> Result<(Value, Option<String>), Failure> {
+    let Part { limit, offset, after } = part(query)?;
+    let (limit, mut skipped) = (usize::from(limit.unwrap_or(PAGE)), offset as usize);
+    let org = if insider.owns_the_tenant().await? { None } else { Some(insider.org) };
+    let mut cursor = page::after(after.as_deref())?.map_or(AuditCursor::NEWEST, AuditCursor::from);
+    let mut found = Vec::new();
+    while found.len() < limit {
+        let wanted = u16::try_from((skipped + limit - found.len()).min(500)).unwrap_or(500);
+        let page = insider.store.audit_of(org, cursor, wanted).await?;
+        let is_last = page.len() < usize::from(wanted);
+        let skip = skipped.min(page.len());
+        skipped -= skip;
+        if let Some((last, _)) = page.last() {
+            cursor = AuditCursor::after(last);
+        }
+        found.extend(page.into_iter().skip(skip));
+        if is_last {
+            break;
+        }
+    }
+    let next = found.last().filter(|_| found.len() == limit).map(|(last, _)| page::spelt(place(last)));
+    let next = next.map(|next| format!("limit={limit}&after={next}"));
+    Ok((Value::Array(found.iter().map(entry).collect()), next))
+}
+
+async fn account_token(
+    management: &Management,
+    insider: &Insider,
+    secret: UserSecret,
+) -> Result<Value, Failure> {
+    let api = management.api(insider.api.name.as_str())?;
+    let mut token = user_token_text(&api, &secret)?;
+    let value = json!({ "token": token, "issuedAt": shown(secret.created_at), "lastUsedAt": Value::Null });
+    zeroize::Zeroize::zeroize(&mut token);
+    Ok(value)
+}
+
+impl Insider {
+    /// Another issuer's word is not turned into a token of ours that has no end.
+    fn is_signed_in_here(&self) -> Result<(), Failure> {
+        match self.is_anothers_word {
+            true => Err(Failure::of(FailureKind::NotGranted, "this is for people who are signed in here")),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Somebody's own user token for this API; its secret is made if there is none.
+///
+/// # Errors
+/// If they are not signed in here.
+pub async fn own_token(management: &Management, insider: &Insider) -> Result<Value, Failure> {
+    insider.is_signed_in_here()?;
+    let secret = insider.store.user_secret_issue(&insider.api.name, insider.org, insider.account).await?;
+    account_token(management, insider, secret).await
+}
+
+/// Another one: every token before is refused from now on.
+///
+/// # Errors
+/// If they are not signed in here.
+pub async fn regenerate_own_token(management: &Management, insider: &Insider) -> Result<Value, Failure> {
+    insider.is_signed_in_here()?;
+    let (api, org, account) = (&insider.api.name, insider.org, insider.account);
+    let secret = insider.store.user_secret_regenerate(api, org, account).await?;
+    account_token(management, insider, secret).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_read_within_its_bounds() {
+        let read = |pairs: &[(&str, &str)]| {
+            part(&pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect::<Vec<_>>())
+        };
+        assert_eq!(read(&[("other", "x")]), Ok(Part::default()));
+        let whole = Part { limit: Some(100), offset: 10_000, after: Some("x".into()) };
+        assert_eq!(read(&[("limit", "100"), ("offset", "10000"), ("after", "x")]), Ok(whole));
+        for wrong in [("limit", "0"), ("limit", "101"), ("limit", "-1"), ("offset", "10001"), ("offset", "x")]
+        {
+            let failure = read(&[wrong]).unwrap_err();
+            assert!(failure.what.contains(wrong.0), "{failure}");
+        }
+    }
+}
