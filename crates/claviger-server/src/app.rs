@@ -28,6 +28,7 @@ use crate::housekeeping::{self, OldestTransaction};
 use crate::identity_tokens;
 use crate::journal::Journal;
 use crate::key_files::KeyFiles;
+use crate::last_uses;
 use crate::lease::Lease;
 use crate::mail::{MailFigures, deliver, post};
 use crate::management::{Management, Reload};
@@ -167,6 +168,7 @@ impl App {
             door: management.door.clone(),
             tables: ArcSwap::from_pointee(workshop.tables(config, served, None)?),
             records: Arc::new(Records { journal, unrouted: metrics.of_api(None) }),
+            uses: Arc::default(),
             in_clear: Arc::new(TellOwner::new(management.clone(), handle.clone())),
             ids: RequestIds::new(&*world.random),
             people: Arc::new(Host { management: management.clone(), runtime: handle.clone() }),
@@ -223,6 +225,8 @@ impl App {
             config.store.audit_days,
         ));
         let mut chores = vec![housekeeping.abort_handle()];
+        let keep = last_uses::keep(management.store.clone(), gateway.uses.clone());
+        chores.push(runtime.spawn(keep).abort_handle());
         if let Some(post) = post {
             let (store, outbox) = (management.store.clone(), management.outbox.clone());
             let deliver = deliver(store, post, outbox, mail, management.clock.clone());
@@ -403,6 +407,9 @@ impl App {
             }
         });
         let store = self.management.store.clone();
+        if !self.gateway.decides_nothing.load(Ordering::SeqCst) {
+            runtime.block_on(last_uses::write_down(&store, &self.gateway.uses));
+        }
         if let Some(lease) = self.lease.take() {
             runtime.block_on(lease.end());
         }

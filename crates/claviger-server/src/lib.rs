@@ -28,6 +28,7 @@ mod housekeeping;
 pub mod identity_tokens;
 pub mod journal;
 mod key_files;
+mod last_uses;
 mod lease;
 pub mod mail;
 pub mod management;

@@ -335,6 +335,16 @@ CREATE TRIGGER user_secret_kept BEFORE DELETE ON user_secret BEGIN
     SELECT RAISE(ABORT, 'rows are withdrawn by their state');
 END;
 
+-- When a user's token was last used, and from where.
+CREATE TABLE user_secret_use (
+    tenant_id TEXT NOT NULL,
+    kid TEXT NOT NULL,
+    used_at INTEGER NOT NULL,
+    address TEXT,
+    PRIMARY KEY (tenant_id, kid),
+    FOREIGN KEY (tenant_id, kid) REFERENCES user_secret (tenant_id, kid)
+) STRICT;
+
 -- A foreign issuer's subject, and whom it stands for in the tenant.
 CREATE TABLE foreign_identity (
     tenant_id TEXT NOT NULL,

@@ -103,6 +103,7 @@ macro_rules! all_for {
             "0016_self_registered" works with "0007_walls_mark",
             "0017_mail" works with "0007_walls_mark",
             "0018_owner" works with "0007_walls_mark" later AUDIT_BY_ORG,
+            "0019_user_secret_use" works with "0007_walls_mark",
         )
     };
 }

@@ -2,7 +2,9 @@
 
 use crate::annotations;
 use crate::audit::entry;
-use crate::credentials::{api_keys, key_secrets, revoked_tokens, signing_keys, user_secrets};
+use crate::credentials::{
+    api_keys, key_secrets, revoked_tokens, signing_keys, user_secret_uses, user_secrets,
+};
 use crate::feed::leases;
 use crate::idempotency;
 use crate::noun::Nouns;
@@ -38,6 +40,7 @@ nouns! {
     api_keys: KEY_ROWS;
     key_secrets: KEY_SECRET_ROWS;
     user_secrets: USER_SECRET_ROWS;
+    user_secret_uses: USER_SECRET_USE_ROWS;
     foreign_identities: FOREIGN_IDENTITY_ROWS;
     annotations: ANNOTATION_ROWS, TENANT_EXTERNAL_ID_ROWS;
     signing_keys: SIGNING_KEY_ROWS;

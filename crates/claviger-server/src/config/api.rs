@@ -393,7 +393,7 @@ impl Place<'_> {
             let methods: Result<Vec<Method>, String> =
                 route.methods.iter().map(|name| method(name)).collect();
             let access = match &route.access {
-                Access::All(word) if word.is_empty() => Ok(unsaid(route.serve)),
+                Access::All(word) if word.is_empty() => Ok(unsaid(route)),
                 Access::All(word) => level(word).map(RouteAccess::Every),
                 Access::ByMethod(words) => words
                     .iter()
@@ -493,14 +493,14 @@ impl Place<'_> {
 
 /// What a route's methods need that does not say it. What Claviger answers itself is managing wherever something is changed, whatever the
 /// ladder says, and about oneself it is for everybody.
-fn unsaid(serve: Option<Service>) -> RouteAccess {
-    let Some(service) = serve else { return RouteAccess::Ladder };
-    let level = |name: &&str| match *name {
+fn unsaid(route: &super::Route) -> RouteAccess {
+    let Some(service) = route.serve else { return RouteAccess::Ladder };
+    let level = |name: &str| match name {
         _ if service.is_about_oneself() => AccessLevel::Read,
         "GET" => AccessLevel::Read,
         _ => AccessLevel::Admin,
     };
-    let methods = service.methods().iter();
+    let methods = route.methods.iter();
     let levels = methods.filter_map(|name| Some((name.parse().ok()?, Level::Needs(level(name)))));
     RouteAccess::PerMethod(levels.collect())
 }

@@ -423,8 +423,18 @@ pub enum Service {
 }
 
 impl Service {
+    /// All of them, by the words of the settings.
+    pub const ALL: [(&'static str, Self); 6] = [
+        ("members", Self::Members),
+        ("member", Self::Member),
+        ("organizations", Self::Organizations),
+        ("audit", Self::Audit),
+        ("account-token", Self::AccountToken),
+        ("account-token-regenerate", Self::AccountTokenRegenerate),
+    ];
+
     /// Its methods.
-    pub(crate) fn methods(self) -> &'static [&'static str] {
+    pub fn methods(self) -> &'static [&'static str] {
         match self {
             Self::Members | Self::Organizations => &["GET", "POST"],
             Self::Member => &["PATCH", "DELETE"],

@@ -96,6 +96,8 @@ pub(super) async fn provision(
     let first = home(management, "synaptiq", "Eastwind", "admin@eastwind.example", "Enterprise").await?;
     let second = home(management, "synaptiq", "Westwind", "admin@westwind.example", "Starter").await?;
     set("SYNAPTIQ_EMAIL", "admin@eastwind.example".into());
+    let person = Person { realm: "synaptiq", email: "admin@eastwind.example", account: first.owner };
+    set("SYNAPTIQ_PASSWORD", password(management, &person, before.get("SYNAPTIQ_PASSWORD")).await?);
     for (variable, home, access, environment) in [
         ("SYNAPTIQ_READ_KEY", &first, Access::Read, Environment::Live),
         ("SYNAPTIQ_WRITE_KEY", &first, Access::Write, Environment::Live),
@@ -141,6 +143,9 @@ pub(super) async fn provision(
         let api = management.api("syncello")?;
         let secret = store.user_secret_issue(&api.api.name, home.org, account).await?;
         set(&format!("{prefix}_EMAIL"), email.into());
+        let person = Person { realm: "syncello", email, account };
+        let name = format!("{prefix}_PASSWORD");
+        set(&name, password(management, &person, before.get(&name)).await?);
         set(&format!("{prefix}_TOKEN"), user_token_text(&api, &secret)?);
     }
     Ok(env)

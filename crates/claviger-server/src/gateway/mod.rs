@@ -8,6 +8,7 @@ mod principal_token;
 mod reception;
 mod services;
 mod standing;
+mod uses;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -40,6 +41,7 @@ pub use people::{Asking, People, Sent, Served, Within, places};
 pub use principal_token::{Binding, PrincipalSigner, PrincipalTokens};
 pub use reception::ListenerRules;
 pub use services::Services;
+pub use uses::Uses;
 
 use passage::{Beginning, Held, Passage};
 use standing::{PublicStanding, Standing};
@@ -113,6 +115,8 @@ pub struct Gateway {
     pub tables: ArcSwap<Tables>,
     /// What became of exchanges.
     pub records: Arc<Records>,
+    /// When user tokens were last used.
+    pub uses: Arc<Uses>,
     /// Hears of credentials shown in clear.
     pub in_clear: Arc<dyn SeenInClear>,
     /// Makes request ids.
@@ -328,7 +332,10 @@ impl Gateway {
         surface.metrics.decided(stopwatch.nanos());
         let asked = (exchange.request.method(), exchange.request.uri());
         passage.let_in(match decision? {
-            Admitted::Known(permit) => Held::Known(Arc::new(Standing::new(self.door.clone(), permit, asked))),
+            Admitted::Known(permit) => {
+                self.uses.note(&permit, passage.at, passage.client);
+                Held::Known(Arc::new(Standing::new(self.door.clone(), permit, asked)))
+            }
             Admitted::Public(permit) => {
                 Held::Public(Arc::new(PublicStanding::new(self.door.clone(), permit, asked)))
             }

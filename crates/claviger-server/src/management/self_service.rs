@@ -363,7 +363,12 @@ async fn account_token(
 ) -> Result<Value, Failure> {
     let api = management.api(insider.api.name.as_str())?;
     let mut token = user_token_text(&api, &secret)?;
-    let value = json!({ "token": token, "issuedAt": shown(secret.created_at), "lastUsedAt": Value::Null });
+    let last_used = insider.store.user_secret_last_used(&secret.kid).await?;
+    let value = json!({
+        "token": token,
+        "issuedAt": shown(secret.created_at),
+        "lastUsedAt": last_used.map(shown),
+    });
     zeroize::Zeroize::zeroize(&mut token);
     Ok(value)
 }

@@ -54,6 +54,8 @@ struct UserTokenShown {
     number: i64,
     /// When the secret was made, and so the token.
     issued_at: String,
+    /// When it was last used, if it was; a second late.
+    last_used_at: Option<String>,
 }
 
 /// A member who has no token any more.
@@ -121,6 +123,7 @@ async fn list(call: &Call, input: Who) -> Result<Page<UserTokenShown>, Failure> 
         org_id: secret.org.to_string(),
         number: secret.version,
         issued_at: shown(secret.created_at),
+        last_used_at: secret.last_used_at.map(shown),
     };
     Ok(Page::whole(store.user_secret_list(account).await?.into_iter().map(one).collect()))
 }

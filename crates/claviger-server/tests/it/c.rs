@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 on_every_store!(
     c01_each_user_has_a_secret_of_their_own,
+    c02_whoever_is_signed_in_gets_the_finished_token_and_renews_it,
     c03_the_curl_of_the_document_answers,
     c04_claims_are_sub_iat_iss_and_nothing_else,
     c05_tokens_do_not_expire,
@@ -170,4 +171,40 @@ fn c08_no_or_a_bad_token_is_401_in_the_exact_envelope(on: On) {
     // Good, but without a permission.
     let stranger = server.member(&home, "STRANGER");
     post().bearer(&server.user_token(&stranger)).send().expect_body(403, FORBIDDEN);
+}
+
+fn c02_whoever_is_signed_in_gets_the_finished_token_and_renews_it(on: On) {
+    let (server, home) = started(on);
+    let client = server.syncello();
+    let person = server.member(&home, "MEMBER");
+    let signed_in = server.token(&person).text;
+    let asked = |method: &str, path: &str, token: &str| client.request(method, path).bearer(token).send();
+    let own = |token: &str| asked("GET", "/v1/account/token", token);
+    let first = own(&signed_in).expect(200);
+    assert_eq!(first.header("cache-control"), Some("no-store"));
+    let first = first.json();
+    let names: Vec<&str> = first["data"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!((&first["success"], names), (&json!(true), vec!["issuedAt", "lastUsedAt", "token"]));
+    assert_eq!(first["data"]["lastUsedAt"], Value::Null);
+    let token = first["data"]["token"].as_str().unwrap().to_owned();
+    list_apps(&client, &token).expect(200);
+    // The same each time, with when it was used.
+    let again = || own(&signed_in).expect(200).json()["data"].clone();
+    assert_eq!(again()["token"], token);
+    eventually("the use is written down", Duration::from_secs(20), || again()["lastUsedAt"].is_string());
+    let regenerated = asked("POST", "/v1/account/token/regenerate", &signed_in).expect(200).json();
+    let next = regenerated["data"]["token"].as_str().unwrap().to_owned();
+    assert_eq!((&regenerated["success"], next == token), (&json!(true), false));
+    list_apps(&client, &token).expect_body(401, UNAUTHORIZED);
+    list_apps(&client, &next).expect(200);
+    assert_eq!(own(&signed_in).expect(200).json()["data"]["token"], next);
+    // A user token is not what one signs in with, and what one signs in with calls no tools.
+    own(&next).expect_body(403, FORBIDDEN);
+    asked("POST", "/v1/account/token/regenerate", &next).expect_body(403, FORBIDDEN);
+    list_apps(&client, &signed_in).expect_body(403, FORBIDDEN);
+    asked("GET", "/v1/account/token", "nonsense").expect_body(401, UNAUTHORIZED);
+    // Nobody gets another's.
+    let other = server.member(&home, "ADMIN");
+    let theirs = own(&server.token(&other).text).expect(200).json();
+    assert_ne!(theirs["data"]["token"], next);
 }

@@ -290,3 +290,22 @@ fn nobody_gives_away_more_than_they_have(on: On) {
     let last = format!("{MEMBERS}/{}", hr.account);
     ask(&server, &hr, "DELETE", &last, None).expect(409);
 }
+
+#[test]
+fn the_guide_has_every_service_and_no_other() {
+    use claviger_server::config::Service;
+    let guide = include_str!("../../../../docs/guides/self-service.md");
+    let table = guide.split("<!-- services -->").nth(1).unwrap().split("<!-- end -->").next().unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| `") && !line.starts_with("| `serve`"));
+    let told: Vec<Vec<&str>> = rows
+        .map(|row| {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            std::iter::once(cells[1]).chain(cells[2].split(", ")).map(|cell| cell.trim_matches('`')).collect()
+        })
+        .collect();
+    let here: Vec<Vec<&str>> = Service::ALL
+        .iter()
+        .map(|(word, service)| std::iter::once(*word).chain(service.methods().iter().copied()).collect())
+        .collect();
+    assert_eq!(told, here);
+}

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::support::{Folder, Outcome, Running, connect, get, program, read_answer, run, run_with, until};
 
-const VARIABLES: [&str; 35] = [
+const VARIABLES: [&str; 38] = [
     "CLAVIGER_CONFIG",
     "CLAVIGER_CONSOLE",
     "CLAVIGER_OPERATOR_TOKEN",
@@ -21,6 +21,7 @@ const VARIABLES: [&str; 35] = [
     "SYNAPTIQ2_ADMIN_KEY",
     "SYNAPTIQ_ADMIN_KEY",
     "SYNAPTIQ_EMAIL",
+    "SYNAPTIQ_PASSWORD",
     "SYNAPTIQ_PLAIN_URL",
     "SYNAPTIQ_READ_KEY",
     "SYNAPTIQ_TEST_KEY",
@@ -28,9 +29,11 @@ const VARIABLES: [&str; 35] = [
     "SYNAPTIQ_URL",
     "SYNAPTIQ_WRITE_KEY",
     "SYNCELLO2_EMAIL",
+    "SYNCELLO2_PASSWORD",
     "SYNCELLO2_TOKEN",
     "SYNCELLO2_URL",
     "SYNCELLO_EMAIL",
+    "SYNCELLO_PASSWORD",
     "SYNCELLO_TOKEN",
     "SYNCELLO_URL",
     "SYNQ2_EMAIL",

@@ -168,3 +168,75 @@ fn operating_08_what_somebody_may_mean_is_a_warning_with_a_hint() {
     assert_eq!(run(&plain, &["check-config"]).err, "", "nothing is said of what is well");
     drop(customer(&plain, "claviger.toml"));
 }
+
+#[test]
+fn what_people_sign_in_with_and_are_served_has_to_hold_together() {
+    let tokens = "credentials = [\"api-key\", \"identity-token\"]\nsign_in = \"password\"\n";
+    let check = |api: &str, route: &str, end: &str| {
+        let folder = Folder::new();
+        let route = if route.is_empty() { String::new() } else { format!("{ROUTE}{route}\n") };
+        let text = orders("127.0.0.1:1", "").replace("credentials = [\"api-key\"]\n", &format!("{api}\n"));
+        folder.write("claviger.toml", &format!("{text}{route}{end}"));
+        run(&folder, &["check-config"])
+    };
+    let serve = |word: &str, methods: &str| format!("serve = \"{word}\"\nmethods = {methods}");
+    let good = check(tokens, &serve("members", "[\"GET\", \"POST\"]"), "");
+    assert_eq!(good.code, Some(0), "{good:?}");
+    let off = "credentials = [\"api-key\", \"identity-token\"]";
+    let page = |url: &str| format!("{tokens}mail_page = \"{url}\"");
+    for (api, route, end, place, error) in [
+        (
+            tokens,
+            serve("members", "[\"DELETE\"]"),
+            "",
+            "api[0].route[0].methods",
+            "`DELETE` is not served here",
+        ),
+        (tokens, serve("member", "[\"PATCH\"]"), "", "api[0].route[0].path", "ends with a parameter"),
+        (off, serve("members", "[\"GET\"]"), "", "api[0].route[0].serve", "people who sign in"),
+        (tokens, serve("account-token", "[\"GET\"]"), "", "api[0].route[0].serve", "nobody has a user token"),
+        (tokens, serve("nothing", "[\"GET\"]"), "", "api[0].route[0].serve", "members"),
+        (&page("http://app.example.com/"), String::new(), "", "api[0].mail_page", "links lead to `https`"),
+        (&page("https://app.example.com/#x"), String::new(), "", "api[0].mail_page", "without a `#`"),
+        (&page("app.example.com"), String::new(), "", "api[0].mail_page", "write a page's URL"),
+        (
+            &format!("{tokens}sign_up = \"open\"\nverified_email = true"),
+            String::new(),
+            "",
+            "api[0].sign_up",
+            "nobody could prove their address",
+        ),
+        (
+            tokens,
+            String::new(),
+            "[mail]\nserver = \"mail.example.com\"\n",
+            "mail.from",
+            "say whom mail is from",
+        ),
+        (
+            tokens,
+            String::new(),
+            "[mail]\nfrom = \"a@b.example\"\nserver = \"mail.example.com\"\nsecurity = \"none\"\n",
+            "mail.security",
+            "on this machine",
+        ),
+        (tokens, String::new(), "[mail]\nfrom = \"nobody\"\n", "mail.from", "write an address"),
+        (
+            tokens,
+            String::new(),
+            "[mail]\nfrom = \"a@b.example\"\nserver = \"https://mail.example.com\"\n",
+            "mail.server",
+            "write a host",
+        ),
+        (
+            tokens,
+            String::new(),
+            "[mail]\nfrom = \"a@b.example\"\nserver = \"localhost\"\nuser = \"a\"\n",
+            "mail.user",
+            "`password_file`",
+        ),
+    ] {
+        let (said, _) = check(api, &route, end).error();
+        assert!(said.contains(&format!("`{place}`")) && said.contains(error), "{place}: {said}");
+    }
+}

@@ -9,4 +9,5 @@ pub(crate) mod kid;
 pub mod revoked_tokens;
 pub mod sealed_keys;
 pub mod signing_keys;
+pub mod user_secret_uses;
 pub mod user_secrets;

@@ -117,8 +117,9 @@ statements! { "user secret";
          WHERE u.tenant_id = $1 AND u.api = $2 AND u.account_id = $3 AND u.revoked = 0";
     /// As [`USER_SECRET_LIVE`], for every API.
     USER_SECRETS_LIVE: Tenant [Uuid, Uuid]
-        "SELECT u.kid, u.api, u.org_id, u.version, u.created_at
+        "SELECT u.kid, u.api, u.org_id, u.version, u.created_at, s.used_at
          FROM user_secret AS u
+         LEFT JOIN user_secret_use AS s ON s.tenant_id = u.tenant_id AND s.kid = u.kid
          JOIN tenant AS t ON t.tenant_id = u.tenant_id AND t.credentials = u.tenant_credentials
          JOIN organization AS o ON o.tenant_id = u.tenant_id AND o.org_id = u.org_id AND o.credentials = u.org_credentials
          JOIN account AS a ON a.account_id = u.account_id AND a.credentials = u.account_credentials
@@ -183,6 +184,8 @@ pub struct UserSecretView {
     pub version: i64,
     /// Since when it is there.
     pub created_at: UnixMillis,
+    /// When its token was last used, if it was; a second late.
+    pub last_used_at: Option<UnixMillis>,
 }
 
 fn place(tenant: TenantId, kid: &str) -> Place<'_> {
@@ -256,6 +259,7 @@ impl TenantStore {
                     org: columns.parse()?,
                     version: columns.int()?,
                     created_at: columns.time()?,
+                    last_used_at: columns.maybe_time()?,
                 })
             };
             tx.run(&USER_SECRETS_LIVE, values![tenant, account]).await?.into_iter().map(read).collect()

@@ -12,7 +12,8 @@ use claviger_store::audit::AuditCursor;
 use claviger_store::signing_keys::{KeyState, Line};
 use claviger_store::subject::{Record, Subject};
 use claviger_store::testing::{Engine, START, TestStore, TestTenant, email};
-use claviger_store::{Actor, Ends, StoreError, on_every_backend};
+use claviger_store::user_secret_uses::UserSecretUse;
+use claviger_store::{Actor, Ends, StoreError, SystemPermit, on_every_backend};
 use tokio_postgres::NoTls;
 
 use crate::api_keys::new_key;
@@ -23,6 +24,7 @@ on_every_backend!(
     a_session_is_made_under_the_generations_of_its_moment,
     a_user_has_one_secret_per_api_which_dies_with_the_membership,
     of_two_who_ask_at_once_both_get_one_secret,
+    when_a_token_was_last_used_is_the_latest_that_anybody_tells,
     a_user_secret_hangs_on_one_membership,
     a_member_who_comes_back_has_no_live_secret,
     store_08_one_row_ends_all_that_hangs_on_it,
@@ -486,4 +488,27 @@ async fn store_03_a_node_whose_clock_goes_ahead_loads_and_keeps_what_is_revoked(
     assert_eq!((test.system().revoked_token_sweep().await.unwrap(), revoked().await), (0, 1));
     test.clock.advance_millis(1);
     assert_eq!((test.system().revoked_token_sweep().await.unwrap(), revoked().await), (1, 0));
+}
+
+async fn when_a_token_was_last_used_is_the_latest_that_anybody_tells(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let api: ApiName = "syncello".parse().unwrap();
+    let kid = acme.store.user_secret_issue(&api, acme.org, acme.owner).await.unwrap().kid;
+    assert_eq!(acme.store.user_secret_last_used(&kid).await.unwrap(), None);
+    let system = test.store.system(&SystemPermit::for_job("last-uses"));
+    let used = |kid: &str, at: i64| UserSecretUse {
+        tenant: acme.tenant,
+        kid: kid.into(),
+        at: UnixMillis(at),
+        address: Some([127, 0, 0, 1].into()),
+    };
+    // One of a secret that is not there is passed over, and an earlier one changes nothing.
+    system.user_secrets_used(vec![used(&kid, 5000), used("us_nobody", 1)]).await.unwrap();
+    system.user_secrets_used(vec![used(&kid, 4000)]).await.unwrap();
+    assert_eq!(acme.store.user_secret_last_used(&kid).await.unwrap(), Some(UnixMillis(5000)));
+    let list = acme.store.user_secret_list(acme.owner).await.unwrap();
+    assert_eq!(list[0].last_used_at, Some(UnixMillis(5000)));
+    // It is this tenant's alone.
+    let rival = test.tenant("Rival").await;
+    assert_eq!(rival.store.user_secret_last_used(&kid).await.unwrap(), None);
 }

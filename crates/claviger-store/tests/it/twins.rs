@@ -170,6 +170,8 @@ async fn what_one_tenant_does_changes_nothing_of_another(test: TestStore) {
     assert!(
         !entries.is_empty() && entries.iter().all(|entry| !entry.entity_id.contains(&theirs.key.to_string()))
     );
+    let kid = acme.store.user_secret_list(theirs.ann).await.unwrap()[0].kid.clone();
+    assert_eq!(store.user_secret_last_used(&kid).await.unwrap(), None);
     assert!(store.audit_of(Some(acme.org), AuditCursor::NEWEST, 500).await.unwrap().is_empty());
     let own_orgs = store.orgs_of(theirs.ann).await.unwrap();
     assert!(own_orgs.iter().all(|org| org.org == rival.org));
