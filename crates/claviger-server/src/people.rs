@@ -16,7 +16,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::gateway::{Asking, People, Served, Surface, Within};
 use crate::management::people::{self, Oneself};
 use crate::management::self_service::{self, Insider};
-use crate::management::{Asked, Management, Rules, proofs};
+use crate::management::{Asked, Management, Rules, introspection, proofs};
 
 /// With what it is done.
 #[derive(Debug)]
@@ -54,6 +54,10 @@ async fn done(management: &Management, asked: &Asked, asking: Asking) -> Result<
         }
         Asking::RevokeToken(SessionHolder { tenant, account, token, .. }) => {
             people::revoke_token(management, asked, (tenant, Some(account), token)).await.map(|()| None)
+        }
+        Asking::Introspect(operator, found) => {
+            let operator = operator.as_ref().map(|token| token.as_str());
+            introspection::introspect(management, &asked.api, operator, found.as_deref()).await.map(Some)
         }
         Asking::Sessions(holder) => spelt(&people::own_sessions(management, asked, oneself(&holder)).await?),
         Asking::EndSession(holder, other) => {

@@ -16,11 +16,12 @@ use crate::api_key::Peppers;
 use crate::arrival::Arrival;
 use crate::authenticate::{Authenticator, Caller, Gate, VerifiedTokens};
 use crate::authorize::{self, Denied, Grant};
-use crate::clock::Clock;
+use crate::clock::{Clock, UnixMillis};
 use crate::directory::{Annotated, Directory, DirectoryError, Freshness};
 use crate::explain::{Explanation, Step};
 use crate::freshness::Fresh;
-use crate::id::{AccountId, SessionId, TenantId, TokenId};
+use crate::grants::Grants;
+use crate::id::{AccountId, RoleName, SessionId, TenantId, TokenId};
 use crate::identify::identify;
 use crate::inbound::Inbound;
 use crate::limit::{LocalLimiter, Permit, PublicPermit};
@@ -48,6 +49,26 @@ pub struct SessionHolder {
     pub session: SessionId,
     /// The token.
     pub token: TokenId,
+    /// Whether account, membership, organization and tenant may act; if not, what keeps them from it.
+    pub may_act: Result<(), Reason>,
+}
+
+/// A credential that is good, as somebody who may ask about it is told.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Introspected {
+    /// Whose it is, and what it is called.
+    pub who: Who,
+    /// The live role, of a person's token.
+    pub role: Option<RoleName>,
+    /// What it allows; nothing if nobody knows the role.
+    pub grants: Grants,
+    /// The session, of an identity token.
+    pub session: Option<SessionId>,
+    /// When it ends by itself, if it does.
+    pub expires_at: Option<UnixMillis>,
+    /// Whether it is another issuer's token.
+    pub is_anothers_word: bool,
     /// Whether account, membership, organization and tenant may act; if not, what keeps them from it.
     pub may_act: Result<(), Reason>,
 }
@@ -239,6 +260,31 @@ impl Door {
         let Some(account) = who.account else { return Ok(None) };
         let may_act = authorize::may_act(api, &principal);
         Ok(Some(SessionHolder { tenant: who.tenant, account, session, token, may_act }))
+    }
+
+    /// Everything about the credential that a request shows, if it is good. Lets nobody in. What turns out to be nobody's counts as a guess
+    /// of whoever shows it, unless `for_another`, who may know, asks about it.
+    ///
+    /// # Errors
+    /// As [`decide`](Self::decide), if the credential is not good.
+    pub async fn introspect(
+        &self,
+        api: &Arc<Api>,
+        inbound: &Inbound<'_>,
+        for_another: bool,
+    ) -> Result<Introspected, Refusal> {
+        let gate = if for_another { Gate::Free } else { Gate::Counted(inbound.client) };
+        let caller = self.caller(Arrival::in_clear(api, inbound), gate).await?;
+        let principal = caller.into_parts().1;
+        Ok(Introspected {
+            who: principal.who(),
+            role: principal.role().cloned(),
+            grants: principal.grants().cloned().unwrap_or_else(Grants::none),
+            session: principal.session(),
+            expires_at: principal.expires_at(),
+            is_anothers_word: principal.is_anothers_word(),
+            may_act: authorize::may_act(api, &principal),
+        })
     }
 
     /// Whether what was let in before would still be: asked again and again of streams that stay open. It is the second

@@ -36,6 +36,7 @@ fn described(issuer: &str, hosts: &[String], path: &str) -> Option<Value> {
         "token_endpoint_auth_methods_supported": ["none"],
         "revocation_endpoint": at("/auth/v1/revoke"),
         "revocation_endpoint_auth_methods_supported": ["none"],
+        "introspection_endpoint": at("/auth/v1/introspect"),
         "jwks_uri": at("/.well-known/jwks.json"),
         "grant_types_supported": ["refresh_token"],
         // Nobody is sent here by a browser to agree to anything.

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use claviger::envelope::Layout;
+use claviger::grants::Access;
 use claviger::id::SessionId;
 use claviger::network::Client;
 use claviger::refusal::Reason;
 use claviger::target::Target;
-use claviger::{Inbound, Permit, SessionHolder};
+use claviger::{Inbound, Introspected, Permit, SessionHolder};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -55,6 +56,8 @@ pub enum Asking {
     RevokeRefreshToken(Zeroizing<String>),
     /// An identity token that is to be worth nothing, which was good until now.
     RevokeToken(SessionHolder),
+    /// What a token is, if somebody may know: as an operator, if one asks.
+    Introspect(Option<Zeroizing<String>>, Option<Box<Introspected>>),
     /// The end of this session.
     SignOut(SessionHolder),
     /// Their sessions.
@@ -190,6 +193,7 @@ enum Place {
     SignIn,
     Refresh,
     Revoke,
+    Introspect,
     SignOut,
     Password,
     Sessions,
@@ -198,7 +202,7 @@ enum Place {
 
 impl Place {
     /// All that have a path of their own.
-    const FIXED: [Self; 12] = [
+    const FIXED: [Self; 13] = [
         Self::SignUp,
         Self::Verify,
         Self::VerifyResend,
@@ -208,6 +212,7 @@ impl Place {
         Self::SignIn,
         Self::Refresh,
         Self::Revoke,
+        Self::Introspect,
         Self::SignOut,
         Self::Password,
         Self::Sessions,
@@ -233,6 +238,7 @@ impl Place {
             Self::SignIn => "sign-in",
             Self::Refresh => "refresh",
             Self::Revoke => "revoke",
+            Self::Introspect => "introspect",
             Self::SignOut => "sign-out",
             Self::Password => "password",
             Self::Sessions => "sessions",
@@ -257,18 +263,20 @@ impl Place {
     fn form(self) -> Option<&'static [&'static str]> {
         match self {
             Self::Refresh => Some(&["grant_type", "refresh_token", "tenant_id", "org_id"]),
-            Self::Revoke => Some(&["token", "token_type_hint"]),
+            Self::Revoke | Self::Introspect => Some(&["token", "token_type_hint"]),
             _ => None,
         }
     }
 }
 
-/// All that people can ask at an API's own host: the method, the path, and whether only somebody who is signed in has anything to ask there.
+/// All that people can ask at an API's own host: the method, the path, and whether only somebody who shows a credential has anything to ask
+/// there.
 pub fn places() -> Vec<(Method, String, bool)> {
     let some_session = "00000000-0000-4000-8000-000000000000".parse().ok().map(Place::Session);
     let all = Place::FIXED.into_iter().chain(some_session);
     let one = |place: Place| {
-        (place.method(), format!("{PREFIX}{}", place.path()), place.is_for_whoever_is_signed_in())
+        let asks_who = place.is_for_whoever_is_signed_in() || place == Place::Introspect;
+        (place.method(), format!("{PREFIX}{}", place.path()), asks_who)
     };
     all.map(one).collect()
 }
@@ -299,6 +307,12 @@ impl Gateway {
             }
             false => None,
         };
+        let asker = match place {
+            Place::Introspect => {
+                Some(self.asker(surface, &parts.headers, &parts.uri, secure, passage).await?)
+            }
+            _ => None,
+        };
         // Whoever may not act any more may still go.
         if place != Place::SignOut
             && let Some(holder) = &oneself
@@ -310,6 +324,16 @@ impl Gateway {
         let sent = sent(wanted, &parts.headers, body).await?;
         let is_form = sent.form.is_some();
         let asking = match (place, oneself) {
+            (Place::Introspect, _) => {
+                let about: Revoke = match sent.read() {
+                    Ok(about) => about,
+                    Err(failure) => return oauth(failure, is_form),
+                };
+                asker
+                    .ok_or(Reason::NoCredential)?
+                    .about(self, surface, &about.token, &parts.uri, passage)
+                    .await?
+            }
             (Place::SignUp, _) => Asking::SignUp(sent),
             (Place::Verify, _) => {
                 // Whoever is signed in says so, and is that, or is refused as everywhere.
@@ -355,6 +379,7 @@ impl Gateway {
             | Place::SignIn
             | Place::Refresh
             | Place::Revoke
+            | Place::Introspect
             | Place::Sessions => StatusCode::OK,
             Place::PasswordReset | Place::SignOut | Place::Password | Place::Session(_) => {
                 StatusCode::NO_CONTENT
@@ -434,6 +459,35 @@ impl Gateway {
         Ok(self.door.session_of(&surface.served.api, &inbound).await?)
     }
 
+    /// Who asks about tokens (RFC 7662, section 2.1).
+    async fn asker(
+        &self,
+        surface: &Surface,
+        headers: &HeaderMap,
+        uri: &http::Uri,
+        secure: bool,
+        passage: &Passage,
+    ) -> Result<Asker, Refused> {
+        let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = shown.and_then(|shown| shown.split_once(' ')).map(|(_, token)| token.trim());
+        if let Some(token) = token.filter(|token| token.starts_with(claviger_store::operators::TOKEN_PREFIX))
+        {
+            // As at the console: over TLS, or on this machine.
+            let is_here = passage.client.address().is_some_and(|address| address.is_loopback());
+            return match secure || is_here {
+                true => Ok(Asker::Operator(Zeroizing::new(token.to_owned()))),
+                false => Err(Reason::HttpsRequired.into()),
+            };
+        }
+        let method = Method::POST;
+        let inbound =
+            Inbound { method: &method, target: Target::of(uri)?, headers, client: passage.client, secure };
+        let asker = self.door.introspect(&surface.served.api, &inbound, false).await?;
+        // Whoever may not act asks nothing.
+        asker.may_act.clone()?;
+        Ok(Asker::Known(Box::new(asker)))
+    }
+
     /// What a token is that somebody wants to be worth nothing; `None` if it is worth nothing.
     async fn revoked(
         &self,
@@ -456,6 +510,62 @@ impl Gateway {
             Ok(None) => Err(Failure::of(FailureKind::Forbidden, NOT_REVOKED_HERE).into()),
             Err(Refused::Decision(refusal)) if refusal.status() == StatusCode::UNAUTHORIZED => Ok(None),
             Err(refused) => Err(refused),
+        }
+    }
+}
+
+/// Somebody who asks about tokens.
+enum Asker {
+    /// An operator, who says so: the store knows whether it is true.
+    Operator(Zeroizing<String>),
+    /// Somebody's credential.
+    Known(Box<Introspected>),
+}
+
+impl Asker {
+    /// What they ask about a token, if it is good and theirs to ask about. Of another tenant's, and of one of the other side of the sandbox,
+    /// they hear what they hear of one that is nobody's; so does whoever may not do everything in their own.
+    async fn about(
+        self,
+        gateway: &Gateway,
+        surface: &Surface,
+        token: &str,
+        uri: &http::Uri,
+        passage: &Passage,
+    ) -> Result<Asking, Refused> {
+        let mut headers = HeaderMap::new();
+        let Ok(mut bearer) = HeaderValue::from_str(&format!("Bearer {token}")) else {
+            return Ok(Asking::Introspect(self.operator(), None));
+        };
+        bearer.set_sensitive(true);
+        headers.insert(header::AUTHORIZATION, bearer);
+        let (method, target) = (Method::POST, Target::of(uri)?);
+        let inbound =
+            Inbound { method: &method, target, headers: &headers, client: passage.client, secure: true };
+        let found = match gateway.door.introspect(&surface.served.api, &inbound, true).await {
+            Ok(found) => Some(found),
+            Err(refusal) if refusal.status() == StatusCode::UNAUTHORIZED => None,
+            Err(refusal) => return Err(refusal.into()),
+        };
+        let found = found.filter(|found| found.may_act.is_ok() && self.may_know(found)).map(Box::new);
+        Ok(Asking::Introspect(self.operator(), found))
+    }
+
+    fn may_know(&self, found: &Introspected) -> bool {
+        match self {
+            // The store is asked about it.
+            Self::Operator(_) => true,
+            Self::Known(asker) => {
+                asker.grants.all() == Some(Access::Admin)
+                    && (asker.who.tenant, asker.who.environment) == (found.who.tenant, found.who.environment)
+            }
+        }
+    }
+
+    fn operator(self) -> Option<Zeroizing<String>> {
+        match self {
+            Self::Operator(token) => Some(token),
+            Self::Known(_) => None,
         }
     }
 }

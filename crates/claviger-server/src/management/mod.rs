@@ -9,6 +9,7 @@ mod audit;
 mod caller;
 mod explain;
 mod input;
+pub mod introspection;
 mod issuers;
 mod keyring;
 mod keys;

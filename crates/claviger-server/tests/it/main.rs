@@ -16,6 +16,7 @@ mod edits;
 mod endings;
 mod foreign;
 mod forwarding;
+mod introspection;
 mod mail;
 mod outage;
 mod public;

@@ -511,7 +511,8 @@ fn a_key_has_no_session_of_its_own(on: On) {
     let home = server.tenant("synaptiq", "Other");
     let key = server.key(&home, "admin").text;
     for (method, path, is_for_somebody) in claviger_server::gateway::places() {
-        if is_for_somebody {
+        // About tokens an admin's key may ask.
+        if is_for_somebody && !path.ends_with("introspect") {
             let path = path.replace("{session}", "00000000-0000-4000-8000-000000000000");
             let body = json!({ "current": PASSWORD, "new": "quite another phrase" });
             let answer = client.request(method.as_str(), &path).json(&body).bearer(&key).send();
@@ -560,7 +561,7 @@ fn strangers_are_refused_wherever_one_has_to_be_somebody(on: On) {
         ["sign-up", "verify", "verify/resend", "password/forgot", "password/reset", "invitations/accept"];
     let names = names.into_iter().chain(["sign-in", "refresh", "revoke"]);
     assert_eq!(open, names.map(|name| format!("/auth/v1/{name}")).collect::<Vec<_>>());
-    assert_eq!(somebody.len(), 4);
+    assert_eq!(somebody.len(), 5);
     for (method, path, _) in &somebody {
         let path = path.replace("{session}", &session);
         for (who, credential) in &strangers {

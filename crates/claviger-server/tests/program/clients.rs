@@ -76,8 +76,15 @@ fn the_python_client_passes_its_own_tests_and_its_types_are_right() {
 fn synq(folder: &Folder) -> (Running, BTreeMap<String, String>) {
     let (demo, mut env) = start(folder, &["--data", "data"], "data/demo.env");
     env.retain(|name, _| {
-        ["SYNQ_URL", "SYNQ_EMAIL", "SYNQ_PASSWORD", "SYNQ_REFRESH_TOKEN", "SYNQ_TOKEN"]
-            .contains(&name.as_str())
+        [
+            "SYNQ_URL",
+            "SYNQ_EMAIL",
+            "SYNQ_PASSWORD",
+            "SYNQ_REFRESH_TOKEN",
+            "SYNQ_TOKEN",
+            "CLAVIGER_OPERATOR_TOKEN",
+        ]
+        .contains(&name.as_str())
     });
     (demo, env)
 }
@@ -135,15 +142,16 @@ fn q01_tokens_verify_with_libraries_of_others_through_the_published_keys() {
 }
 
 #[test]
-fn q11_an_oauth_client_of_others_finds_refreshes_and_revokes() {
+fn q11_an_oauth_client_of_others_finds_refreshes_introspects_and_revokes() {
     let folder = Folder::new();
     let (_demo, env) = synq(&folder);
     let mut oauth = node("interop", "oauth.mjs");
     oauth.env("ISSUER", "https://api.synq.io").env("CONNECT_TO", &env["SYNQ_URL"]);
     // As its libraries send it, though nobody asks for it here (RFC 6749, section 3.2).
     oauth.env("CLIENT_ID", "synq").env("REFRESH_TOKEN", &env["SYNQ_REFRESH_TOKEN"]);
+    oauth.env("INTROSPECTION_TOKEN", &env["CLAVIGER_OPERATOR_TOKEN"]);
     let said = succeeds(oauth).out;
-    for step in ["discovered", "refreshed", "revoked", "refused"] {
+    for step in ["discovered", "refreshed", "introspected", "revoked", "refused"] {
         assert!(said.contains(step), "{step}: {said}");
     }
 }
