@@ -116,7 +116,8 @@ pub(crate) fn managed(served: &[ServedApi]) -> Apis {
     let one = |served: &ServedApi| {
         let (api, hosts) = (served.api.clone(), served.hosts.clone());
         let mail_page = served.sign_in.as_ref().and_then(|rules| rules.mail_page.clone());
-        let managed = ManagedApi { api, hosts, mail_page, token_algorithm: served.token_algorithm };
+        let (token_algorithm, token_key_days) = (served.token_algorithm, served.token_key_days);
+        let managed = ManagedApi { api, hosts, mail_page, token_algorithm, token_key_days };
         (served.api.name.clone(), Arc::new(managed))
     };
     served.iter().map(one).collect()

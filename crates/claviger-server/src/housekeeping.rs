@@ -1,14 +1,16 @@
 //! What a server does every now and then, beside its requests.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use claviger::clock::{BootMillis, Clock};
+use claviger::credential::CredentialKind;
 use claviger::danger::SystemPermit;
 use claviger_store::Store;
 use claviger_store::memory::{Memory, NotReady};
 use claviger_store::open_transaction::OpenTransaction;
-use claviger_store::signing_keys::Line;
+use claviger_store::signing_keys::{Line, Schedule};
 
 use crate::gateway::PrincipalSigner;
 use crate::identity_tokens;
@@ -28,6 +30,11 @@ const RESEAL_LEASE_SECONDS: i64 = 60;
 const RESEALS_AT_ONCE: usize = 20;
 /// How long others have the store to themselves in between.
 const RESEAL_PAUSE: Duration = Duration::from_millis(100);
+/// For how long a server has the signing keys to itself: longer than one round takes.
+const TURNS_LEASE_SECONDS: i64 = 60;
+const DAY_SECONDS: i64 = 24 * 60 * 60;
+/// How much longer than its last token a key is believed, in seconds: for clocks that differ.
+const BELIEVED_MARGIN_SECONDS: i64 = 10 * 60;
 /// From how long on a transaction that stays open is named in the log: nothing of the feed that is younger can be
 /// cleared away.
 const OPEN_TOO_LONG_MILLIS: u64 = 60_000;
@@ -133,6 +140,7 @@ pub(crate) async fn keep(
                 }
                 is_off = false;
                 sweep(&management.store, audit_days).await;
+                take_turns(&management).await;
                 reseal(&management.store).await;
             }
         }
@@ -164,6 +172,43 @@ async fn reseal(store: &Store) {
     let outcome: Result<(), claviger_store::StoreError> = work.await;
     if let Err(error) = outcome {
         tracing::warn!(%error, "what hangs on an older encryption key could not be sealed anew");
+    }
+}
+
+/// Has each realm's signing keys take what steps are due by the settings in force; one server at a time.
+#[expect(clippy::disallowed_methods, reason = "keys are a realm's, and no tenant's")]
+async fn take_turns(management: &Management) {
+    let system = management.store.system(&SystemPermit::for_job("signing-keys"));
+    let mut realms: BTreeMap<_, _> = BTreeMap::new();
+    let apis = management.apis.load_full();
+    let mut names: Vec<_> = apis.keys().collect();
+    names.sort();
+    for api in names.into_iter().filter_map(|name| apis.get(name)) {
+        if api.api.credentials.contain(CredentialKind::IdentityToken) {
+            realms.entry(api.api.realm.clone()).or_insert((api.token_algorithm, api.token_key_days));
+        }
+    }
+    let work = async {
+        let Some(lease) = system.lease("signing-keys", TURNS_LEASE_SECONDS).await? else { return Ok(()) };
+        for (realm, (algorithm, days)) in realms {
+            if days == 0 {
+                continue;
+            }
+            let schedule = Schedule {
+                signs_seconds: i64::from(days) * DAY_SECONDS,
+                published_seconds: DAY_SECONDS,
+                believed_seconds: management.longest_token_of(&realm) + BELIEVED_MARGIN_SECONDS,
+            };
+            let line = Line::Identity(realm.clone());
+            for turn in system.signing_key_turns(&lease, (&line, algorithm), schedule).await? {
+                tracing::info!(%realm, ?turn, "a signing key has taken its turn");
+            }
+        }
+        system.lease_end(lease).await
+    };
+    let outcome: Result<(), claviger_store::StoreError> = work.await;
+    if let Err(error) = outcome {
+        tracing::warn!(%error, "signing keys could not take their turns");
     }
 }
 

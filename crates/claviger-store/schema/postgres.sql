@@ -516,7 +516,7 @@ GRANT SELECT ON tenant_external_id TO claviger_system;
 GRANT INSERT ON tenant_external_id TO claviger_system;
 GRANT DELETE ON tenant_external_id TO claviger_system;
 
--- A dropped key has no private half any more.
+-- A dropped key has no private half any more. `changed_at` is when it took the last step, if it has taken one.
 CREATE TABLE signing_key (
     realm text NOT NULL,
     purpose text NOT NULL CHECK (purpose IN ('identity', 'principal')),
@@ -526,6 +526,7 @@ CREATE TABLE signing_key (
     public_key bytea NOT NULL,
     state text NOT NULL CHECK (state IN ('next', 'active', 'retired', 'dropped')),
     created_at bigint NOT NULL,
+    changed_at bigint,
     row_version bigint NOT NULL DEFAULT 1,
     PRIMARY KEY (realm, purpose, kid)
 );

@@ -410,7 +410,7 @@ CREATE TABLE tenant_external_id (
     FOREIGN KEY (holder) REFERENCES tenant (tenant_id)
 ) STRICT;
 
--- A dropped key has no private half any more.
+-- A dropped key has no private half any more. `changed_at` is when it took the last step, if it has taken one.
 CREATE TABLE signing_key (
     realm TEXT NOT NULL,
     purpose TEXT NOT NULL CHECK (purpose IN ('identity', 'principal')),
@@ -420,6 +420,7 @@ CREATE TABLE signing_key (
     public_key BLOB NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('next', 'active', 'retired', 'dropped')),
     created_at INTEGER NOT NULL,
+    changed_at INTEGER,
     row_version INTEGER NOT NULL DEFAULT 1,
     PRIMARY KEY (realm, purpose, kid)
 ) STRICT;

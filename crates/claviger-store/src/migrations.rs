@@ -104,6 +104,7 @@ macro_rules! all_for {
             "0017_mail" works with "0007_walls_mark",
             "0018_owner" works with "0007_walls_mark" later AUDIT_BY_ORG,
             "0019_user_secret_use" works with "0007_walls_mark",
+            "0020_signing_key_turns" works with "0007_walls_mark",
         )
     };
 }

@@ -53,13 +53,16 @@ pub(crate) enum TokenCommand {
         #[arg(long)]
         realm: String,
     },
-    /// Publish the next signing key, let the published one sign, or drop a retired one
+    /// Publish the next signing key, let the published one sign, drop a retired one, or replace all of them at once
+    ///
+    /// Keys take turns by themselves, by `token_key_days` of the settings. After `--step replace` every identity token so far is refused; sessions go
+    /// on, and refresh gives tokens of the new key.
     RotateKey {
         /// The realm
         #[arg(long)]
         realm: String,
         /// What to do
-        #[arg(long, value_name = "STEP", value_parser = ["next", "activate", "drop"])]
+        #[arg(long, value_name = "STEP", value_parser = ["next", "activate", "drop", "replace"])]
         step: String,
         /// The key to drop, with `--step drop`
         #[arg(long, value_name = "KID", required_if_eq("step", "drop"))]
@@ -72,14 +75,14 @@ pub(crate) enum TokenCommand {
 pub(crate) enum PrincipalCommand {
     /// List the keys that sign the principals for the APIs behind
     Keys {},
-    /// Publish the next key for principals, let the published one sign, or drop a retired one
+    /// Publish the next key for principals, let the published one sign, drop a retired one, or replace all of them at once
     ///
     /// Servers look every ten seconds which key signs, and the APIs behind fetch a key that they do not know. Leave some
     /// minutes between `next` and `activate` where they fetch on their own terms, and between `activate` and `drop` as long as
     /// a principal lives: 15 seconds.
     RotateKey {
         /// What to do
-        #[arg(long, value_name = "STEP", value_parser = ["next", "activate", "drop"])]
+        #[arg(long, value_name = "STEP", value_parser = ["next", "activate", "drop", "replace"])]
         step: String,
         /// The key to drop, with `--step drop`
         #[arg(long, value_name = "KID", required_if_eq("step", "drop"))]

@@ -49,6 +49,8 @@ pub struct ServedApi {
     pub outside: Outside,
     /// What new signing keys of its realm are of.
     pub token_algorithm: Algorithm,
+    /// For how many days one of them signs; 0 is until somebody says so.
+    pub token_key_days: u16,
     /// Where other issuers' keys are read from.
     pub key_files: Vec<KeyFile>,
 }
@@ -147,6 +149,12 @@ pub fn build_api(settings: &super::Api, index: usize, source: &Source) -> Result
     if settings.plans.is_empty() {
         return Err(error("plans", "name at least one plan"));
     }
+    if settings.token_key_days == 1 {
+        return Err(error(
+            "token_key_days",
+            "use 2 or more, as the next key is published a day before; or 0",
+        ));
+    }
     if settings.token_lifetime_seconds < 60 {
         return Err(error("token_lifetime_seconds", "use a number from 60 to 86400"));
     }
@@ -206,6 +214,7 @@ pub fn build_api(settings: &super::Api, index: usize, source: &Source) -> Result
         sign_in: place.sign_in()?,
         services: place.services()?,
         outside: settings.outside,
+        token_key_days: settings.token_key_days,
         token_algorithm: match settings.token_algorithm {
             TokenAlgorithm::EdDsa => Algorithm::EdDsa,
             TokenAlgorithm::Es256 => Algorithm::Es256,

@@ -307,6 +307,7 @@ pub struct Api {
     pub token_audience: Option<String>,
     pub token_algorithm: TokenAlgorithm,
     pub token_lifetime_seconds: i64,
+    pub token_key_days: u16,
     #[serde(deserialize_with = "unset_if_empty")]
     pub user_token_issuer: Option<String>,
     pub identity_headers: HeaderMode,

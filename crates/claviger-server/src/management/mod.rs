@@ -200,6 +200,8 @@ pub struct ManagedApi {
     pub mail_page: Option<Arc<str>>,
     /// What its realm's signing keys are of.
     pub token_algorithm: claviger::key_set::Algorithm,
+    /// For how many days one of them signs; 0 is until somebody says so.
+    pub token_key_days: u16,
 }
 
 impl Management {
@@ -257,6 +259,13 @@ impl Management {
             api.api.realm
         ))
         .hint(format!("the APIs of the tenant's realm are {}", names.join(", "))))
+    }
+
+    /// How long the identity tokens of a realm live at most, in seconds.
+    pub(crate) fn longest_token_of(&self, realm: &RealmName) -> i64 {
+        let apis = self.apis.load();
+        let ours = apis.values().filter(|api| api.api.realm == *realm);
+        ours.map(|api| api.api.identity_tokens.lifetime_seconds).max().unwrap_or(0)
     }
 
     /// An API of the realm that sends mail, and the page that links in it open.

@@ -26,7 +26,8 @@ struct InRealm {
 struct RotateKey {
     /// The realm
     realm: String,
-    /// `next` publishes a key, `activate` lets the published one sign, `drop` takes a retired one out
+    /// `next` publishes a key, `activate` lets the published one sign, `drop` takes a retired one out; `replace` drops all of them at once and lets
+    /// a new one sign, so that every token so far is refused
     step: String,
     /// The key to drop, with `drop`
     kid: Option<String>,
@@ -41,7 +42,8 @@ struct OfPrincipals {}
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct RotatePrincipals {
-    /// `next` publishes a key, `activate` lets the published one sign, `drop` takes a retired one out
+    /// `next` publishes a key, `activate` lets the published one sign, `drop` takes a retired one out; `replace` drops all of them at once and lets
+    /// a new one sign
     step: String,
     /// The key to drop, with `drop`
     kid: Option<String>,
@@ -58,6 +60,8 @@ struct SigningKeyShown {
     state: String,
     /// When it was made.
     created_at: String,
+    /// When it was published, began to sign, or ceased to.
+    changed_at: String,
 }
 
 /// A key that has taken a step.
@@ -72,11 +76,11 @@ struct Stepped {
 operations! {
     /// List the keys that sign a realm's tokens
     "token.keys": GET "/v1/realms/{realm}/signing-keys" for Reader = keys(InRealm) -> Page<SigningKeyShown>;
-    /// Publish the next signing key, let the published one sign, or drop a retired one
+    /// Publish the next signing key, let the published one sign, drop a retired one, or replace all of them at once
     "token.rotate-key": POST "/v1/realms/{realm}/signing-keys/rotate" for Owner = rotate_key(RotateKey) -> Stepped;
     /// List the keys that sign the principals for the APIs behind
     "principal.keys": GET "/v1/principal-keys" for Reader = principal_keys(OfPrincipals) -> Page<SigningKeyShown>;
-    /// Publish the next key for principals, let the published one sign, or drop a retired one
+    /// Publish the next key for principals, let the published one sign, drop a retired one, or replace all of them at once
     "principal.rotate-key": POST "/v1/principal-keys/rotate" for Owner = rotate_principals(RotatePrincipals) -> Stepped;
 }
 
@@ -101,6 +105,7 @@ async fn listed(call: &Call, line: &Line) -> Result<Page<SigningKeyShown>, Failu
         algorithm: key.public.algorithm().as_str().to_owned(),
         state: format!("{:?}", key.state).to_lowercase(),
         created_at: shown(key.created_at),
+        changed_at: shown(key.changed_at),
     };
     Ok(Page::whole(keys.iter().map(one).collect()))
 }
@@ -122,11 +127,14 @@ async fn take(
     match (step, kid) {
         ("next", None) => Ok(Stepped { kid: system.signing_key_next(line, algorithm).await?, state: "next" }),
         ("activate", None) => Ok(Stepped { kid: system.signing_key_activate(line).await?, state: "active" }),
+        ("replace", None) => {
+            Ok(Stepped { kid: system.signing_key_replace(line, algorithm).await?, state: "active" })
+        }
         ("drop", Some(kid)) => {
             system.signing_key_drop(line, &kid).await?;
             Ok(Stepped { kid, state: "dropped" })
         }
         (step, _) => Err(Failure::new(format!("`{step}` is no step that can be taken so"))
-            .hint("say `next`, `activate`, or `drop` with the `kid`")),
+            .hint("say `next`, `activate`, `replace`, or `drop` with the `kid`")),
     }
 }

@@ -17,6 +17,8 @@ on_every_store!(
     whoever_signs_up_again_and_again_waits_and_nobody_else_does,
     who_may_not_act_is_403_and_who_is_nobody_401,
     people_see_and_end_their_own_sessions_and_change_their_password,
+    q13_after_all_keys_are_replaced_no_token_of_before_is_good_and_refresh_goes_on,
+    q24_one_customer_has_several_tenants_each_on_its_own,
     a_tenant_may_want_everybody_to_sign_in_there,
     whoever_registered_an_address_is_not_taken_for_whoever_has_it,
     of_two_realms_neither_takes_the_others_refresh_tokens,
@@ -411,6 +413,67 @@ fn people_see_and_end_their_own_sessions_and_change_their_password(on: On) {
     // Nobody guesses it there more often than at sign-in.
     let statuses: Vec<u16> = (0..12).map(|_| change("wrong", new).status).collect();
     assert!(statuses.ends_with(&[429]) && statuses.starts_with(&[401]), "{statuses:?}");
+}
+
+fn q13_after_all_keys_are_replaced_no_token_of_before_is_good_and_refresh_goes_on(on: On) {
+    let server = TestServer::start(on);
+    let client = server.synq();
+    let first = sign_up(&client, "ada@northwind.example").expect(201).json();
+    assert_eq!(products(&server, &text(&first, "access_token")), 200);
+    let owner = server.operator_token("owner");
+    let rotate = |step: &str| {
+        let request = server.console().post("/v1/realms/synq/signing-keys/rotate", &json!({ "step": step }));
+        request.bearer(&owner).send()
+    };
+    // In turn nothing is refused.
+    rotate("next").expect(200);
+    rotate("activate").expect(200);
+    assert_eq!(products(&server, &text(&first, "access_token")), 200);
+    let second = refresh(&client, &text(&first, "refresh_token")).expect(200).json();
+    assert_eq!(products(&server, &text(&second, "access_token")), 200);
+    rotate("replace").expect(200);
+    for token in [&first, &second] {
+        assert_eq!(products(&server, &text(token, "access_token")), 401);
+    }
+    let third = refresh(&client, &text(&second, "refresh_token")).expect(200).json();
+    assert_eq!(products(&server, &text(&third, "access_token")), 200);
+    assert_eq!(claims(&server, &text(&third, "access_token"))["role"], "ADMIN");
+}
+
+fn q24_one_customer_has_several_tenants_each_on_its_own(on: On) {
+    let server = TestServer::start(on);
+    let client = server.synq();
+    let email = "ada@northwind.example";
+    let production = sign_up(&client, email).expect(201).json();
+    let owner = server.operator_token("owner");
+    let create = json!({ "realm": "synq", "name": "Staging", "owner": email });
+    let made = server.console().post("/v1/tenants", &create).bearer(&owner).send().expect(201).data();
+    let staging = text(&made, "tenant_id");
+    let body = json!({ "refresh_token": production["refresh_token"], "tenant_id": staging });
+    let there = client.post("/auth/v1/refresh", &body).send().expect(200).json();
+    assert_eq!((&there["tenant_id"], &there["role"]), (&json!(staging), &json!("ADMIN")));
+    let members = |signed_in: &Value| {
+        let list = client.get("/api/v1/organization/members").bearer(&text(signed_in, "access_token")).send();
+        (list.status, list.json())
+    };
+    let here = sign_in_at(&client, email, &text(&production, "tenant_id"));
+    let new = json!({ "email": "bob@northwind.example", "role": "VIEWER" });
+    client.post("/api/v1/organization/members", &new).bearer(&text(&here, "access_token")).send().expect(201);
+    assert_eq!(members(&here).1.as_array().unwrap().len(), 2);
+    assert_eq!(members(&there).1.as_array().unwrap().len(), 1, "each has members of its own");
+    // Each is suspended, and changes its plan, on its own.
+    let path = format!("/v1/tenants/{staging}");
+    let suspend = server.console().post(&format!("{path}/suspend"), &json!({}));
+    suspend.bearer(&owner).send().expect(200);
+    assert_eq!((members(&there).0, members(&here).0), (403, 200));
+    let view =
+        server.console().get(&format!("/v1/tenants/{}", text(&production, "tenant_id"))).bearer(&owner);
+    assert_eq!(view.send().expect(200).data()["state"], "active");
+}
+
+fn sign_in_at(client: &Client, email: &str, tenant: &str) -> Value {
+    let body = json!({ "email": email, "password": PASSWORD, "tenant_id": tenant });
+    client.post("/auth/v1/sign-in", &body).send().expect(200).json()
 }
 
 fn a_tenant_may_want_everybody_to_sign_in_there(on: On) {

@@ -16,6 +16,7 @@ use crate::backend::Tx;
 use crate::credentials::held_keys;
 use crate::credentials::kid::base62;
 use crate::error::StoreError;
+use crate::feed::leases::Lease;
 use crate::keyring::Keyring;
 use crate::noun::{Feed, Index, Noun, Recorded, Rights, Rows, blob, int, text};
 use crate::parts::inner::Inner;
@@ -27,7 +28,7 @@ use crate::value::{Columns, Row, values};
 /// The rows of signing keys.
 pub(crate) static SIGNING_KEY_ROWS: Noun = Noun {
     table: "signing_key",
-    about: "A dropped key has no private half any more.",
+    about: "A dropped key has no private half any more. `changed_at` is when it took the last step, if it has taken one.",
     columns: &[
         text("realm"),
         text("purpose").is("IN ('identity', 'principal')"),
@@ -37,6 +38,7 @@ pub(crate) static SIGNING_KEY_ROWS: Noun = Noun {
         blob("public_key"),
         text("state").is("IN ('next', 'active', 'retired', 'dropped')"),
         int("created_at"),
+        int("changed_at").optional(),
     ],
     key: &["realm", "purpose", "kid"],
     references: &[],
@@ -93,18 +95,44 @@ statements! { "signing key";
          VALUES ($1, $2, $3, $4, $5, $6, 'active', $7)
          ON CONFLICT (realm, purpose) WHERE state = 'active' DO NOTHING RETURNING kid";
     SIGNING_LIST: System [Text, Text]
-        "SELECT kid, algorithm, state, created_at, public_key, sealed_key FROM signing_key
+        "SELECT kid, algorithm, state, created_at, changed_at, public_key, sealed_key FROM signing_key
          WHERE realm = $1 AND purpose = $2 AND state <> 'dropped' ORDER BY created_at, kid";
     SIGNING_IN_STATE: System [Text, Text, Text]
-        "SELECT kid, algorithm, state, created_at, public_key, sealed_key FROM signing_key
+        "SELECT kid, algorithm, state, created_at, changed_at, public_key, sealed_key FROM signing_key
          WHERE realm = $1 AND purpose = $2 AND state = $3";
-    SIGNING_RETIRE: System [Text, Text]
-        "UPDATE signing_key SET state = 'retired' WHERE realm = $1 AND purpose = $2 AND state = 'active' RETURNING kid";
-    SIGNING_ACTIVATE: System [Text, Text]
-        "UPDATE signing_key SET state = 'active' WHERE realm = $1 AND purpose = $2 AND state = 'next' RETURNING kid";
+    SIGNING_RETIRE: System [Text, Text, Int]
+        "UPDATE signing_key SET state = 'retired', changed_at = $3 WHERE realm = $1 AND purpose = $2 AND state = 'active' RETURNING kid";
+    SIGNING_ACTIVATE: System [Text, Text, Int]
+        "UPDATE signing_key SET state = 'active', changed_at = $3 WHERE realm = $1 AND purpose = $2 AND state = 'next' RETURNING kid";
     SIGNING_DROP: System [Text, Text, Text] withdraws
         "UPDATE signing_key SET state = 'dropped', sealed_key = NULL
          WHERE realm = $1 AND purpose = $2 AND kid = $3 AND state IN ('retired', 'next') RETURNING kid";
+    /// The one that signs, too: what all of them signed is refused from now on.
+    SIGNING_DROP_ALL: System [Text, Text] withdraws
+        "UPDATE signing_key SET state = 'dropped', sealed_key = NULL
+         WHERE realm = $1 AND purpose = $2 AND state <> 'dropped' RETURNING kid";
+}
+
+/// When keys take turns by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Schedule {
+    /// How long a key signs, in seconds.
+    pub signs_seconds: i64,
+    /// How long it is published before that: as long as somebody may go on with a key set that they have read.
+    pub published_seconds: i64,
+    /// How long it is believed afterwards: as long as what it signed lives.
+    pub believed_seconds: i64,
+}
+
+/// A step that a key has taken by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Turn {
+    /// It is published.
+    Next(String),
+    /// It signs.
+    Active(String),
+    /// What it signed is over, and it is gone.
+    Dropped(String),
 }
 
 /// What a line of keys signs.
@@ -162,6 +190,8 @@ pub struct SigningKeyView {
     pub state: KeyState,
     /// Since when it is there.
     pub created_at: UnixMillis,
+    /// When it took the step to where it is.
+    pub changed_at: UnixMillis,
     /// Its public half, with its name and algorithm.
     pub public: VerifyingKey,
 }
@@ -194,8 +224,9 @@ fn read(row: Row) -> Result<Stored, StoreError> {
         _ => return Err(StoreError::Corrupt { what: "signing key" }),
     };
     let created_at = columns.time()?;
+    let changed_at = columns.maybe_time()?.unwrap_or(created_at);
     let public = public(&kid, &algorithm, &columns.blob()?)?;
-    Ok(Stored { view: SigningKeyView { state, created_at, public }, sealed: columns.blob()? })
+    Ok(Stored { view: SigningKeyView { state, created_at, changed_at, public }, sealed: columns.blob()? })
 }
 
 /// The row's id, as the place of its private half.
@@ -231,6 +262,22 @@ async fn generate(
     let sealed =
         inner.keyring.seal_under(&under, &place(&row_id(line, &kid)), &private, inner.random.as_ref())?;
     Ok(Fresh { sealed, public: public.raw().to_vec(), kid })
+}
+
+/// Adds a fresh key in this state. Gives its name.
+async fn add(
+    tx: &mut Tx<'_>,
+    inner: &Inner,
+    (line, algorithm): (&Line, Algorithm),
+    state: KeyState,
+) -> Result<String, StoreError> {
+    let (realm, purpose) = line.columns();
+    let fresh = generate(tx, inner, line, algorithm).await?;
+    let now = tx.now().await?;
+    let (name, state) = (algorithm.as_str(), state.as_str());
+    let params = values![realm, purpose, &fresh.kid, name, fresh.sealed, fresh.public, state, now];
+    tx.run(&SIGNING_ADD, params).await?;
+    Ok(fresh.kid)
 }
 
 fn signer(keyring: &Keyring, line: &Line, stored: &Stored) -> Result<SigningKey, StoreError> {
@@ -283,22 +330,85 @@ impl SystemStore {
             json!({ "line": line.columns().0 }),
         );
         self.write(async move |tx: &mut Tx<'_>| {
+            let kid = add(tx, &inner, (&line, algorithm), KeyState::Next).await?;
+            entry.clone().about("signing_key", kid.clone()).write(tx).await?;
+            Ok(kid)
+        })
+        .await
+    }
+
+    /// Drops every key of the line at once, and lets a new one sign: what was signed so far is refused from now on. Gives the new one's name.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn signing_key_replace(&self, line: &Line, algorithm: Algorithm) -> Result<String, StoreError> {
+        let (line, inner) = (line.clone(), Arc::clone(&self.inner));
+        let details = json!({ "line": line.columns().0 });
+        let entry = self.entry("SIGNING_KEYS_REPLACED", ("signing_key", String::new()), details);
+        self.write(async move |tx: &mut Tx<'_>| {
             let (realm, purpose) = line.columns();
-            let fresh = generate(tx, &inner, &line, algorithm).await?;
+            tx.run(&SIGNING_DROP_ALL, values![realm, purpose]).await?;
+            let kid = add(tx, &inner, (&line, algorithm), KeyState::Active).await?;
+            entry.clone().about("signing_key", kid.clone()).write(tx).await?;
+            Ok(kid)
+        })
+        .await
+    }
+
+    /// Has the line's keys take what steps are due, one after the other: the next is published before it signs, and the old one is believed
+    /// until what it signed is over. Gives the steps that were taken.
+    ///
+    /// # Errors
+    /// If the lease has ended, or the store does not answer.
+    pub async fn signing_key_turns(
+        &self,
+        lease: &Lease,
+        (line, algorithm): (&Line, Algorithm),
+        schedule: Schedule,
+    ) -> Result<Vec<Turn>, StoreError> {
+        let (line, inner, lease) = (line.clone(), Arc::clone(&self.inner), lease.clone());
+        let details = json!({ "line": line.columns().0, "by": "schedule" });
+        let entry = |action| self.entry(action, ("signing_key", String::new()), details.clone());
+        let (published, activated, dropped) =
+            (entry("SIGNING_KEY_PUBLISHED"), entry("SIGNING_KEY_ACTIVATED"), entry("SIGNING_KEY_DROPPED"));
+        self.write(async move |tx: &mut Tx<'_>| {
+            lease.hold(tx).await?;
             let now = tx.now().await?;
-            let params = values![
-                realm,
-                purpose,
-                &fresh.kid,
-                algorithm.as_str(),
-                fresh.sealed,
-                fresh.public,
-                KeyState::Next.as_str(),
-                now
-            ];
-            tx.run(&SIGNING_ADD, params).await?;
-            entry.clone().about("signing_key", fresh.kid.clone()).write(tx).await?;
-            Ok(fresh.kid)
+            let (realm, purpose) = line.columns();
+            let rows = tx.run(&SIGNING_LIST, values![realm, purpose]).await?;
+            let keys = rows.into_iter().map(|row| read(row).map(|stored| stored.view));
+            let keys = keys.collect::<Result<Vec<SigningKeyView>, _>>()?;
+            let in_state = |state| keys.iter().find(move |key: &&SigningKeyView| key.state == state);
+            let since = |key: &SigningKeyView, seconds: i64| key.changed_at.plus_seconds(seconds) <= now;
+            let mut turns = Vec::new();
+            let Some(active) = in_state(KeyState::Active) else { return Ok(turns) };
+            let is_published_at = schedule.signs_seconds.saturating_sub(schedule.published_seconds);
+            match in_state(KeyState::Next) {
+                None if since(active, is_published_at) => {
+                    let kid = add(tx, &inner, (&line, algorithm), KeyState::Next).await?;
+                    published.clone().about("signing_key", kid.clone()).write(tx).await?;
+                    turns.push(Turn::Next(kid));
+                }
+                Some(next)
+                    if since(active, schedule.signs_seconds) && since(next, schedule.published_seconds) =>
+                {
+                    tx.run(&SIGNING_RETIRE, values![realm, purpose, now]).await?;
+                    tx.run(&SIGNING_ACTIVATE, values![realm, purpose, now]).await?;
+                    let kid = next.public.kid().to_owned();
+                    activated.clone().about("signing_key", kid.clone()).write(tx).await?;
+                    turns.push(Turn::Active(kid));
+                }
+                _ => {}
+            }
+            for retired in keys.iter().filter(|key| key.state == KeyState::Retired) {
+                if since(retired, schedule.believed_seconds) {
+                    let kid = retired.public.kid().to_owned();
+                    tx.run(&SIGNING_DROP, values![realm, purpose, &kid]).await?;
+                    dropped.clone().about("signing_key", kid.clone()).write(tx).await?;
+                    turns.push(Turn::Dropped(kid));
+                }
+            }
+            Ok(turns)
         })
         .await
     }
@@ -316,8 +426,9 @@ impl SystemStore {
         );
         self.write(async move |tx: &mut Tx<'_>| {
             let (realm, purpose) = line.columns();
-            tx.run(&SIGNING_RETIRE, values![realm, purpose]).await?;
-            let row = tx.run_one(&SIGNING_ACTIVATE, values![realm, purpose]).await?;
+            let now = tx.now().await?;
+            tx.run(&SIGNING_RETIRE, values![realm, purpose, now]).await?;
+            let row = tx.run_one(&SIGNING_ACTIVATE, values![realm, purpose, now]).await?;
             let kid = row.ok_or(StoreError::NotFound { what: "next signing key" })?.read().text()?;
             entry.clone().about("signing_key", kid.clone()).write(tx).await?;
             Ok(kid)

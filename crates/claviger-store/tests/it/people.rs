@@ -9,7 +9,7 @@ use claviger::random::SystemRandom;
 use claviger::secret::Secret;
 use claviger_store::api_keys::NewApiKey;
 use claviger_store::audit::AuditCursor;
-use claviger_store::signing_keys::{KeyState, Line};
+use claviger_store::signing_keys::{KeyState, Line, Schedule, Turn};
 use claviger_store::subject::{Record, Subject};
 use claviger_store::testing::{Engine, START, TestStore, TestTenant, email};
 use claviger_store::user_secret_uses::UserSecretUse;
@@ -32,6 +32,8 @@ on_every_backend!(
     tokens_of_foreign_issuers_do_not_come_back_with_the_member,
     core_10_a_subject_that_is_linked_again_begins_anew,
     signing_keys_take_turns,
+    signing_keys_take_turns_by_themselves,
+    signing_keys_are_replaced_at_once,
     revoked_tokens_are_kept_until_they_end,
     store_03_times_are_the_stores_whatever_the_node_thinks,
     store_03_a_node_whose_clock_goes_ahead_loads_and_keeps_what_is_revoked,
@@ -511,4 +513,49 @@ async fn when_a_token_was_last_used_is_the_latest_that_anybody_tells(test: TestS
     // It is this tenant's alone.
     let rival = test.tenant("Rival").await;
     assert_eq!(rival.store.user_secret_last_used(&kid).await.unwrap(), None);
+}
+
+async fn signing_keys_take_turns_by_themselves(test: TestStore) {
+    let system = test.store.system(&SystemPermit::for_job("signing-keys"));
+    let line = Line::Identity("synq".parse().unwrap());
+    test.operator().realm_ensure(&"synq".parse().unwrap()).await.unwrap();
+    system.signing_key_ensure(&line, Algorithm::EdDsa).await.unwrap();
+    let turns = async |signs_seconds: i64, published_seconds: i64, believed_seconds: i64| {
+        let schedule = Schedule { signs_seconds, published_seconds, believed_seconds };
+        let lease = system.lease("signing-keys", 60).await.unwrap().unwrap();
+        system.signing_key_turns(&lease, (&line, Algorithm::EdDsa), schedule).await.unwrap()
+    };
+    let states = async || -> Vec<(String, KeyState)> {
+        let keys = system.signing_key_list(&line).await.unwrap();
+        keys.iter().map(|key| (key.public.kid().to_owned(), key.state)).collect()
+    };
+    let first = states().await[0].0.clone();
+    assert_eq!(turns(100, 10, 5).await, [], "nothing is due");
+    // Its time is over: the next one is published, and signs only after everybody has had time to read it.
+    let taken = turns(0, 0, 1000).await;
+    let [Turn::Next(second)] = taken.as_slice() else { panic!("{taken:?}") };
+    assert_eq!(turns(0, 1000, 1000).await, [], "nobody may know it yet");
+    assert_eq!(turns(0, 0, 1000).await, [Turn::Active(second.clone())]);
+    assert!(states().await.contains(&(first.clone(), KeyState::Retired)), "what it signed is still believed");
+    let taken = turns(1000, 10, 0).await;
+    assert_eq!(taken, [Turn::Dropped(first.clone())]);
+    assert_eq!(states().await, [(second.clone(), KeyState::Active)]);
+    // Nobody does it whose lease has ended.
+    let lease = system.lease("signing-keys", 60).await.unwrap().unwrap();
+    system.lease_end(lease.clone()).await.unwrap();
+    let schedule = Schedule { signs_seconds: 0, published_seconds: 0, believed_seconds: 0 };
+    assert!(system.signing_key_turns(&lease, (&line, Algorithm::EdDsa), schedule).await.is_err());
+}
+
+async fn signing_keys_are_replaced_at_once(test: TestStore) {
+    let system = test.store.system(&SystemPermit::for_job("signing-keys"));
+    let line = Line::Identity("synq".parse().unwrap());
+    test.operator().realm_ensure(&"synq".parse().unwrap()).await.unwrap();
+    system.signing_key_ensure(&line, Algorithm::EdDsa).await.unwrap();
+    system.signing_key_next(&line, Algorithm::EdDsa).await.unwrap();
+    let kid = system.signing_key_replace(&line, Algorithm::Es256).await.unwrap();
+    let keys = system.signing_key_list(&line).await.unwrap();
+    assert_eq!(keys.len(), 1);
+    assert_eq!((keys[0].public.kid(), keys[0].state), (kid.as_str(), KeyState::Active));
+    assert_eq!(system.signing_key_signer(&line).await.unwrap().kid(), kid);
 }
