@@ -16,6 +16,7 @@ use claviger_store::{Holding, Store};
 use tokio::runtime::Runtime;
 use tokio::task::AbortHandle;
 
+pub(crate) use crate::api_document::api_document;
 use crate::certificate_files::{self, CertificateFiles};
 use crate::checks::{Bound, bind, check, check_serving, server_tls, warnings};
 use crate::config::{Config, ConfigError, Source};

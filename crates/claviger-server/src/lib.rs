@@ -6,6 +6,7 @@
 
 mod afar;
 mod answered;
+mod api_document;
 pub mod app;
 mod asked;
 mod binding_keys;

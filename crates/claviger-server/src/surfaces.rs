@@ -93,6 +93,10 @@ impl Workshop {
                 binding: Binding::new(&binding_key(&self.store, &served.api)),
                 metrics: self.metrics.of_api(Some(&name)),
                 jwks: self.key_sets.clone(),
+                document: served
+                    .document_path
+                    .clone()
+                    .map(|path| (path, crate::api_document::api_document(&served).to_string().into())),
                 services: Services::new(&served.services)
                     .map_err(|error| Failure::new(format!("two routes of `{name}` are one: {error}")))?,
                 served,

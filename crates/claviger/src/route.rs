@@ -40,6 +40,11 @@ pub struct Route {
 }
 
 impl Route {
+    /// What one of its methods asks for; `None` for one that nobody has said anything of.
+    pub fn level(&self, method: &Method) -> Option<Level> {
+        level(self, method).ok()
+    }
+
     /// A route with everything left to its default: the ladder's access, and nothing special.
     pub fn new(path: impl Into<String>, resource: Resource, methods: Vec<Method>) -> Self {
         Self {

@@ -50,3 +50,17 @@ pub(super) fn check(file: &Path, json: bool) -> Result<ExitCode, Failure> {
     }
     Ok(ExitCode::SUCCESS)
 }
+
+/// Prints an API's description. It is text for other programs, with or without `--json`.
+pub(super) fn api_document(file: &Path, api: &str) -> Result<ExitCode, Failure> {
+    let (config, source) = Config::load(file)?;
+    let served = checks::check(&config, &source)?;
+    let found = served.iter().find(|served| served.api.name.as_str() == api);
+    let found = found.ok_or_else(|| {
+        let names: Vec<String> = served.iter().map(|served| format!("`{}`", served.api.name)).collect();
+        Failure::argument("api", api, "the settings have no API of that name")
+            .hint(format!("they have {}", names.join(", ")))
+    })?;
+    print::value(&crate::app::api_document(found), true);
+    Ok(ExitCode::SUCCESS)
+}

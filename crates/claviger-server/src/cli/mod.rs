@@ -113,6 +113,12 @@ enum Command {
     ///
     /// Reads the files they name too, but touches neither store nor ports: `doctor` does.
     CheckConfig,
+    /// Print an API's description as OpenAPI 3.1 has it
+    ApiDocument {
+        /// The API, as the settings name it
+        #[arg(long)]
+        api: String,
+    },
     /// Prepare and check the store
     #[command(subcommand)]
     Store(store::StoreCommand),
@@ -269,6 +275,7 @@ fn run(program: Program) -> Result<ExitCode, Failure> {
         Command::Demo(demo) => return way.home().and_then(|_| demo.run()),
         Command::Config => return config::show(way.home()?, json),
         Command::CheckConfig => return config::check(way.home()?, json),
+        Command::ApiDocument { api } => return config::api_document(way.home()?, &api),
         Command::Store(command) => return command.run(way.home()?, json),
         Command::Keyring(command) => return command.run(&way, json),
         Command::Doctor => return doctor::run(way.home()?, json),

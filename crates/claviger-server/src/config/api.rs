@@ -43,6 +43,8 @@ pub struct ServedApi {
     pub body_idle: Duration,
     /// How people sign in at its hosts, if they do.
     pub sign_in: Option<SignInRules>,
+    /// Where its description is.
+    pub document_path: Option<String>,
     /// What Claviger answers itself: where, and what.
     pub services: Vec<(String, Service)>,
     /// What is said there of something outside of somebody's organization.
@@ -212,6 +214,7 @@ pub fn build_api(settings: &super::Api, index: usize, source: &Source) -> Result
         head_timeout: Duration::from_secs(settings.timeouts.response_head),
         body_idle: Duration::from_secs(settings.timeouts.body_idle),
         sign_in: place.sign_in()?,
+        document_path: place.document_path()?,
         services: place.services()?,
         outside: settings.outside,
         token_key_days: settings.token_key_days,
@@ -305,6 +308,16 @@ impl Place<'_> {
             mail_page,
             session_seconds: settings.session_seconds,
         }))
+    }
+
+    /// Where its description is, which no route of it is.
+    fn document_path(&self) -> Result<Option<String>, ConfigError> {
+        let Some(path) = &self.settings.document_path else { return Ok(None) };
+        let is_path = path.starts_with('/') && !path.contains(['{', '}', '?', '#', ' ', '%']);
+        if !is_path || self.settings.route.iter().any(|route| route.path == *path) {
+            return Err(self.error("document_path", "write a path that is no route, such as `/openapi.json`"));
+        }
+        Ok(Some(path.clone()))
     }
 
     /// What Claviger answers itself, each where it can.

@@ -285,6 +285,8 @@ pub struct Api {
     pub sign_up: SignUp,
     #[serde(deserialize_with = "unset_if_empty")]
     pub mail_page: Option<String>,
+    #[serde(deserialize_with = "unset_if_empty")]
+    pub document_path: Option<String>,
     pub session_seconds: i64,
     pub realm: RealmName,
     pub hosts: Vec<String>,

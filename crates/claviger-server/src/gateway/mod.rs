@@ -72,6 +72,8 @@ pub struct Surface {
     pub jwks: Arc<dyn KeySets>,
     /// What is answered in its place.
     pub services: Services,
+    /// Its description, and where that is.
+    pub document: Option<(String, Arc<str>)>,
 }
 
 impl fmt::Debug for Surface {
@@ -315,6 +317,16 @@ impl Gateway {
         {
             // Seldom asked for: on the heap, so that every other request has less to carry.
             return Box::pin(self.jwk_set(surface)).await.map(Outcome::Answer);
+        }
+        if let Some((path, document)) = &surface.document
+            && target.path() == path
+            && matches!(*method, Method::GET | Method::HEAD)
+        {
+            let mut response = Response::new(Body::full(document.as_bytes().to_vec()));
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+            return Ok(Outcome::Answer(response));
         }
         if surface.served.sign_in.is_some() {
             if target.path().starts_with(people::PREFIX) {

@@ -10,6 +10,7 @@ use claviger_store::sign_in_failures::Trying;
 use claviger_store::sign_up::NewTenant;
 use claviger_store::{Accounts, Actor, Email, StoreError};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::Management;
 use super::asked::{Asked, forgets};
@@ -20,7 +21,7 @@ use crate::identity_tokens;
 use crate::passwords::{LONGEST, may_be_chosen};
 
 /// Somebody who wants to begin.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignUp {
     email: String,
@@ -30,7 +31,7 @@ pub struct SignUp {
 }
 
 /// Somebody who says who they are.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignIn {
     email: String,
@@ -40,7 +41,7 @@ pub struct SignIn {
 }
 
 /// A new password for whoever knows the old one.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewPassword {
     current: String,
@@ -48,7 +49,7 @@ pub struct NewPassword {
 }
 
 /// A session to be prolonged, or to be followed by one elsewhere.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Refresh {
     refresh_token: String,
@@ -68,7 +69,7 @@ forgets! {
 }
 
 /// Somebody who is signed in (RFC 6749, section 5.1, and whose it is).
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct SignedIn {
     access_token: String,
     token_type: &'static str,
@@ -369,7 +370,7 @@ pub async fn sign_out(
 }
 
 /// A session that goes on, as its owner sees it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct OwnSession {
     id: String,
     org_id: String,

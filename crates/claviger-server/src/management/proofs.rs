@@ -8,6 +8,7 @@ use claviger_store::proofs::Proving;
 use claviger_store::refresh_tokens::Begin;
 use claviger_store::{Email, StoreError};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::Management;
 use super::asked::{Asked, forgets};
@@ -18,21 +19,21 @@ use crate::identity_tokens;
 use crate::passwords::may_be_chosen;
 
 /// A link that proves an address.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Verify {
     token: String,
 }
 
 /// An address that something is mailed to.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mailed {
     email: String,
 }
 
 /// A link that is for another password, and the password.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reset {
     token: String,
@@ -219,7 +220,7 @@ pub async fn reset(management: &Management, asked: &Asked, input: Reset) -> Resu
 }
 
 /// An invitation's secret, and a password for somebody who has none.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Accept {
     token: String,

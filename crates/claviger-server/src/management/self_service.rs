@@ -15,6 +15,7 @@ use claviger_store::user_secrets::UserSecret;
 use claviger_store::{Actor, Email, StoreError, TenantStore};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::audit::place;
 use super::tenants::lower_case;
@@ -151,9 +152,9 @@ fn part(query: &[(String, String)]) -> Result<Part, Failure> {
     Ok(part)
 }
 
-/// A member, as the API shows them.
-#[derive(Debug, Serialize)]
-struct MemberShown {
+/// A member of the organization.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MemberShown {
     uid: String,
     email: String,
     role: String,
@@ -198,7 +199,7 @@ pub async fn members(insider: &Insider, query: &[(String, String)]) -> Result<Va
 }
 
 /// Somebody to invite.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Invite {
     email: String,
@@ -217,7 +218,7 @@ pub async fn invite(management: &Management, insider: &Insider, input: Invite) -
 }
 
 /// What to change of a member: their role, or whether they may act.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
     role: Option<String>,
@@ -291,7 +292,7 @@ pub async fn organizations(insider: &Insider, query: &[(String, String)]) -> Res
 }
 
 /// An organization to make.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewOrganization {
     name: String,

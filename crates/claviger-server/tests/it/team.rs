@@ -10,6 +10,7 @@ on_every_store!(
     q20_the_last_admin_stays,
     q_around_audit_is_read_most_recent_first,
     nobody_gives_away_more_than_they_have,
+    what_the_api_says_of_itself_is_there_for_whoever_may_and_for_no_stranger,
 );
 
 const MEMBERS: &str = "/api/v1/organization/members";
@@ -308,4 +309,57 @@ fn the_guide_has_every_service_and_no_other() {
         .map(|(word, service)| std::iter::once(*word).chain(service.methods().iter().copied()).collect())
         .collect();
     assert_eq!(told, here);
+}
+
+fn what_the_api_says_of_itself_is_there_for_whoever_may_and_for_no_stranger(on: On) {
+    let server = TestServer::start(on);
+    let (home, viewer) = acme(&server);
+    let told = server.synq().get("/openapi.json").send().expect(200);
+    assert_eq!(told.header("content-type"), Some("application/json"));
+    let told = told.json();
+    assert_eq!((&told["openapi"], &told["info"]["title"]), (&json!("3.1.0"), &json!("synq")));
+    let paths = told["paths"].as_object().unwrap();
+    assert!(paths.len() > 20, "{paths:?}");
+    let nobody = "00000000-0000-4000-8000-000000000000";
+    let abroad = server.tenant("syncello", "Abroad");
+    let ended = server.token(&home.owner);
+    server.run(server.store(home.tenant).session_end(ended.session)).unwrap();
+    let strangers =
+        [None, Some("nonsense".to_owned()), Some(server.user_token(&abroad.owner)), Some(ended.text)];
+    let mut asked = 0;
+    for (path, methods) in paths {
+        let target =
+            ["{id}", "{uid}", "{session}"].iter().fold(path.clone(), |path, name| path.replace(name, nobody));
+        for (method, operation) in methods.as_object().unwrap() {
+            let is_open = operation["security"] == json!([]);
+            let method = method.to_uppercase();
+            for stranger in &strangers {
+                let request = server.synq().request(&method, &target).json(&json!({}));
+                let answer = match stranger {
+                    Some(credential) => request.bearer(credential).send(),
+                    None => request.send(),
+                };
+                // Who says there that they are somebody has to be.
+                let is_open = is_open && !(target.ends_with("/verify") && stranger.is_some());
+                // What is open makes somebody of strangers, and says what is wrong with what they sent.
+                let refused = answer.status == 401;
+                assert!(refused != is_open || answer.status == 404, "{method} {target}: {}", answer.text());
+                asked += 1;
+            }
+            // It is there: nobody who may hears that it is not, and a VIEWER does nothing that takes more.
+            let answer = ask(&server, &viewer, &method, &target, Some(&json!({})));
+            assert!(
+                ![404, 405].contains(&answer.status) || target.contains(nobody),
+                "{method} {target}: {}",
+                answer.text()
+            );
+            let needs = operation["description"].as_str().unwrap_or_default();
+            if needs.contains("`admin`") || needs.contains("`write`") {
+                assert_eq!(answer.status, 403, "{method} {target}: {}", answer.text());
+            }
+        }
+    }
+    assert!(asked > 100, "{asked}");
+    // Where an API says nothing of it, the path is its own.
+    server.synaptiq().get("/openapi.json").send().expect(404);
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use claviger_server::console::openapi;
 use claviger_server::management::{Role, operations};
 
-use crate::documents::compare;
+use crate::documents::{compare, root};
 
 #[test]
 fn the_description_of_the_management_api_is_what_the_program_serves() {
@@ -52,5 +52,23 @@ fn no_two_schemas_are_called_the_same() {
         let schema = serde_json::to_value(schema).unwrap();
         let other = named.insert(name.clone(), schema.clone());
         assert!(other.is_none_or(|other| other == schema), "{name} is two things");
+    }
+}
+
+#[test]
+fn the_descriptions_of_the_example_apis_are_what_the_program_prints() {
+    for name in ["synq", "synaptiq", "syncello"] {
+        let settings = root().join("examples").join(format!("{name}.toml"));
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_claviger"));
+        command.arg("--config").arg(settings).args(["api-document", "--api", name]);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let printed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let text = printed.to_string();
+        for reference in text.split("\"$ref\":\"#").skip(1) {
+            let pointer = reference.split('"').next().unwrap();
+            assert!(printed.pointer(pointer).is_some(), "{name}: {pointer}");
+        }
+        compare(&format!("apis/{name}.json"), &format!("{printed:#}\n"));
     }
 }
