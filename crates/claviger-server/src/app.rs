@@ -388,6 +388,10 @@ impl App {
                 decides_nothing: self.gateway.decides_nothing.clone(),
                 chores: std::mem::take(&mut self.chores),
                 at_work: self.management.at_work.clone(),
+                last_words: {
+                    let (store, uses) = (self.management.store.clone(), self.gateway.uses.clone());
+                    Box::pin(async move { last_uses::write_down(&store, &uses).await })
+                },
             });
             let handing_over = async {
                 if let Some(succession) = succession {

@@ -10,7 +10,7 @@ use claviger_store::retirement::LEAST_KEPT_DAYS;
 use zeroize::Zeroizing;
 
 use crate::certificates::Certificate;
-use crate::config::{Config, ConfigError, ServedApi, Source, build_api, doubts};
+use crate::config::{Config, ConfigError, Mailing, ServedApi, Source, build_api, doubts};
 use crate::control_socket::socket_of;
 use crate::core::store_settings;
 use crate::failure::{Failure, complaint};
@@ -189,6 +189,15 @@ pub(crate) fn warnings(
         warnings.push(ConfigError { hint, ..source.error("ops.address", what) });
     }
     warnings.extend(shared_audiences(source, served));
+    let page = config.api.iter().position(|api| api.mail_page.is_some());
+    if let (Some(at), Ok(Mailing::Folder(_, folder))) = (page, config.mailing(source))
+        && config.mail.folder.is_none()
+    {
+        let what = format!("mail is written into `{}`, and reaches nobody", folder.display());
+        let hint =
+            Some("name a mail server in `[mail]`; or say `mail.folder`, if that is what is meant".into());
+        warnings.push(ConfigError { hint, ..source.error(&format!("api[{at}].mail_page"), what) });
+    }
     warnings.extend(certificate_warnings(config, source, served, now));
     warnings
 }

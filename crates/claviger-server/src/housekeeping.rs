@@ -191,6 +191,9 @@ async fn take_turns(management: &Management) {
     let work = async {
         let Some(lease) = system.lease("signing-keys", TURNS_LEASE_SECONDS).await? else { return Ok(()) };
         for (realm, (algorithm, days)) in realms {
+            let line = Line::Identity(realm.clone());
+            // Whoever has dropped all of them may have been ended before there was another one.
+            system.signing_key_ensure(&line, algorithm).await?;
             if days == 0 {
                 continue;
             }
@@ -199,7 +202,6 @@ async fn take_turns(management: &Management) {
                 published_seconds: DAY_SECONDS,
                 believed_seconds: management.longest_token_of(&realm) + BELIEVED_MARGIN_SECONDS,
             };
-            let line = Line::Identity(realm.clone());
             for turn in system.signing_key_turns(&lease, (&line, algorithm), schedule).await? {
                 tracing::info!(%realm, ?turn, "a signing key has taken its turn");
             }

@@ -12,21 +12,26 @@ use crate::gateway::Uses;
 /// How often it is written down: what a crash loses.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// How many are written at once.
+const AT_ONCE: usize = 200;
+
 /// Writes down what was noted since the last time.
 #[expect(clippy::disallowed_methods, reason = "what is used is of every tenant")]
 pub(crate) async fn write_down(store: &Store, uses: &Uses) {
-    let found: Vec<UserSecretUse> = uses
+    let mut found: Vec<UserSecretUse> = uses
         .take()
         .into_iter()
         .map(|((tenant, kid), (at, address))| UserSecretUse { tenant, kid, at, address })
         .collect();
-    if found.is_empty() {
-        return;
-    }
+    // In one order, so that two servers never wait for each other, and in parts, so that nobody waits for them for long.
+    found.sort_by(|one, other| (one.tenant, &one.kid).cmp(&(other.tenant, &other.kid)));
     let system = store.system(&SystemPermit::for_job("last-uses"));
-    if let Err(error) = system.user_secrets_used(found.clone()).await {
-        tracing::debug!(%error, "when tokens were last used is written down later");
-        uses.put_back(found.into_iter().map(|used| ((used.tenant, used.kid), (used.at, used.address))));
+    for part in found.chunks(AT_ONCE) {
+        if let Err(error) = system.user_secrets_used(part.to_vec()).await {
+            tracing::debug!(%error, "when tokens were last used is written down later");
+            let part = part.iter().cloned();
+            uses.put_back(part.map(|used| ((used.tenant, used.kid), (used.at, used.address))));
+        }
     }
 }
 

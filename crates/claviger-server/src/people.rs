@@ -10,6 +10,7 @@ use http::{Method, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::runtime::Handle;
+use zeroize::Zeroizing;
 
 use crate::config::{Outside, Service};
 use crate::failure::{Failure, FailureKind};
@@ -75,28 +76,36 @@ async fn done(management: &Management, asked: &Asked, asking: Asking) -> Result<
 
 /// Does what somebody asks of Claviger itself who was let in.
 async fn served(management: &Management, insider: &Insider, asking: Within) -> Result<Served, Failure> {
-    let Within { service, method, id, query, sent } = asking;
+    let Within { service, method, id, query, sent, resource: _ } = asking;
     let uid = id.unwrap_or_default();
     let ok = |value| Ok(Served { status: StatusCode::OK, value: Some(value), next: None });
     let made = |value| Ok(Served { status: StatusCode::CREATED, value: Some(value), next: None });
     match (service, method) {
         (Service::Members, Method::GET) => ok(self_service::members(insider, &query).await?),
-        (Service::Members, _) => made(self_service::invite(management, insider, sent.read()?).await?),
+        (Service::Members, Method::POST) => {
+            made(self_service::invite(management, insider, sent.read()?).await?)
+        }
         (Service::Member, Method::DELETE) => {
             self_service::remove_member(insider, &uid).await?;
             Ok(Served { status: StatusCode::NO_CONTENT, value: None, next: None })
         }
-        (Service::Member, _) => ok(self_service::change_member(insider, &uid, sent.read()?).await?),
+        (Service::Member, Method::PATCH) => {
+            ok(self_service::change_member(management, insider, &uid, sent.read()?).await?)
+        }
         (Service::Organizations, Method::GET) => ok(self_service::organizations(insider, &query).await?),
-        (Service::Organizations, _) => made(self_service::create_organization(insider, sent.read()?).await?),
-        (Service::Audit, _) => {
+        (Service::Organizations, Method::POST) => {
+            made(self_service::create_organization(insider, sent.read()?).await?)
+        }
+        (Service::Audit, Method::GET) => {
             let (value, next) = self_service::audit(insider, &query).await?;
             Ok(Served { status: StatusCode::OK, value: Some(value), next })
         }
-        (Service::AccountToken, _) => ok(self_service::own_token(management, insider).await?),
-        (Service::AccountTokenRegenerate, _) => {
+        (Service::AccountToken, Method::GET) => ok(self_service::own_token(management, insider).await?),
+        (Service::AccountTokenRegenerate, Method::POST) => {
             ok(self_service::regenerate_own_token(management, insider).await?)
         }
+        // The route has no such method.
+        _ => Err(Failure::of(FailureKind::NotFound, "nothing is served here by this method")),
     }
 }
 
@@ -115,6 +124,11 @@ impl Host {
 }
 
 impl People for Host {
+    fn is_operators(&self, token: Zeroizing<String>) -> BoxFuture<'static, Result<(), Failure>> {
+        let management = self.management.clone();
+        self.has_done(async move { management.caller_with(&token, None).await.map(drop) })
+    }
+
     fn serve(
         &self,
         surface: &Arc<Surface>,
@@ -127,7 +141,7 @@ impl People for Host {
             Outside::NotFound => FailureKind::NotFound,
             Outside::Forbidden => FailureKind::NotGranted,
         };
-        let insider = Insider::of(&management, permit, outside, client);
+        let insider = Insider::of(&management, permit, (asking.resource.clone(), outside), client);
         self.has_done(async move {
             let _at_work = management.at_work.begin()?;
             served(&management, &insider?, asking).await

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use claviger_store::memory::Memory;
 use claviger_store::{Holding, Store};
+use futures_util::future::BoxFuture;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -118,7 +119,6 @@ pub(crate) async fn close(store: &Store, database: Option<&Path>) {
 }
 
 /// What stands between a server that stops and the next one's having the store.
-#[derive(Debug)]
 pub(crate) struct Succession {
     pub(crate) store: Store,
     pub(crate) memory: Arc<Memory>,
@@ -128,6 +128,14 @@ pub(crate) struct Succession {
     pub(crate) at_work: AtWork,
     /// What is done beside requests, and writes.
     pub(crate) chores: Vec<AbortHandle>,
+    /// Writes down what is not written down so far of what was let in.
+    pub(crate) last_words: BoxFuture<'static, ()>,
+}
+
+impl std::fmt::Debug for Succession {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Succession(..)")
+    }
 }
 
 impl Succession {
@@ -141,6 +149,7 @@ impl Succession {
         if !self.at_work.finish().await {
             tracing::warn!("what an operator or somebody who signs in has begun takes too long, and fails");
         }
+        self.last_words.await;
         if let Err(error) = self.memory.follow_others().await {
             tracing::warn!(%error, "what is still under way cannot be asked about, and ends");
         }

@@ -97,7 +97,7 @@ impl Workshop {
                     .document_path
                     .clone()
                     .map(|path| (path, crate::api_document::api_document(&served).to_string().into())),
-                services: Services::new(&served.services)
+                services: Services::new(&served.api.routes, &served.services)
                     .map_err(|error| Failure::new(format!("two routes of `{name}` are one: {error}")))?,
                 served,
             });

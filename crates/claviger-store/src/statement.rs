@@ -60,7 +60,7 @@ impl fmt::Debug for Statement {
 impl Statement {
     /// Whether these parameters take something away: a state that is `active` gives back.
     pub(crate) fn withdraws(&self, parameters: &[Value]) -> bool {
-        let gives_back = self.sql.contains("SET state = ") && parameters.contains(&Value::from("active"));
+        let gives_back = self.sql.contains("SET state = $") && parameters.contains(&Value::from("active"));
         self.withdraws && !gives_back
     }
 

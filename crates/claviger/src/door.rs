@@ -73,6 +73,17 @@ pub struct Introspected {
     pub may_act: Result<(), Reason>,
 }
 
+/// Why somebody wants to know what a credential is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Introspecting {
+    /// It is their own, and they use it: from where it may be used. What is nobody's counts as a guess.
+    Oneself,
+    /// They ask about one that they do not use. What is nobody's counts as a guess all the same: anybody may be in this place.
+    ForSomebody,
+    /// An operator asks, and guesses nothing.
+    ForAnOperator,
+}
+
 /// What a door is made with besides what it asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DoorSettings {
@@ -262,8 +273,7 @@ impl Door {
         Ok(Some(SessionHolder { tenant: who.tenant, account, session, token, may_act }))
     }
 
-    /// Everything about the credential that a request shows, if it is good. Lets nobody in. What turns out to be nobody's counts as a guess
-    /// of whoever shows it, unless `for_another`, who may know, asks about it.
+    /// Everything about the credential that a request shows, if it is good. Lets nobody in.
     ///
     /// # Errors
     /// As [`decide`](Self::decide), if the credential is not good.
@@ -271,11 +281,18 @@ impl Door {
         &self,
         api: &Arc<Api>,
         inbound: &Inbound<'_>,
-        for_another: bool,
+        why: Introspecting,
     ) -> Result<Introspected, Refusal> {
-        let gate = if for_another { Gate::Free } else { Gate::Counted(inbound.client) };
+        let gate = match why {
+            Introspecting::ForAnOperator => Gate::Free,
+            Introspecting::Oneself | Introspecting::ForSomebody => Gate::Counted(inbound.client),
+        };
         let caller = self.caller(Arrival::in_clear(api, inbound), gate).await?;
         let principal = caller.into_parts().1;
+        if why == Introspecting::Oneself {
+            // Somebody uses it: from where it may be used.
+            authorize::from_here(inbound.client, &principal)?;
+        }
         Ok(Introspected {
             who: principal.who(),
             role: principal.role().cloned(),

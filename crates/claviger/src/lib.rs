@@ -55,7 +55,7 @@ pub mod testing;
 
 pub use api::{Api, ApiSettings};
 pub use authenticate::Principal;
-pub use door::{Admitted, Door, DoorSettings, Introspected, SessionHolder};
+pub use door::{Admitted, Door, DoorSettings, Introspected, Introspecting, SessionHolder};
 pub use inbound::Inbound;
 pub use layer::ClavigerLayer;
 pub use limit::{Permit, PublicPermit};

@@ -252,6 +252,11 @@ impl RouteTable {
     }
 
     /// What becomes of paths that no route lists.
+    pub fn paths(&self) -> Paths {
+        if self.lenient.is_some() { Paths::Lenient } else { Paths::Exact }
+    }
+
+    /// What becomes of a path that none of them lists.
     pub fn unlisted(&self) -> Unlisted {
         self.unlisted
     }

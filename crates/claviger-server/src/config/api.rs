@@ -346,6 +346,15 @@ impl Place<'_> {
                 let what = "what is served here is for people who sign in; say `sign_in = \"password\"`";
                 return Err(error("serve", what.to_owned()));
             }
+            let is_none = |word: &String| word == "none";
+            let is_open = match &route.access {
+                Access::All(word) => is_none(word),
+                Access::ByMethod(words) => words.values().any(is_none),
+            };
+            if is_open {
+                let what = "what is served here is for people who sign in, and asks who they are";
+                return Err(error("access", what.to_owned()));
+            }
             if service.is_about_oneself() && !self.settings.credentials.contains(&Kind::UserToken) {
                 let what = "nobody has a user token here; name \"user-token\" in the API's `credentials`";
                 return Err(error("serve", what.to_owned()));
@@ -420,8 +429,8 @@ impl Place<'_> {
                 Access::ByMethod(words) => words
                     .iter()
                     .map(|(name, word)| Ok((method(name)?, level(word)?)))
-                    .collect::<Result<_, String>>()
-                    .map(RouteAccess::PerMethod),
+                    .collect::<Result<Vec<_>, String>>()
+                    .map(|said| RouteAccess::PerMethod(with_the_unsaid(route, said))),
             };
             routes.push(Route {
                 access: access.map_err(|what| error("access", what))?,
@@ -525,6 +534,14 @@ fn unsaid(route: &super::Route) -> RouteAccess {
     let methods = route.methods.iter();
     let levels = methods.filter_map(|name| Some((name.parse().ok()?, Level::Needs(level(name)))));
     RouteAccess::PerMethod(levels.collect())
+}
+
+/// The levels that are said, and those of the methods of a served route that are not.
+fn with_the_unsaid(route: &super::Route, said: Vec<(Method, Level)>) -> Vec<(Method, Level)> {
+    let RouteAccess::PerMethod(unsaid) = unsaid(route) else { return said };
+    let missing = unsaid.into_iter().filter(|(method, _)| !said.iter().any(|(own, _)| own == method));
+    let missing: Vec<_> = missing.collect();
+    said.into_iter().chain(missing).collect()
 }
 
 /// A page that links in mail open: over HTTPS, or on this machine.

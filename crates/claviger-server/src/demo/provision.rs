@@ -236,7 +236,7 @@ async fn password(
     management.random.fill(&mut bytes);
     let password = URL_SAFE_NO_PAD.encode(bytes);
     let hash = management.passwords.hash(Secret::new(password.clone().into_bytes())).await?;
-    accounts.account_set_password(person.account, hash, None, None).await?;
+    accounts.account_set_password(person.account, (hash, None), None, None).await?;
     tracing::debug!(email = person.email, realm = person.realm, "a password was made");
     Ok(password)
 }
@@ -244,7 +244,8 @@ async fn password(
 /// An identity token and a refresh token of the owner, for the API, as signing in gives them.
 async fn sign_in(management: &Management, api: &str, home: &Home) -> Result<(String, String), Failure> {
     let api = management.api(api)?;
-    let begin = Begin { lifetime_seconds: 24 * 3600, is_direct: true, proven_under: None };
+    let begin =
+        Begin { lifetime_seconds: 24 * 3600, is_direct: true, how: "demonstration", proven_under: None };
     let accounts = management.operator().accounts();
     let session = accounts.session_begin(home.tenant, home.org, home.owner, begin).await?;
     let signer = identity_tokens::signer(&management.store, &api.api.realm).await?;

@@ -338,7 +338,7 @@ impl Gateway {
                 return Ok(Outcome::Answer(metadata));
             }
         }
-        let service = surface.services.at(target.path());
+        let service = surface.services.at(target.path(), method);
         let stopwatch = Stopwatch::start();
         let decision = self.door.decide(api, &inbound).await;
         surface.metrics.decided(stopwatch.nanos());

@@ -7,11 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use claviger::envelope::Layout;
 use claviger::grants::Access;
-use claviger::id::SessionId;
+use claviger::id::{Resource, SessionId};
 use claviger::network::Client;
 use claviger::refusal::Reason;
 use claviger::target::Target;
-use claviger::{Inbound, Introspected, Permit, SessionHolder};
+use claviger::{Inbound, Introspected, Introspecting, Permit, SessionHolder};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -20,6 +20,7 @@ use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::passage::Passage;
+use super::services::At;
 use super::{Gateway, Outcome, Surface};
 use crate::config::Service;
 use crate::failure::{Failure, FailureKind};
@@ -121,6 +122,9 @@ fn said(error: &serde_json::Error) -> Failure {
 
 /// Answers what people ask.
 pub trait People: fmt::Debug + Send + Sync {
+    /// Whether a token is an operator's.
+    fn is_operators(&self, token: Zeroizing<String>) -> BoxFuture<'static, Result<(), Failure>>;
+
     /// Does what somebody asks of Claviger itself who was let in.
     fn serve(
         &self,
@@ -144,6 +148,8 @@ pub trait People: fmt::Debug + Send + Sync {
 pub struct Within {
     /// Of what.
     pub service: Service,
+    /// What the route says that it is about.
+    pub resource: Resource,
     /// What to do with it.
     pub method: Method,
     /// Of which one, if the path names one.
@@ -290,7 +296,7 @@ impl Gateway {
         secure: bool,
         passage: &Passage,
     ) -> Result<Outcome, Refused> {
-        let request = exchange.request;
+        let (request, peer) = (exchange.request, exchange.peer.ip());
         let place = Place::at(Target::of(request.uri())?.path()).ok_or(Reason::NoSuchRoute)?;
         let method = place.method();
         if *request.method() != method {
@@ -309,7 +315,10 @@ impl Gateway {
         };
         let asker = match place {
             Place::Introspect => {
-                Some(self.asker(surface, &parts.headers, &parts.uri, secure, passage).await?)
+                // Over TLS, or all of it on this machine.
+                let is_here = passage.client.address().is_some_and(|address| address.is_loopback());
+                let is_private = secure || is_here && peer.is_loopback();
+                Some(self.asker(surface, &parts.headers, &parts.uri, (secure, is_private), passage).await?)
             }
             _ => None,
         };
@@ -405,7 +414,7 @@ impl Gateway {
     pub(super) async fn serve_within(
         &self,
         surface: &Arc<Surface>,
-        (service, id): (Service, Option<String>),
+        (service, resource, id): At,
         exchange: Exchange,
         passage: &Passage,
     ) -> Result<Outcome, Refused> {
@@ -421,7 +430,7 @@ impl Gateway {
         let query = parts.uri.query().unwrap_or_default();
         let query = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         let method = if parts.method == Method::HEAD { Method::GET } else { parts.method };
-        let asking = Within { service, method, id, query, sent };
+        let asking = Within { service, resource, method, id, query, sent };
         // Only with a permit does anybody come here.
         let permit = passage.permit().ok_or(Reason::NoCredential)?;
         let Served { status, value, next } =
@@ -465,24 +474,29 @@ impl Gateway {
         surface: &Surface,
         headers: &HeaderMap,
         uri: &http::Uri,
-        secure: bool,
+        (secure, is_private): (bool, bool),
         passage: &Passage,
     ) -> Result<Asker, Refused> {
-        let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token = shown.and_then(|shown| shown.split_once(' ')).map(|(_, token)| token.trim());
-        if let Some(token) = token.filter(|token| token.starts_with(claviger_store::operators::TOKEN_PREFIX))
-        {
-            // As at the console: over TLS, or on this machine.
-            let is_here = passage.client.address().is_some_and(|address| address.is_loopback());
-            return match secure || is_here {
-                true => Ok(Asker::Operator(Zeroizing::new(token.to_owned()))),
-                false => Err(Reason::HttpsRequired.into()),
-            };
+        let mut shown = headers.get_all(header::AUTHORIZATION).iter();
+        let first = shown.next().and_then(|value| value.to_str().ok());
+        // Two are nobody's, whichever way, as everywhere.
+        let alone = first.filter(|_| shown.next().is_none()).and_then(|shown| shown.split_once(' '));
+        let token =
+            alone.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
+        let is_operators = |token: &&str| token.starts_with(claviger_store::operators::TOKEN_PREFIX);
+        if let Some(token) = token.filter(is_operators) {
+            if !is_private {
+                return Err(Reason::HttpsRequired.into());
+            }
+            let token = Zeroizing::new(token.to_owned());
+            // Before anything else is looked for, so that nobody has anything looked for who is none.
+            self.people.is_operators(token.clone()).await?;
+            return Ok(Asker::Operator(token));
         }
         let method = Method::POST;
-        let inbound =
-            Inbound { method: &method, target: Target::of(uri)?, headers, client: passage.client, secure };
-        let asker = self.door.introspect(&surface.served.api, &inbound, false).await?;
+        let target = Target::of(uri)?;
+        let inbound = Inbound { method: &method, target, headers, client: passage.client, secure };
+        let asker = self.door.introspect(&surface.served.api, &inbound, Introspecting::Oneself).await?;
         // Whoever may not act asks nothing.
         asker.may_act.clone()?;
         Ok(Asker::Known(Box::new(asker)))
@@ -539,25 +553,43 @@ impl Asker {
         };
         bearer.set_sensitive(true);
         headers.insert(header::AUTHORIZATION, bearer);
+        // Nothing is looked for on behalf of somebody who could not hear of it.
+        if !self.may_ask() {
+            return Ok(Asking::Introspect(None, None));
+        }
+        // What turns out to be nobody's counts as a guess of whoever asks, unless that is an operator.
+        let why = match self {
+            Self::Operator(_) => Introspecting::ForAnOperator,
+            Self::Known(_) => Introspecting::ForSomebody,
+        };
         let (method, target) = (Method::POST, Target::of(uri)?);
         let inbound =
             Inbound { method: &method, target, headers: &headers, client: passage.client, secure: true };
-        let found = match gateway.door.introspect(&surface.served.api, &inbound, true).await {
+        let found = match gateway.door.introspect(&surface.served.api, &inbound, why).await {
             Ok(found) => Some(found),
-            Err(refusal) if refusal.status() == StatusCode::UNAUTHORIZED => None,
+            // Not good, or good for nothing here.
+            Err(refusal) if [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&refusal.status()) => {
+                None
+            }
             Err(refusal) => return Err(refusal.into()),
         };
         let found = found.filter(|found| found.may_act.is_ok() && self.may_know(found)).map(Box::new);
         Ok(Asking::Introspect(self.operator(), found))
     }
 
+    fn may_ask(&self) -> bool {
+        match self {
+            Self::Operator(_) => true,
+            Self::Known(asker) => asker.grants.all() == Some(Access::Admin),
+        }
+    }
+
     fn may_know(&self, found: &Introspected) -> bool {
         match self {
-            // The store is asked about it.
+            // How far the operator reaches, the store says.
             Self::Operator(_) => true,
             Self::Known(asker) => {
-                asker.grants.all() == Some(Access::Admin)
-                    && (asker.who.tenant, asker.who.environment) == (found.who.tenant, found.who.environment)
+                (asker.who.tenant, asker.who.environment) == (found.who.tenant, found.who.environment)
             }
         }
     }

@@ -30,14 +30,16 @@ impl Uses {
 
     /// Puts back what could not be written down, as far as nothing later is known.
     pub(crate) fn put_back(&self, found: impl IntoIterator<Item = ((TenantId, Box<str>), Use)>) {
-        let mut uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (whose, used) in found {
+            let mut uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             uses.entry(whose).or_insert(used);
         }
     }
 
     /// Takes all of it out.
     pub fn take(&self) -> Vec<((TenantId, Box<str>), Use)> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect()
+        // Let go of before it is gone through: every core waits for it.
+        let found = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        found.into_iter().collect()
     }
 }

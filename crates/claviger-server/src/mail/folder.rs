@@ -33,7 +33,9 @@ fn put(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    std::fs::rename(draft, folder.join(format!("{name}.eml")))
+    std::fs::rename(draft, folder.join(format!("{name}.eml")))?;
+    // The row in the store goes next.
+    std::fs::File::open(folder)?.sync_all()
 }
 
 impl Post for Folder {

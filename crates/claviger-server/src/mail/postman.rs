@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use claviger::clock::Clock;
 use claviger::danger::SystemPermit;
-use claviger_store::outbox::{Due, GIVEN_UP_AFTER_SECONDS};
+use claviger_store::outbox::Due;
 use claviger_store::{Store, StoreError, SystemStore};
 use tokio::sync::Notify;
 
@@ -101,7 +101,6 @@ async fn one(
     clock: &dyn Clock,
 ) -> Result<(), StoreError> {
     let name = mail.name();
-    let is_old = mail.created_at.plus_seconds(GIVEN_UP_AFTER_SECONDS) <= clock.now();
     let sent = match &mail.letter {
         None => Err(Undelivered::Never("it cannot be read: the key that it is sealed under is gone".into())),
         Some(letter) => match tokio::time::timeout(PATIENCE, post.send(letter, &name, clock.now())).await {
@@ -114,7 +113,7 @@ async fn one(
             figures.sent.fetch_add(1, Ordering::Relaxed);
             system.mail_gone(mail).await
         }
-        Err(Undelivered::Later(why)) if !is_old => {
+        Err(Undelivered::Later(why)) if !mail.is_last_try => {
             figures.put_off.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(mail = name, tries = mail.tries + 1, "mail waits: {why}");
             Ok(())

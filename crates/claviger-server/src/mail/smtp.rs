@@ -7,9 +7,11 @@ use claviger_store::outbox::Letter;
 use futures_util::future::BoxFuture;
 use lettre::message::Mailbox;
 use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
+use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
 use lettre::transport::smtp::response::Severity;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 use super::message::{Post, Undelivered, message};
 use crate::config::{MailServer, Security};
@@ -35,10 +37,13 @@ fn tls(server: &MailServer) -> Result<TlsParameters, Failure> {
     let mut parameters = TlsParameters::builder(server.host.clone());
     if let Some(path) = &server.ca_file {
         let pem = read("ca_file", path)?;
-        let certificate = Certificate::from_pem(pem.as_bytes()).map_err(|_| {
-            Failure::new(format!("`{}` of `mail.ca_file` has no certificate", path.display()))
-        })?;
-        parameters = parameters.add_root_certificate(certificate);
+        let none = || Failure::new(format!("`{}` of `mail.ca_file` has no certificate", path.display()));
+        if CertificateDer::pem_slice_iter(pem.as_bytes()).filter_map(Result::ok).next().is_none() {
+            return Err(none());
+        }
+        let certificate = Certificate::from_pem(pem.as_bytes()).map_err(|_| none())?;
+        // These, and none of the machine's.
+        parameters = parameters.certificate_store(CertificateStore::None).add_root_certificate(certificate);
     }
     parameters.build().map_err(|_| Failure::new("TLS to the mail server cannot be set up"))
 }
@@ -63,11 +68,13 @@ impl Smtp {
 }
 
 /// What a mail server complained of. Its text may quote the address, and is left out.
-fn undelivered(error: &lettre::transport::smtp::Error) -> Undelivered {
+fn undelivered(error: &lettre::transport::smtp::Error, letter: &Letter) -> Undelivered {
     let code = error.status();
     let told = code.map_or_else(
         || {
-            let what = if error.is_timeout() {
+            let what = if error.is_client() {
+                "the mail server lacks what is wanted of it: TLS, a way to sign in, or addresses beyond ASCII"
+            } else if error.is_timeout() {
                 "the mail server does not answer in time"
             } else if error.is_tls() {
                 "TLS to the mail server failed"
@@ -79,9 +86,11 @@ fn undelivered(error: &lettre::transport::smtp::Error) -> Undelivered {
         |code| format!("the mail server answers {code}"),
     );
     // A mailbox that is none, or a mail that is not wanted (RFC 5321, section 4.2.3). Another refusal is about us, and may be mended.
-    let is_final = code.is_some_and(|code| {
-        code.severity == Severity::PermanentNegativeCompletion && matches!(u16::from(code), 550..=554)
-    });
+    // Nor will a server soon carry an address beyond ASCII that does not.
+    let is_final = error.is_client() && !letter.to.is_ascii()
+        || code.is_some_and(|code| {
+            code.severity == Severity::PermanentNegativeCompletion && matches!(u16::from(code), 550..=554)
+        });
     if is_final { Undelivered::Never(told) } else { Undelivered::Later(told) }
 }
 
@@ -94,7 +103,7 @@ impl Post for Smtp {
     ) -> BoxFuture<'a, Result<(), Undelivered>> {
         Box::pin(async move {
             let message = message(&self.from, letter, name, at)?;
-            self.server.send(message).await.map(drop).map_err(|error| undelivered(&error))
+            self.server.send(message).await.map(drop).map_err(|error| undelivered(&error, letter))
         })
     }
 }

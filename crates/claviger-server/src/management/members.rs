@@ -6,7 +6,7 @@ use claviger::directory::{Annotated, MemberState};
 use claviger::id::{AccountId, OrgId, RoleName};
 use claviger_store::Email;
 use claviger_store::foreign_identities::LinkView;
-use claviger_store::members::MemberView;
+use claviger_store::members::{MemberView, NewRole as ToRole};
 use claviger_store::tenant_store::TenantStore;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -278,11 +278,14 @@ async fn add(call: &Call, input: Add) -> Result<MemberShown, Failure> {
     let email = parse(&input.member, "member")?;
     let role = call.management.known_role(&store.tenant_view().await?.realm, &input.role)?;
     let member = match state {
-        MemberState::Invited => invite(&call.management, &store, org, &email, &role).await?,
+        MemberState::Invited => {
+            invite(&call.management, &store, Inviting { org, email: &email, role: &role, over: None }).await?
+        }
         _ => match store.member_add(org, &email, &role, state).await? {
             // Nobody knows whose address that is, and so it is asked.
             member if member.state == MemberState::Invited => {
-                invite(&call.management, &store, org, &email, &role).await?
+                let inviting = Inviting { org, email: &email, role: &role, over: None };
+                invite(&call.management, &store, inviting).await?
             }
             member => member,
         },
@@ -290,22 +293,38 @@ async fn add(call: &Call, input: Add) -> Result<MemberShown, Failure> {
     shown_whole(&store, org, member.account).await
 }
 
+/// Somebody who is invited.
+#[derive(Debug)]
+pub(super) struct Inviting<'i> {
+    /// Into which organization.
+    pub(super) org: OrgId,
+    /// Whoever has this address.
+    pub(super) email: &'i Email,
+    /// In which role.
+    pub(super) role: &'i RoleName,
+    /// Over which roles of before, if whoever is invited already may not be invited anew over others.
+    pub(super) over: Option<Vec<RoleName>>,
+}
+
 /// Invites somebody, by mail if an API of the realm sends any. Whoever is invited already is so again.
 pub(super) async fn invite(
     management: &Management,
     store: &TenantStore,
-    org: OrgId,
-    email: &Email,
-    role: &RoleName,
+    inviting: Inviting<'_>,
 ) -> Result<MemberView, Failure> {
+    let Inviting { org, email, role, over } = inviting;
     let tenant = store.tenant_view().await?;
+    // To the address as its owner spelt it, if somebody has it already.
+    let known = management.operator().accounts().account_find(&tenant.realm, email).await?;
+    let known: Option<Email> = known.map(|account| parse(&account.email, "email")).transpose()?;
+    let whose = known.as_ref().unwrap_or(email);
     let mailed = management.mail_of_realm(&tenant.realm).map(|(api, page)| {
         let invitation = store.invitation();
-        let to = (email, tenant.name.as_str());
+        let to = (whose, tenant.name.as_str());
         let letter = letters::invitation(&api, &page, to, invitation.expose_text());
         (invitation, letter)
     });
-    let member = store.member_invite(org, email, role, mailed).await?;
+    let member = store.member_invite(org, email, (role, over), mailed).await?;
     management.outbox.posted();
     Ok(member)
 }
@@ -357,7 +376,9 @@ async fn role(call: &Call, input: NewRole) -> Result<MemberShown, Failure> {
     let role = call.management.known_role(&store.tenant_view().await?.realm, &input.role)?;
     let since = input::version(input.if_version.as_deref())?;
     let held = store.clone().unless_edited(Annotated::Member(org, account), since);
-    held.member_update_role(org, account, &role).await?;
+    let new =
+        ToRole { within: call.management.roles_beyond(&store.tenant_view().await?.realm, &role), to: role };
+    held.member_update_role(org, account, new).await?;
     shown_whole(&store, org, account).await
 }
 
@@ -372,8 +393,10 @@ async fn resume(call: &Call, input: Who) -> Result<MemberShown, Failure> {
     if store.member_view(org, account).await?.state == MemberState::Invited {
         // Whoever was asked in says yes themselves, or an owner does for them.
         call.caller.may(super::Role::Owner)?;
+        store.member_let_in(org, account).await?;
+    } else {
+        store.member_resume(org, account).await?;
     }
-    store.member_resume(org, account).await?;
     shown_whole(&store, org, account).await
 }
 

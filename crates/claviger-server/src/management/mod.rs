@@ -40,7 +40,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::ArcSwap;
 use claviger::clock::Clock;
-use claviger::id::{ApiName, RealmName, TenantId};
+use claviger::id::{ApiName, RealmName, RoleName, TenantId};
 use claviger::random::Random;
 use claviger::{Api, Door};
 use claviger_store::Store;
@@ -259,6 +259,28 @@ impl Management {
             api.api.realm
         ))
         .hint(format!("the APIs of the tenant's realm are {}", names.join(", "))))
+    }
+
+    /// The roles of a realm's APIs that allow all that `role` does: from one of these to it is less, or the same. One that an API of the realm
+    /// does not know allows nothing there.
+    pub(crate) fn roles_beyond(&self, realm: &RealmName, role: &RoleName) -> Vec<RoleName> {
+        let apis = self.apis.load();
+        let ours: Vec<_> = apis.values().filter(|api| api.api.realm == *realm).collect();
+        let mut names: Vec<RoleName> =
+            ours.iter().flat_map(|api| api.api.roles.iter().map(|(name, _)| name.clone())).collect();
+        names.sort();
+        names.dedup();
+        let is_beyond = |name: &RoleName| {
+            ours.iter().all(|api| {
+                match (api.api.roles.grants(role.as_str()), api.api.roles.grants(name.as_str())) {
+                    (None, _) => true,
+                    (Some(less), Some(more)) => less.within(more),
+                    (Some(_), None) => false,
+                }
+            })
+        };
+        names.retain(is_beyond);
+        names
     }
 
     /// How long the identity tokens of a realm live at most, in seconds.

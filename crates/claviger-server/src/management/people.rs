@@ -152,7 +152,7 @@ pub async fn sign_up(management: &Management, asked: &Asked, input: SignUp) -> R
     let password = Secret::new(input.password.as_bytes().to_vec());
     new.password_hash = Some(management.passwords.hash(password).await?);
     let lifetime_seconds = asked.rules.session_seconds;
-    let begin = Begin { lifetime_seconds, is_direct: true, proven_under: None };
+    let begin = Begin { lifetime_seconds, is_direct: true, how: "sign-up", proven_under: None };
     let session = accounts.sign_up(new, begin, false).await?;
     tokens(management, asked, &signer, session)
 }
@@ -259,6 +259,7 @@ pub async fn sign_in(management: &Management, asked: &Asked, input: SignIn) -> R
     let begun = Begin {
         lifetime_seconds: asked.rules.session_seconds,
         is_direct: true,
+        how: "sign-in",
         proven_under: Some(account.generation),
     };
     begin(management, asked, place, account.account, begun).await
@@ -307,7 +308,7 @@ pub async fn refresh(management: &Management, asked: &Asked, input: Refresh) -> 
     let left = session.session.expires_at.seconds().saturating_sub(management.clock.now().seconds());
     let lifetime_seconds = asked.rules.session_seconds.min(left.max(1));
     let proven_under = Some(session.session.made_under.account);
-    let begun = Begin { lifetime_seconds, is_direct: true, proven_under };
+    let begun = Begin { lifetime_seconds, is_direct: true, how: "switch", proven_under };
     begin(management, asked, place, session.session.account, begun).await
 }
 
@@ -458,7 +459,13 @@ pub async fn set_password(
         Ok(page) => Some(letters::password_changed(asked, page, &email(&account.email)?)),
         Err(_) => None,
     };
-    accounts.account_set_password(oneself.account, hash, staying, notice).await?;
+    // What was compared is what there is, or nothing is changed: somebody else may have reset it meanwhile.
+    let changed =
+        accounts.account_set_password(oneself.account, (hash, Some(account.generation)), staying, notice);
+    changed.await.map_err(|error| match error {
+        StoreError::NotFound { .. } => nobody(),
+        error => error.into(),
+    })?;
     management.outbox.posted();
     Ok(())
 }

@@ -4,9 +4,9 @@
 use claviger::directory::State;
 use claviger::id::AccountId;
 use claviger::secret::Secret;
-use claviger_store::proofs::Proving;
+use claviger_store::proofs::{Proven, Proving};
 use claviger_store::refresh_tokens::Begin;
-use claviger_store::{Email, StoreError};
+use claviger_store::{Actor, Email, StoreError};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -18,11 +18,13 @@ use crate::failure::{Failure, FailureKind};
 use crate::identity_tokens;
 use crate::passwords::may_be_chosen;
 
-/// A link that proves an address.
+/// A link that proves an address, and the password of whoever signs up with it.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Verify {
     token: String,
+    #[serde(default)]
+    password: String,
 }
 
 /// An address that something is mailed to.
@@ -41,7 +43,7 @@ pub struct Reset {
 }
 
 forgets! {
-    Verify: token;
+    Verify: token, password;
     Reset: token, password;
 }
 
@@ -73,17 +75,18 @@ async fn count_mail(management: &Management, asked: &Asked, address: &Email) -> 
 /// # Errors
 /// If sign-up is closed here, or something is none; and 429 after too many from one block of the network, or for one address.
 pub async fn sign_up(management: &Management, asked: &Asked, input: SignUp) -> Result<(), Failure> {
-    let (address, mut new) = people::signing_up(management, asked, &input).await?;
+    // The password is looked at, and not kept: whoever proves the address chooses it (decision 16).
+    let (address, new) = people::signing_up(management, asked, &input).await?;
     let page = letters::page(asked)?.to_owned();
     count_mail(management, asked, &address).await?;
-    let password = Secret::new(input.password.as_bytes().to_vec());
-    new.password_hash = Some(management.passwords.hash(password).await?);
     let (management_then, asked) = (management.clone(), asked.clone());
     afterwards(management, async move {
         let accounts = accounts(&management_then, &asked);
         let realm = &asked.api.realm;
-        if accounts.account_find(realm, &address).await?.is_some() {
-            accounts.mail_post(letters::has_account(&asked, &page, &address)).await?;
+        if let Some(account) = accounts.account_find(realm, &address).await? {
+            // To the address as its owner spelt it, whoever asks spells it otherwise.
+            let whose = email(&account.email)?;
+            accounts.mail_post(letters::has_account(&asked, &page, &whose)).await?;
         } else {
             let proof = accounts.proof();
             let letter = letters::sign_up(&asked, &page, &address, &new.name, proof.expose_text());
@@ -108,13 +111,14 @@ pub async fn resend(management: &Management, asked: &Asked, input: Mailed) -> Re
         let proof = accounts.proof();
         let (proving, letter) = match accounts.account_find(realm, &address).await? {
             Some(account) if account.state != State::Deleted && !account.email_verified => {
-                let letter = letters::verify(&asked, &page, &address, proof.expose_text());
+                let whose = email(&account.email)?;
+                let letter = letters::verify(&asked, &page, &whose, proof.expose_text());
                 (Proving::Address(account.account), letter)
             }
             Some(_) => return Ok(()),
             None => {
                 let Some(new) = accounts.sign_up_waiting(realm, &address).await? else { return Ok(()) };
-                let letter = letters::sign_up(&asked, &page, &address, &new.name, proof.expose_text());
+                let letter = letters::sign_up(&asked, &page, &new.owner, &new.name, proof.expose_text());
                 (Proving::SignUp(new), letter)
             }
         };
@@ -161,9 +165,15 @@ pub async fn verify(
     let accounts = accounts(management, asked);
     let lifetime_seconds = asked.rules.session_seconds;
     match accounts.proof_view(&input.token).await? {
-        Some(Proving::SignUp(new)) if new.realm == asked.api.realm => {
+        Some(Proving::SignUp(mut new)) if new.realm == asked.api.realm && asked.rules.sign_up => {
+            if !input.password.is_empty() {
+                may_be_chosen(&input.password, new.owner.as_str())?;
+                let password = Secret::new(input.password.as_bytes().to_vec());
+                new.password_hash = Some(management.passwords.hash(password).await?);
+            }
             let signer = identity_tokens::signer(&management.store, &asked.api.realm).await?;
-            let begin = Begin { lifetime_seconds, is_direct: true, proven_under: None };
+            let is_direct = new.password_hash.is_some();
+            let begin = Begin { lifetime_seconds, is_direct, how: "sign-up", proven_under: None };
             let owner = new.owner.clone();
             let session = match accounts.sign_up(new, begin, true).await {
                 // Somebody has proven the address meanwhile.
@@ -179,16 +189,24 @@ pub async fn verify(
             if accounts.account_view(account).await?.realm != asked.api.realm {
                 return Err(nobody());
             }
+            if !input.password.is_empty() {
+                let what = "`password`: there is an account of this address; have its password reset instead";
+                return Err(Failure::new(what));
+            }
             let proven = accounts.proof_of_address(&input.token, by).await?.ok_or_else(nobody)?;
+            let Proven { account: proven, is_void } = proven;
             if proven.state != State::Active {
                 return Err(people::not_active());
             }
-            let memberships = accounts.memberships(account).await?;
+            let mut memberships = accounts.memberships(account).await?;
+            // Nobody is led into what somebody else may have made in their name: they see it when they sign in.
+            memberships.retain(|there| !is_void || there.tenant_owner != Some(account));
             let place = chosen(&memberships, None, None)?;
             // Whoever reads somebody's mail has not shown a password.
             let begun = Begin {
                 lifetime_seconds,
                 is_direct: by == Some(account),
+                how: "verification",
                 proven_under: Some(proven.generation),
             };
             begin(management, asked, place, account, begun).await
@@ -263,12 +281,20 @@ pub async fn accept(management: &Management, asked: &Asked, input: Accept) -> Re
             may_be_chosen(&input.password, &account.email)?;
             let password = Secret::new(input.password.as_bytes().to_vec());
             let hash = management.passwords.hash(password).await?;
-            accounts.account_prove(account.account, hash).await?.generation
+            let proven = accounts.account_prove(account.account, hash, account.generation).await;
+            let proven = proven.map_err(|error| match error {
+                // Somebody has set one meanwhile, or ended all.
+                StoreError::NotFound { .. } => nobody(),
+                error => error.into(),
+            });
+            proven?.generation
         }
     };
     let signer = identity_tokens::signer(&management.store, &asked.api.realm).await?;
     let lifetime_seconds = asked.rules.session_seconds;
-    let begin = Begin { lifetime_seconds, is_direct, proven_under: Some(under) };
+    let begin = Begin { lifetime_seconds, is_direct, how: "invitation", proven_under: Some(under) };
+    let actor = Actor::account(account.account);
+    let accounts = accounts.by(asked.client.address().map_or(actor.clone(), |address| actor.from(address)));
     let session = match accounts.invitation_accept(&input.token, begin).await {
         Err(StoreError::NotFound { .. }) => return Err(nobody()),
         session => session?.ok_or_else(nobody)?,

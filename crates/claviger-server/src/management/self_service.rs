@@ -8,7 +8,7 @@ use claviger::id::{AccountId, OrgId, Resource, RoleName};
 use claviger::network::Client;
 use claviger::{Api, Permit};
 use claviger_store::audit::{AuditCursor, AuditEntry};
-use claviger_store::members::{LAST_MANAGER, Managed, MemberView, NOT_JOINED};
+use claviger_store::members::{BEYOND, LAST_MANAGER, Managed, Manager, MemberView, NOT_JOINED, NewRole};
 use claviger_store::orgs::OrgView;
 use claviger_store::page::After;
 use claviger_store::user_secrets::UserSecret;
@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 use super::audit::place;
 use super::tenants::lower_case;
 use super::user_tokens::user_token_text;
-use super::{Management, members, page, shown};
+use super::{Management, members, page, people, shown};
 use crate::failure::{Failure, FailureKind};
 
 /// How many of a list are given when nobody says.
@@ -41,19 +41,21 @@ pub struct Insider {
     account: AccountId,
     role: RoleName,
     grants: Grants,
-    resource: Option<Resource>,
+    resource: Resource,
     is_anothers_word: bool,
+    block: String,
 }
 
 impl Insider {
-    /// Whoever was let in, if it is a person; `outside` is as what things outside of their organization are refused.
+    /// Whoever was let in, if it is a person: to something that its route says is about `resource`; `outside` is as what things outside of
+    /// their organization are refused.
     ///
     /// # Errors
     /// If it is none.
     pub fn of(
         management: &Management,
         permit: &Permit,
-        outside: FailureKind,
+        (resource, outside): (Resource, FailureKind),
         client: Client,
     ) -> Result<Self, Failure> {
         let principal = permit.principal();
@@ -69,7 +71,8 @@ impl Insider {
             account: account.ok_or_else(nobody)?,
             role: role.cloned().ok_or_else(nobody)?,
             grants: grants.cloned().ok_or_else(nobody)?,
-            resource: permit.need().demands().first().and_then(|demand| demand.resource.clone()),
+            resource,
+            block: client.block().to_string(),
             is_anothers_word: principal.is_anothers_word(),
         })
     }
@@ -81,8 +84,17 @@ impl Insider {
 
     /// The roles that can let others in.
     fn managing(&self) -> Vec<RoleName> {
-        let can = |grants: &Grants| grants.allow(self.resource.as_ref(), Access::Admin);
+        let can = |grants: &Grants| grants.allow(Some(&self.resource), Access::Admin);
         self.api.roles.iter().filter(|(_, grants)| can(grants)).map(|(role, _)| role.clone()).collect()
+    }
+
+    /// The roles that allow nothing that whoever asks lacks: whoever has another one is not theirs to touch.
+    fn touchable(&self) -> Option<Vec<RoleName>> {
+        if self.grants.all() == Some(Access::Admin) {
+            return None;
+        }
+        let known = self.api.roles.iter().filter(|(_, grants)| grants.within(&self.grants));
+        Some(known.map(|(role, _)| role.clone()).collect())
     }
 
     /// A role by its name, if it allows nothing that whoever gives it lacks.
@@ -101,7 +113,7 @@ impl Insider {
         }
     }
 
-    /// A member of the organization, if their role allows nothing that whoever asks lacks.
+    /// A member of the organization.
     async fn member(&self, uid: &str) -> Result<MemberView, Failure> {
         let account: AccountId = uid.parse().map_err(|_| self.outside())?;
         let found = match self.store.member_view(self.org, account).await {
@@ -111,11 +123,7 @@ impl Insider {
         if found.state == claviger::directory::MemberState::Removed {
             return Err(self.outside());
         }
-        let theirs = self.api.roles.grants(found.role.as_str());
-        match theirs.is_none_or(|theirs| theirs.within(&self.grants)) {
-            true => Ok(found),
-            false => Err(Failure::of(FailureKind::NotGranted, "their role allows more than your own does")),
-        }
+        Ok(found)
     }
 
     async fn owns_the_tenant(&self) -> Result<bool, Failure> {
@@ -213,7 +221,16 @@ pub struct Invite {
 pub async fn invite(management: &Management, insider: &Insider, input: Invite) -> Result<Value, Failure> {
     let email: Email = input.email.parse().map_err(|_| Failure::new("`email`: this is no e-mail address"))?;
     let role = insider.giveable(&input.role)?;
-    let invited = members::invite(management, &insider.store, insider.org, &email, &role).await?;
+    let accounts = management.store.accounts();
+    let inviting = accounts.inviting(insider.store.tenant(), &email, &insider.block);
+    people::count(management, &accounts, inviting).await?;
+    let invited =
+        members::Inviting { org: insider.org, email: &email, role: &role, over: insider.touchable() };
+    let invited = members::invite(management, &insider.store, invited).await;
+    let invited = invited.map_err(|failure| match failure.what.contains(BEYOND) {
+        true => Failure::of(FailureKind::NotGranted, BEYOND),
+        false => failure,
+    })?;
     Ok(json!({ "message": "invited", "uid": invited.account.to_string() }))
 }
 
@@ -230,6 +247,7 @@ fn managed(error: StoreError, insider: &Insider) -> Failure {
         StoreError::Refused { why } if [LAST_MANAGER, NOT_JOINED].contains(&why) => {
             Failure::of(FailureKind::Conflict, why)
         }
+        StoreError::Refused { why: BEYOND } => Failure::of(FailureKind::NotGranted, BEYOND),
         StoreError::NotFound { .. } => insider.outside(),
         error => error.into(),
     }
@@ -239,17 +257,26 @@ fn managed(error: StoreError, insider: &Insider) -> Failure {
 ///
 /// # Errors
 /// If there is none, the role of before or the new one allows more than one's own, or nobody would be left who manages.
-pub async fn change_member(insider: &Insider, uid: &str, input: Change) -> Result<Value, Failure> {
+pub async fn change_member(
+    management: &Management,
+    insider: &Insider,
+    uid: &str,
+    input: Change,
+) -> Result<Value, Failure> {
     let found = insider.member(uid).await?;
     let change = match (input.role.as_deref(), input.state.as_deref()) {
-        (Some(role), None) => Managed::Role(insider.giveable(role)?),
+        (Some(role), None) => {
+            let to = insider.giveable(role)?;
+            let within = management.roles_beyond(&insider.api.realm, &to);
+            Managed::Role(NewRole { to, within })
+        }
         (None, Some("active")) => Managed::Resume,
         (None, Some("suspended")) => Managed::Suspend,
         (None, Some(_)) => return Err(Failure::new("`state`: use `active` or `suspended`")),
         _ => return Err(Failure::new("say `role` or `state`, and one of them alone")),
     };
-    let managing = insider.managing();
-    let changed = insider.store.member_manage(insider.org, found.account, change, managing).await;
+    let manager = Manager { managing: insider.managing(), touchable: insider.touchable() };
+    let changed = insider.store.member_manage(insider.org, found.account, change, manager).await;
     spelt(&member(&changed.map_err(|error| managed(error, insider))?))
 }
 
@@ -259,8 +286,8 @@ pub async fn change_member(insider: &Insider, uid: &str, input: Change) -> Resul
 /// If there is none, their role allows more than one's own, or nobody would be left who manages.
 pub async fn remove_member(insider: &Insider, uid: &str) -> Result<(), Failure> {
     let found = insider.member(uid).await?;
-    let managing = insider.managing();
-    let removed = insider.store.member_manage(insider.org, found.account, Managed::Remove, managing).await;
+    let manager = Manager { managing: insider.managing(), touchable: insider.touchable() };
+    let removed = insider.store.member_manage(insider.org, found.account, Managed::Remove, manager).await;
     removed.map(drop).map_err(|error| managed(error, insider))
 }
 
@@ -303,6 +330,8 @@ pub struct NewOrganization {
 /// # Errors
 /// If it is not the tenant's owner who asks, or the name is none.
 pub async fn create_organization(insider: &Insider, input: NewOrganization) -> Result<Value, Failure> {
+    // Another issuer's word may be less than the person's own role, which they would have there.
+    insider.is_signed_in_here()?;
     if !insider.owns_the_tenant().await? {
         let what = "what is about the whole tenant is for its owner";
         return Err(Failure::of(FailureKind::NotGranted, what));

@@ -1,15 +1,21 @@
 //! What a credential is, for whoever may ask (RFC 7662).
 
+use claviger::api_key::NewKey;
 use claviger::directory::State;
 use claviger::id::Environment;
+use claviger::network::Networks;
+use claviger::random::SystemRandom;
 use claviger_server::on_every_store;
 use claviger_server::testing::{Answer, Behind, Client, On, Plan, TestServer};
+use claviger_store::api_keys::ApiKeyUpdate;
 use serde_json::{Value, json};
 
 on_every_store!(
     an_admin_asks_about_every_kind_of_credential_of_their_tenant_and_of_no_other,
     an_operator_asks_as_far_as_they_reach,
     whoever_may_not_ask_hears_one_answer,
+    a_key_that_is_bound_to_networks_asks_from_there_alone,
+    what_is_asked_about_in_vain_is_counted_but_for_operators,
 );
 
 /// Synaptiq takes all kinds of credential, and people sign in there.
@@ -164,4 +170,42 @@ fn whoever_may_not_ask_hears_one_answer(on: On) {
     server.run(server.store(home.tenant).tenant_suspend()).unwrap();
     assert_eq!(server.run(server.store(home.tenant).tenant_view()).unwrap().state, State::Suspended);
     assert_eq!(ask(&client, &admin, &key).status, 403);
+}
+
+fn a_key_that_is_bound_to_networks_asks_from_there_alone(on: On) {
+    let server = started(on);
+    let client = server.synaptiq();
+    let home = server.tenant("synaptiq", "Eastwind");
+    let key = server.key(&home, "admin");
+    assert_eq!(told(&client, &key.text, &key.text)["active"], true);
+    let networks = Some(Some(Networks::new(vec!["10.0.0.0/8".parse().unwrap()])));
+    let update = ApiKeyUpdate { networks, ..ApiKeyUpdate::default() };
+    server.run(server.store(home.tenant).key_update(key.id, update)).unwrap();
+    assert_eq!(ask(&client, &key.text, &key.text).status, 403);
+}
+
+fn what_is_asked_about_in_vain_is_counted_but_for_operators(on: On) {
+    let server = started(on);
+    let client = server.synaptiq();
+    let home = server.tenant("synaptiq", "Eastwind");
+    let admin = server.key(&home, "admin").text;
+    // Keys of the right form, and nobody's.
+    let prefix = admin.split('_').next().unwrap().parse().unwrap();
+    let peppers = server.management().store.keyring().peppers().unwrap();
+    let made_up = || {
+        let key = NewKey::generate(&prefix, Environment::Live, &peppers, &SystemRandom);
+        key.secret.expose_text().unwrap().to_owned()
+    };
+    let guesses = || server.management().door.figures().lookups;
+    let before = guesses();
+    assert_eq!(told(&client, &admin, &made_up()), inactive());
+    assert_ne!(guesses(), before, "an ADMIN may be anybody");
+    let reader = server.operator_token("reader");
+    let before = guesses();
+    assert_eq!(told(&client, &reader, &made_up()), inactive());
+    // Whoever only says that they are an operator has nothing looked for.
+    assert_eq!(ask(&client, "claviger_operator_nonsense", &made_up()).status, 401);
+    let viewer = server.token(&server.member(&home, "VIEWER")).text;
+    assert_eq!(told(&client, &viewer, &made_up()), inactive());
+    assert_eq!(guesses(), before);
 }

@@ -14,6 +14,8 @@ on_every_store!(
     nothing_that_was_set_before_the_proof_outlives_it,
     a_lost_password_is_reset_by_whoever_reads_the_mail,
     whoever_is_invited_says_yes_by_mail_with_or_without_an_account,
+    whoever_invites_again_and_again_waits_and_keeps_nobody_from_their_password,
+    whoever_is_invited_is_not_let_in_by_a_suspension,
     what_is_mailed_is_limited_by_address_and_place_and_looks_alike,
     links_are_made_from_the_settings_and_never_from_host,
     a_changed_password_is_mailed_to_the_address,
@@ -116,7 +118,11 @@ fn q18_where_addresses_are_proven_sign_up_answers_alike_and_ids_follow_the_proof
     let secret = mail.secret("verify");
     // A scanner of mail that follows the link does nothing: it leads to a page, and only a POST acts.
     assert_eq!(client.get("/auth/v1/verify").send().status, 405);
-    let signed_in = post(&client, "verify", &json!({ "token": secret })).expect(200).json();
+    // A password is chosen by whoever proves the address; what was sent before is nothing.
+    let weak = post(&client, "verify", &json!({ "token": secret, "password": "short" }));
+    assert!(weak.status == 400 && weak.text().contains("`password`"), "{}", weak.text());
+    let proven = json!({ "token": secret, "password": PASSWORD });
+    let signed_in = post(&client, "verify", &proven).expect(200).json();
     assert_eq!((products(&server, &signed_in), &signed_in["role"]), (200, &json!("ADMIN")));
     assert_eq!(tenants(), 1);
     assert_eq!(post(&client, "verify", &json!({ "token": secret })).status, 401, "it is for one use");
@@ -124,8 +130,10 @@ fn q18_where_addresses_are_proven_sign_up_answers_alike_and_ids_follow_the_proof
     // For an address that has an account the answer is the same, and the mail another one.
     let again = sign_up(&client, "ada@northwind.example", OTHER, "Theirs");
     assert_eq!((again.status, again.text()), (first.status, first.text()));
-    let told = mailed(&server, "ada@northwind.example", 1).remove(0);
-    assert_eq!(told.subject, "synq: you have an account already");
+    // It goes to the address as its account has it, whatever spelling was asked with.
+    let mut told = mailed(&server, "Ada@northwind.example", 2);
+    told.retain(|mail| mail.subject == "synq: you have an account already");
+    let told = told.remove(0);
     assert!(!told.body.contains('#'), "{}", told.body);
     sign_in(&client, "ada@northwind.example", PASSWORD).expect(200);
     assert_eq!((sign_in(&client, "ada@northwind.example", OTHER).status, tenants()), (401, 1));
@@ -135,7 +143,7 @@ fn q18_where_addresses_are_proven_sign_up_answers_alike_and_ids_follow_the_proof
     sign_up(&client, "eve@x.example", OTHER, "Eve").expect(202);
     let both = mailed(&server, "eve@x.example", 2);
     let (own, strangers): (Vec<_>, Vec<_>) = both.into_iter().partition(|mail| mail.body.contains("\"Eve\""));
-    post(&client, "verify", &json!({ "token": own[0].secret("verify") })).expect(200);
+    post(&client, "verify", &json!({ "token": own[0].secret("verify"), "password": OTHER })).expect(200);
     assert_eq!(post(&client, "verify", &json!({ "token": strangers[0].secret("verify") })).status, 401);
     assert_eq!(
         (sign_in(&client, "eve@x.example", PASSWORD).status, sign_in(&client, "eve@x.example", OTHER).status),
@@ -146,7 +154,15 @@ fn q18_where_addresses_are_proven_sign_up_answers_alike_and_ids_follow_the_proof
     mailed(&server, "bob@x.example", 1);
     assert_eq!(post(&client, "verify/resend", &json!({ "email": "bob@x.example" })).status, 202);
     let links = mailed(&server, "bob@x.example", 2);
-    post(&client, "verify", &json!({ "token": links[1].secret("verify") })).expect(200);
+    let bob = post(&client, "verify", &json!({ "token": links[1].secret("verify") })).expect(200).json();
+    assert_eq!(products(&server, &bob), 200);
+    // Somebody else may have asked for it with a password of their own: it is none.
+    assert_eq!(sign_in(&client, "bob@x.example", PASSWORD).status, 401);
+    post(&client, "password/forgot", &json!({ "email": "bob@x.example" })).expect(202);
+    let mails = mailed(&server, "bob@x.example", 3);
+    let reset = mails.iter().find(|mail| mail.subject.contains("choose")).unwrap().secret("reset");
+    post(&client, "password/reset", &json!({ "token": reset, "password": PASSWORD })).expect(204);
+    sign_in(&client, "bob@x.example", PASSWORD).expect(200);
     for wrong in [json!({}), json!({ "token": 7 }), json!({ "token": "x", "email": "x" })] {
         assert_eq!(post(&client, "verify", &wrong).status, 400, "{wrong}");
     }
@@ -158,10 +174,17 @@ fn nothing_that_was_set_before_the_proof_outlives_it(on: On) {
     let client = server.synq();
     let email = "ada@northwind.example";
     let stranger = sign_up(&client, email, PASSWORD, "Northwind").expect(201).json();
+    // Where somebody else has added them, whoever proves the address is led there, and not to what the stranger has made.
+    let home = server.tenant("synq", "Acme");
+    let store = server.store(home.tenant);
+    let (address, editor) = (email.parse().unwrap(), "EDITOR".parse().unwrap());
+    let added = server.run(store.member_invite(home.org, &address, (&editor, None), None)).unwrap();
+    server.run(store.member_let_in(home.org, added.account)).unwrap();
     post(&client, "verify/resend", &json!({ "email": email })).expect(202);
     let secret = mailed(&server, email, 1)[0].secret("verify");
     let owner = post(&client, "verify", &json!({ "token": secret })).expect(200).json();
     assert_eq!((products(&server, &owner), products(&server, &stranger)), (200, 401));
+    assert_eq!(owner["tenant_id"], home.tenant.to_string());
     assert_eq!(post(&client, "refresh", &json!({ "refresh_token": stranger["refresh_token"] })).status, 401);
     assert_eq!(sign_in(&client, email, PASSWORD).status, 401);
     // Whoever is signed in as that account, and reads its mail, loses nothing by proving it.
@@ -290,6 +313,49 @@ fn whoever_is_invited_says_yes_by_mail_with_or_without_an_account(on: On) {
         .send()
         .expect(200);
     assert_eq!(accept(json!({ "token": link, "password": PASSWORD })).status, 401);
+}
+
+fn whoever_invites_again_and_again_waits_and_keeps_nobody_from_their_password(on: On) {
+    let server = TestServer::start(on);
+    let client = server.synq();
+    let victim = "victim@x.example";
+    sign_up(&client, victim, PASSWORD, "Victim").expect(201);
+    let stranger = sign_up(&client, "eve@x.example", PASSWORD, "Eve").expect(201).json();
+    let token = stranger["access_token"].as_str().unwrap();
+    let invite = |email: &str| {
+        let body = json!({ "email": email, "role": "VIEWER" });
+        client.post("/api/v1/organization/members", &body).bearer(token).send()
+    };
+    let statuses: Vec<u16> = (0..5).map(|_| invite(victim).status).collect();
+    assert_eq!(statuses, [201, 201, 201, 429, 429]);
+    assert!(invite(victim).header("retry-after").is_some());
+    assert_eq!(invite("other@x.example").status, 201);
+    post(&client, "password/forgot", &json!({ "email": victim })).expect(202);
+    assert_eq!(mailed(&server, victim, 4).iter().filter(|mail| mail.subject.contains("choose")).count(), 1);
+}
+
+fn whoever_is_invited_is_not_let_in_by_a_suspension(on: On) {
+    let server = TestServer::start(on);
+    let home = server.tenant("synq", "Acme");
+    let owner = server.token(&home.owner).text;
+    let ask = |method: &str, path: &str, body: &Value| {
+        server.synq().request(method, path).json(body).bearer(&owner).send()
+    };
+    let body = json!({ "email": "ann@x.example", "role": "EDITOR" });
+    let uid = ask("POST", "/api/v1/organization/members", &body).expect(201).json()["uid"].clone();
+    let path = format!("/api/v1/organization/members/{}", uid.as_str().unwrap());
+    for state in ["suspended", "active"] {
+        ask("PATCH", &path, &json!({ "state": state })).expect(409);
+    }
+    // Nor by an operator who may not let anybody in.
+    let support = server.operator_token("support");
+    let member = format!("/v1/tenants/{}/organizations/{}/members/ann@x.example", home.tenant, home.org);
+    let post = |verb: &str, by: &str| {
+        server.console().post(&format!("{member}/{verb}"), &json!({})).bearer(by).send().status
+    };
+    assert_eq!((post("suspend", &support), post("resume", &support)), (409, 403));
+    let operator = server.operator_token("owner");
+    assert_eq!(post("resume", &operator), 200);
 }
 
 fn what_is_mailed_is_limited_by_address_and_place_and_looks_alike(on: On) {

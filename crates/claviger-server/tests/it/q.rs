@@ -316,7 +316,13 @@ fn q15_a_role_that_is_not_enough_is_403(on: On) {
     synq.post(PRODUCTS, &product).bearer(&claiming("VIEWER")).send().expect(403);
     synq.post("/api/v1/organization/members", &invite).bearer(&claiming("ADMIN")).send().expect(403);
     synq.get(PRODUCTS).bearer(&claiming("OWNER")).send().expect_body(403, FORBIDDEN);
-    server.run(server.store(home.tenant).member_update_role(home.org, member.account, &viewer)).unwrap();
+    server
+        .run(server.store(home.tenant).member_update_role(
+            home.org,
+            member.account,
+            claviger_store::members::NewRole { to: viewer.clone(), within: Vec::new() },
+        ))
+        .unwrap();
     synq.post(PRODUCTS, &product).bearer(&token.text).send().expect_body(403, FORBIDDEN);
 }
 

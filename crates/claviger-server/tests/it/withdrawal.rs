@@ -257,7 +257,13 @@ fn a_lowered_role_gives_nothing_of_the_old_one(on: On) {
     };
     let role = |role: &str| {
         let role: RoleName = role.parse().unwrap();
-        server.run(server.store(home.tenant).member_update_role(home.org, member.account, &role)).unwrap();
+        server
+            .run(server.store(home.tenant).member_update_role(
+                home.org,
+                member.account,
+                claviger_store::members::NewRole { to: role.clone(), within: Vec::new() },
+            ))
+            .unwrap();
     };
     nodes.change("the role is lowered", post, 201, || role("VIEWER"), 403);
     nodes.holds("what the lower role gives", &products(&token), 200);

@@ -107,10 +107,10 @@ statements! { "signing key";
     SIGNING_DROP: System [Text, Text, Text] withdraws
         "UPDATE signing_key SET state = 'dropped', sealed_key = NULL
          WHERE realm = $1 AND purpose = $2 AND kid = $3 AND state IN ('retired', 'next') RETURNING kid";
-    /// The one that signs, too: what all of them signed is refused from now on.
-    SIGNING_DROP_ALL: System [Text, Text] withdraws
+    /// The one that signs, too: what all of them signed is refused from now on. None that is made afterwards.
+    SIGNING_DROP_ALL: System [Text, Text, Int] withdraws
         "UPDATE signing_key SET state = 'dropped', sealed_key = NULL
-         WHERE realm = $1 AND purpose = $2 AND state <> 'dropped' RETURNING kid";
+         WHERE realm = $1 AND purpose = $2 AND created_at <= $3 AND state <> 'dropped' RETURNING kid";
 }
 
 /// When keys take turns by themselves.
@@ -340,19 +340,22 @@ impl SystemStore {
     /// Drops every key of the line at once, and lets a new one sign: what was signed so far is refused from now on. Gives the new one's name.
     ///
     /// # Errors
-    /// If the store does not answer.
+    /// If the store does not answer. Once the keys are dropped they are so, whether there is another one by then or not: servers make one
+    /// when they find that there is none.
     pub async fn signing_key_replace(&self, line: &Line, algorithm: Algorithm) -> Result<String, StoreError> {
-        let (line, inner) = (line.clone(), Arc::clone(&self.inner));
-        let details = json!({ "line": line.columns().0 });
-        let entry = self.entry("SIGNING_KEYS_REPLACED", ("signing_key", String::new()), details);
+        let name = line.columns().0.to_owned();
+        let entry =
+            self.entry("SIGNING_KEYS_DROPPED", ("signing_key", String::new()), json!({ "line": name }));
+        let dropped = line.clone();
         self.write(async move |tx: &mut Tx<'_>| {
-            let (realm, purpose) = line.columns();
-            tx.run(&SIGNING_DROP_ALL, values![realm, purpose]).await?;
-            let kid = add(tx, &inner, (&line, algorithm), KeyState::Active).await?;
-            entry.clone().about("signing_key", kid.clone()).write(tx).await?;
-            Ok(kid)
+            let (realm, purpose) = dropped.columns();
+            let now = tx.now().await?;
+            tx.run(&SIGNING_DROP_ALL, values![realm, purpose, now]).await?;
+            entry.write(tx).await
         })
-        .await
+        .await?;
+        self.signing_key_ensure(line, algorithm).await?;
+        Ok(self.signing_key_signer(line).await?.kid().to_owned())
     }
 
     /// Has the line's keys take what steps are due, one after the other: the next is published before it signs, and the old one is believed
@@ -393,7 +396,9 @@ impl SystemStore {
                     if since(active, schedule.signs_seconds) && since(next, schedule.published_seconds) =>
                 {
                     tx.run(&SIGNING_RETIRE, values![realm, purpose, now]).await?;
-                    tx.run(&SIGNING_ACTIVATE, values![realm, purpose, now]).await?;
+                    // Somebody may have taken the step, or the key, meanwhile: then nothing of this is done.
+                    let row = tx.run_one(&SIGNING_ACTIVATE, values![realm, purpose, now]).await?;
+                    row.ok_or(StoreError::NotFound { what: "next signing key" })?;
                     let kid = next.public.kid().to_owned();
                     activated.clone().about("signing_key", kid.clone()).write(tx).await?;
                     turns.push(Turn::Active(kid));

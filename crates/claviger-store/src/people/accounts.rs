@@ -124,16 +124,18 @@ statements! { "account";
     ACCOUNT_PASSWORD: System [Uuid]
         "SELECT account_id, realm, email, state, email_verified, self_registered, generation, created_at, password_hash
          FROM account WHERE account_id = $1";
-    /// What was begun with another password, or is about to be, ends with the number that it was begun under.
-    ACCOUNT_SET_PASSWORD: System [Uuid, Text] withdraws
-        "UPDATE account SET password_hash = $2, generation = generation + 1
-         WHERE account_id = $1 AND state <> 'deleted' RETURNING generation";
+    /// There is no password any more, and every session of before is over, and what else hangs on `$3` and `$4` (see [`Ends`]). Only while
+    /// the account's number is `$2`, if that is said: what was looked at under another one is not what there is.
+    ACCOUNT_VOID: System [Uuid, Int, Int, Int] withdraws
+        "UPDATE account SET password_hash = NULL, generation = generation + 1, credentials = credentials + $3,
+             tokens_from = CASE WHEN tokens_from > $4 THEN tokens_from ELSE $4 END
+         WHERE account_id = $1 AND generation = coalesce($2, generation) AND state <> 'deleted' RETURNING generation";
+    /// After [`ACCOUNT_VOID`], in its transaction: done again after a failover it would bring an old password back.
+    ACCOUNT_SET_PASSWORD: System [Uuid, Text] "UPDATE account SET password_hash = $2 WHERE account_id = $1";
+    /// Links for another password that were mailed before (`proofs.rs`).
+    PASSWORD_PROOFS_END: System [Uuid] withdraws "DELETE FROM proof WHERE account_id = $1 AND purpose = 'reset'";
     ACCOUNT_STATE: System [Uuid, Text] withdraws
         "UPDATE account SET state = $2 WHERE account_id = $1 AND state <> 'deleted' RETURNING generation";
-    /// With a password of its own from now on, or none: what was begun under another one ends.
-    ACCOUNT_PROVE: System [Uuid, Text] withdraws
-        "UPDATE account SET email_verified = 1, password_hash = $2, generation = generation + 1
-         WHERE account_id = $1 AND state <> 'deleted' RETURNING generation";
     ACCOUNT_VERIFY: System [Uuid]
         "UPDATE account SET email_verified = 1 WHERE account_id = $1 AND state <> 'deleted' RETURNING generation";
     /// Holds the row, so that the time taken after it is not before what happens meanwhile.
@@ -144,7 +146,7 @@ statements! { "account";
              tokens_from = CASE WHEN tokens_from > $2 THEN tokens_from ELSE $2 END
          WHERE account_id = $1 RETURNING generation";
     MEMBERSHIPS: System [Uuid]
-        "SELECT m.tenant_id, m.org_id, m.role, m.state, t.name, t.state, t.requires_direct_sign_in, o.name, o.state
+        "SELECT m.tenant_id, m.org_id, m.role, m.state, t.name, t.state, t.requires_direct_sign_in, t.owner_id, o.name, o.state
          FROM member AS m
          JOIN tenant AS t ON t.tenant_id = m.tenant_id
          JOIN organization AS o ON o.tenant_id = m.tenant_id AND o.org_id = m.org_id
@@ -190,6 +192,8 @@ pub struct Membership {
     pub tenant_state: State,
     /// Whether people come in there by signing in there, and not by switching from another tenant.
     pub requires_direct_sign_in: bool,
+    /// Whose the tenant is.
+    pub tenant_owner: Option<AccountId>,
     /// What the organization is called.
     pub org_name: String,
     /// Whether the organization may act.
@@ -272,14 +276,33 @@ pub(crate) async fn verify(tx: &mut Tx<'_>, account: AccountId) -> Result<Accoun
     held(tx, account).await
 }
 
-/// The account's address is proven, it has this password from now on or none, and every session of before is over.
-pub(crate) async fn prove(
+/// Another password, or none, and what ends with the one before.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Renewed<'p> {
+    /// The password's hash.
+    pub(crate) password_hash: Option<&'p str>,
+    /// The account's generation while it was looked at, if it has to be the same.
+    pub(crate) under: Option<i64>,
+    /// Whether somebody else may have had the account: then nothing that they made in its name goes on.
+    pub(crate) from_another: bool,
+}
+
+/// Gives the account another password, and ends every session of before. Gives its generation now; `None` if it was another one than it had
+/// to be.
+pub(crate) async fn renew(
     tx: &mut Tx<'_>,
     account: AccountId,
-    password_hash: Option<&str>,
-) -> Result<AccountView, StoreError> {
-    tx.run(&ACCOUNT_PROVE, values![account, password_hash]).await?;
-    held(tx, account).await
+    renewed: Renewed<'_>,
+) -> Result<Option<i64>, StoreError> {
+    let Renewed { password_hash, under, from_another } = renewed;
+    tx.run_one(&ACCOUNT_HOLD, values![account]).await?;
+    let floor = if from_another { floor_after(tx.now().await?) } else { UnixMillis(0) };
+    let row = tx.run_one(&ACCOUNT_VOID, values![account, under, i64::from(from_another), floor]).await?;
+    let Some(row) = row else { return Ok(None) };
+    if let Some(hash) = password_hash {
+        tx.run(&ACCOUNT_SET_PASSWORD, values![account, hash]).await?;
+    }
+    row.read().int().map(Some)
 }
 
 /// The realm's account of the wanted address, made if there is none.
@@ -388,14 +411,14 @@ impl Accounts {
     }
 
     /// Gives the account another password, as a PHC string, and ends all its sessions everywhere, in one transaction; `staying` begins
-    /// anew under the number that holds now. `notice` is mailed. A sign-in that has compared the old password, and is about to begin a session, begins none.
+    /// anew under the number that holds now. `notice` is mailed. Only while the account's generation is `under`, if that is said. A sign-in that has compared the old password, and is about to begin a session, begins none.
     ///
     /// # Errors
     /// If there is no such account.
     pub async fn account_set_password(
         &self,
         account: AccountId,
-        password_hash: Secret,
+        (password_hash, under): (Secret, Option<i64>),
         staying: Option<(TenantId, SessionId)>,
         notice: Option<Letter>,
     ) -> Result<(), StoreError> {
@@ -403,8 +426,10 @@ impl Accounts {
         let hash = hash.ok_or_else(|| StoreError::Invalid("a password's hash must be text".into()))?;
         let (entry, inner) = (self.entry("ACCOUNT_PASSWORD_CHANGED", account), self.inner.clone());
         let work = async move |tx: &mut Tx<'_>| {
-            let row = tx.run_one(&ACCOUNT_SET_PASSWORD, values![account, hash.as_str()]).await?;
-            let now_under = row.ok_or(StoreError::NotFound { what: "account" })?.read().int()?;
+            let renewed = Renewed { password_hash: Some(&hash), under, from_another: false };
+            let now_under = renew(tx, account, renewed).await?;
+            let now_under = now_under.ok_or(StoreError::NotFound { what: "account" })?;
+            tx.run(&PASSWORD_PROOFS_END, values![account]).await?;
             entry.write(tx).await?;
             if let Some(notice) = &notice {
                 outbox::post(tx, &inner, outbox::fresh(&inner), notice).await?;
@@ -420,20 +445,26 @@ impl Accounts {
         Ok(())
     }
 
-    /// Notes that the account's address was proven by somebody who sets this password now, and ends its sessions.
+    /// Notes that the account's address was proven by somebody who sets this password now, and ends its sessions; only while its generation
+    /// is `under`. What somebody else may have made in its name ends too.
     ///
     /// # Errors
-    /// If there is no such account.
+    /// If there is no such account, or its generation is another one.
     pub async fn account_prove(
         &self,
         account: AccountId,
         password_hash: Secret,
+        under: i64,
     ) -> Result<AccountView, StoreError> {
         let entry = self.entry("ACCOUNT_PASSWORD_CHANGED", account);
         let work = async move |tx: &mut Tx<'_>| {
-            held(tx, account).await?;
+            let before = held(tx, account).await?;
+            let password_hash = password_hash.expose_text();
+            let renewed =
+                Renewed { password_hash, under: Some(under), from_another: before.may_be_anothers() };
+            renew(tx, account, renewed).await?.ok_or(StoreError::NotFound { what: "account" })?;
             entry.write(tx).await?;
-            prove(tx, account, password_hash.expose_text()).await
+            verify(tx, account).await
         };
         self.write_in(Bound::System("accounts"), work).await
     }
@@ -501,6 +532,7 @@ impl Accounts {
                         tenant_name: columns.text()?,
                         tenant_state: columns.state("tenant")?,
                         requires_direct_sign_in: columns.truth()?,
+                        tenant_owner: columns.maybe_parse()?,
                         org_name: columns.text()?,
                         org_state: columns.state("organization")?,
                     })

@@ -67,9 +67,15 @@ statements! { "invitation";
     /// Of many who say yes at once, the first does.
     INVITATION_TAKE: Tenant [Uuid, Blob, Int]
         "DELETE FROM invitation WHERE tenant_id = $1 AND digest = $2 AND expires_at > $3 RETURNING org_id, account_id";
+    INVITATION_END: Tenant [Uuid, Uuid, Uuid] withdraws
+        "DELETE FROM invitation WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3";
     INVITATION_ACCEPT: Tenant [Uuid, Uuid, Uuid] grants
         "UPDATE member SET state = 'active' WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND state = 'invited'
          RETURNING generation";
+    /// Holds the row until it is changed.
+    ROLE_INVITED: Tenant [Uuid, Uuid, Uuid]
+        "SELECT role FROM member WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND state = 'invited'"
+        postgres "SELECT role FROM member WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND state = 'invited' FOR UPDATE";
     MEMBER_STILL_INVITED: Tenant [Uuid, Uuid, Uuid, Text] grants
         "UPDATE member SET role = $4 WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND state = 'invited'
          RETURNING generation";
@@ -119,15 +125,15 @@ impl TenantStore {
 
     /// Invites the account of that address, which is made if there is none: a member who may not act before they have said yes. With a
     /// mail that the secret of an invitation is in, if it can be sent. Whoever is invited already is so again, with this role, and the
-    /// invitation of before is withdrawn.
+    /// invitation of before is withdrawn; `over` are the roles that they may have been invited in so far, if that is bound.
     ///
     /// # Errors
-    /// If they are a member there, or the organization is not there.
+    /// If they are a member there, the organization is not there, or [`BEYOND`](members::BEYOND).
     pub async fn member_invite(
         &self,
         org: OrgId,
         email: &Email,
-        role: &RoleName,
+        (role, over): (&RoleName, Option<Vec<RoleName>>),
         mailed: Option<(NewInvitation, Letter)>,
     ) -> Result<MemberView, StoreError> {
         let (tenant, fresh) = (self.tenant, AccountId::generate(self.inner.random.as_ref()));
@@ -141,10 +147,20 @@ impl TenantStore {
             let wanted = Wanted::of_another(fresh, realm, email.clone());
             let account = accounts::ensure(tx, &wanted).await?.account;
             let now = tx.now().await?;
+            if let Some(over) = &over
+                && let Some(row) = tx.run_one(&ROLE_INVITED, values![tenant, org, account]).await?
+            {
+                let before = row.read().text()?;
+                if !over.iter().any(|role| role.matches(&before)) {
+                    return Err(StoreError::Refused { why: members::BEYOND });
+                }
+            }
             let again = values![tenant, org, account, role.as_str()];
             if tx.run_one(&MEMBER_STILL_INVITED, again).await?.is_none() {
                 members::add_in_state(tx, (tenant, org, account), &role, MemberState::Invited, now).await?;
             }
+            // One of before is worth nothing, whether another one goes out or not.
+            tx.run(&INVITATION_END, values![tenant, org, account]).await?;
             if let Some((digest, letter)) = &mailed {
                 let ends = now.plus_seconds(LIFETIME_SECONDS);
                 tx.run(&INVITATION_ADD, values![tenant, org, account, digest.as_slice(), ends, now]).await?;
@@ -194,20 +210,25 @@ impl Accounts {
         let starting = self.starting();
         let work = async move |tx: &mut Tx<'_>| {
             let now = tx.now().await?;
-            let Some(row) = tx.run_one(&INVITATION_TAKE, values![tenant, shown.as_slice(), now]).await?
-            else {
+            let Some(row) = tx.run_one(&INVITATION, values![tenant, shown.as_slice(), now]).await? else {
                 return Ok(None);
             };
             let mut columns = row.read();
             let (org, account): (OrgId, AccountId) = (columns.parse()?, columns.parse()?);
+            // The membership first, as whoever invites anew holds it first.
             if tx.run_one(&INVITATION_ACCEPT, values![tenant, org, account]).await?.is_none() {
                 return Ok(None);
             }
+            let taken = tx.run_one(&INVITATION_TAKE, values![tenant, shown.as_slice(), now]).await?;
+            taken.ok_or(StoreError::NotFound { what: "invitation" })?;
             let details = json!({ "organization": org.to_string() });
             let entity = ("member", account.to_string());
             Entry::new(&inner, Some(tenant), &actor, "USER_JOINED", entity, &details).write(tx).await?;
             starting.start(tx, (tenant, org, account), begin).await.map(Some)
         };
-        self.write_in(Bound::Tenant(tenant), work).await
+        match self.write_in(Bound::Tenant(tenant), work).await {
+            Err(StoreError::NotFound { .. }) => Ok(None),
+            session => session,
+        }
     }
 }

@@ -114,9 +114,17 @@ statements! { "membership";
     MEMBER_ROLE: Tenant [Uuid, Uuid, Uuid, Text] grants
         "UPDATE member SET role = $4 WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND state <> 'removed'
          RETURNING generation";
+    /// Of whoever has joined: an invitation is accepted or withdrawn, and no suspension makes a member of it.
     MEMBER_STATE: Tenant [Uuid, Uuid, Uuid, Text] withdraws
-        "UPDATE member SET state = $4 WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND state <> 'removed'
+        "UPDATE member SET state = $4
+         WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND state IN ('active', 'suspended') RETURNING generation";
+    MEMBER_LET_IN: Tenant [Uuid, Uuid, Uuid] grants
+        "UPDATE member SET state = 'active' WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND state = 'invited'
          RETURNING generation";
+    /// As [`MEMBER_ROLE`], where the new role allows nothing that the old one, `$5`, did not.
+    MEMBER_ROLE_LESS: Tenant [Uuid, Uuid, Uuid, Text, Text] withdraws
+        "UPDATE member SET role = $4
+         WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND role = $5 AND state <> 'removed' RETURNING generation";
     /// Holds the row, so that the time taken after it is not before what happens meanwhile.
     MEMBER_HOLD_ALONE: Tenant [Uuid, Uuid, Uuid]
         "SELECT generation FROM member WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND state <> 'removed'"
@@ -132,8 +140,9 @@ statements! { "membership";
          WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND state <> 'removed' RETURNING generation";
     /// How many others of the organization act in which role.
     MEMBERS_BESIDE: Tenant [Uuid, Uuid, Uuid]
-        "SELECT role, CAST(count(*) AS bigint) FROM member
-         WHERE tenant_id = $1 AND org_id = $2 AND account_id <> $3 AND state = 'active' GROUP BY role";
+        "SELECT m.role, CAST(count(*) AS bigint) FROM member AS m JOIN account AS a ON a.account_id = m.account_id
+         WHERE m.tenant_id = $1 AND m.org_id = $2 AND m.account_id <> $3 AND m.state = 'active' AND a.state = 'active'
+         GROUP BY m.role";
     MEMBER_SECRETS_REVOKE: Tenant [Uuid, Uuid, Uuid] withdraws
         "UPDATE user_secret SET revoked = 1 WHERE tenant_id = $1 AND org_id = $2 AND account_id = $3 AND revoked = 0";
 }
@@ -323,17 +332,34 @@ impl TenantStore {
         &self,
         org: OrgId,
         account: AccountId,
-        role: &RoleName,
+        new: NewRole,
     ) -> Result<(), StoreError> {
-        let change =
-            Change { action: "USER_ROLE_UPDATED", statement: &MEMBER_ROLE, value: Some(role.to_string()) };
+        let tenant = self.tenant;
+        let details = json!({ "organization": org.to_string(), "to": new.to });
+        let entry = self.entry("USER_ROLE_UPDATED", ("member", account.to_string()), details);
+        self.write(async move |tx: &mut Tx<'_>| {
+            let held = tx.run_one(&MEMBER_HOLD_ALONE, values![tenant, org, account]).await?;
+            held.ok_or(StoreError::NotFound { what: "membership" })?;
+            let before = view(tx, tenant, org, account).await?.role;
+            set_role(tx, (tenant, org, account), &before, &new).await?;
+            entry.write(tx).await
+        })
+        .await
+    }
+
+    /// Lets somebody act who is invited, in their place.
+    ///
+    /// # Errors
+    /// If nobody of that account is invited.
+    pub async fn member_let_in(&self, org: OrgId, account: AccountId) -> Result<(), StoreError> {
+        let change = Change { action: "USER_JOINED", statement: &MEMBER_LET_IN, value: None };
         self.member_change(org, account, change).await.map(drop)
     }
 
-    /// Lets a member who was invited or suspended act.
+    /// Lets a member who was suspended act.
     ///
     /// # Errors
-    /// If there is no such membership.
+    /// If there is no such membership, or they are invited.
     pub async fn member_resume(&self, org: OrgId, account: AccountId) -> Result<(), StoreError> {
         let state = Some(state::member_text(MemberState::Active).to_owned());
         let change = Change { action: "USER_RESUMED", statement: &MEMBER_STATE, value: state };
@@ -343,7 +369,7 @@ impl TenantStore {
     /// Lets a member not act until it is resumed.
     ///
     /// # Errors
-    /// If there is no such membership.
+    /// If there is no such membership, or they are invited: that is withdrawn.
     pub async fn member_suspend(&self, org: OrgId, account: AccountId) -> Result<(), StoreError> {
         let state = Some(state::member_text(MemberState::Suspended).to_owned());
         let change = Change { action: "USER_SUSPENDED", statement: &MEMBER_STATE, value: state };
@@ -394,21 +420,21 @@ impl TenantStore {
         .await
     }
 
-    /// Changes a membership as members of the organization themselves do it: unless nobody would be left who acts in one of the
-    /// `managing` roles. Gives the membership as it is then.
+    /// Changes a membership as members of the organization themselves do it: unless nobody would be left who manages, or it is one that
+    /// whoever does it may not touch. Gives the membership as it is then.
     ///
     /// # Errors
-    /// If there is no such membership, or [`LAST_MANAGER`].
+    /// If there is no such membership, [`LAST_MANAGER`] or [`BEYOND`].
     pub async fn member_manage(
         &self,
         org: OrgId,
         account: AccountId,
         managed: Managed,
-        managing: Vec<RoleName>,
+        Manager { managing, touchable }: Manager,
     ) -> Result<MemberView, StoreError> {
         let tenant = self.tenant;
         let (action, to) = match &managed {
-            Managed::Role(role) => ("USER_ROLE_UPDATED", Some(role.to_string())),
+            Managed::Role(role) => ("USER_ROLE_UPDATED", Some(role.to.to_string())),
             Managed::Suspend => ("USER_SUSPENDED", Some("suspended".to_owned())),
             Managed::Resume => ("USER_RESUMED", Some("active".to_owned())),
             Managed::Remove => ("USER_REMOVED", None),
@@ -421,9 +447,15 @@ impl TenantStore {
             let held = tx.run_one(&MEMBER_HOLD_ALONE, values![tenant, org, account]).await?;
             held.ok_or(StoreError::NotFound { what: "membership" })?;
             let before = view(tx, tenant, org, account).await?;
+            let may_touch = |role: &RoleName| {
+                touchable.as_ref().is_none_or(|all| all.iter().any(|one| one.matches(role.as_str())))
+            };
+            if !may_touch(&before.role) {
+                return Err(StoreError::Refused { why: BEYOND });
+            }
             let manages = |role: &RoleName| managing.iter().any(|one| one.matches(role.as_str()));
             let stays = match &managed {
-                Managed::Role(role) => manages(role),
+                Managed::Role(role) => manages(&role.to),
                 Managed::Resume => true,
                 Managed::Suspend | Managed::Remove => false,
             };
@@ -437,13 +469,11 @@ impl TenantStore {
                 }
             }
             match &managed {
-                // Whoever was asked in says yes themselves.
-                Managed::Resume if before.state == MemberState::Invited => {
+                // Whoever was asked in says yes themselves, and is not let in by being suspended first.
+                Managed::Resume | Managed::Suspend if before.state == MemberState::Invited => {
                     return Err(StoreError::Refused { why: NOT_JOINED });
                 }
-                Managed::Role(role) => {
-                    tx.run(&MEMBER_ROLE, values![tenant, org, account, role.as_str()]).await?;
-                }
+                Managed::Role(role) => set_role(tx, (tenant, org, account), &before.role, role).await?,
                 Managed::Suspend => {
                     tx.run(&MEMBER_STATE, values![tenant, org, account, "suspended"]).await?;
                 }
@@ -469,8 +499,12 @@ impl TenantStore {
         self.write(async move |tx: &mut Tx<'_>| {
             let mut params: Vec<Value> = vec![tenant.into(), org.into(), account.into()];
             params.extend(change.value.as_deref().map(Value::from));
-            let row = tx.run_one(change.statement, &params).await?;
-            let row = row.ok_or(StoreError::NotFound { what: "membership" })?;
+            let Some(row) = tx.run_one(change.statement, &params).await? else {
+                return Err(match view(tx, tenant, org, account).await?.state {
+                    MemberState::Invited => StoreError::Refused { why: NOT_JOINED },
+                    _ => StoreError::NotFound { what: "membership" },
+                });
+            };
             entry.write(tx).await?;
             row.read().int()
         })
@@ -483,11 +517,50 @@ pub const LAST_MANAGER: &str = "nobody would be left who manages the members of 
 /// Why a membership does not become active.
 pub const NOT_JOINED: &str = "they are invited, and have not said yes";
 
+/// Why a membership stays as it is: whoever has it may do more than whoever would change it.
+pub const BEYOND: &str = "their role allows more than that of whoever asks";
+
+/// How far somebody manages who is a member themselves.
+#[derive(Debug, Clone)]
+pub struct Manager {
+    /// The roles that manage, of which one acts at least.
+    pub managing: Vec<RoleName>,
+    /// The roles whose holders they may touch; `None` is all of them.
+    pub touchable: Option<Vec<RoleName>>,
+}
+
+/// Another role for a member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRole {
+    /// The role.
+    pub to: RoleName,
+    /// The roles that allow all that it does: from one of these it is less, or the same.
+    pub within: Vec<RoleName>,
+}
+
+/// Gives a member another role. What takes something away outlives a failover, and is done whatever clocks say.
+async fn set_role(
+    tx: &mut Tx<'_>,
+    (tenant, org, account): (TenantId, OrgId, AccountId),
+    before: &RoleName,
+    new: &NewRole,
+) -> Result<(), StoreError> {
+    let is_less = new.within.iter().any(|role| role.matches(before.as_str()));
+    let row = match is_less {
+        true => {
+            let row = values![tenant, org, account, new.to.as_str(), before.as_str()];
+            tx.run_one(&MEMBER_ROLE_LESS, row).await?
+        }
+        false => tx.run_one(&MEMBER_ROLE, values![tenant, org, account, new.to.as_str()]).await?,
+    };
+    row.map(drop).ok_or(StoreError::NotFound { what: "membership" })
+}
+
 /// What members of an organization do to each other's memberships.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Managed {
     /// Another role.
-    Role(RoleName),
+    Role(NewRole),
     /// May not act for now.
     Suspend,
     /// May act again.

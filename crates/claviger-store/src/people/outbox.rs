@@ -84,8 +84,8 @@ pub struct Due {
     pub letter: Option<Letter>,
     /// How often it was tried before.
     pub tries: i64,
-    /// Since when it waits.
-    pub created_at: UnixMillis,
+    /// Whether it has waited for so long that this is the last try.
+    pub is_last_try: bool,
 }
 
 impl Due {
@@ -143,7 +143,9 @@ impl SystemStore {
                 let (id, sealed): (uuid::Uuid, _) = (columns.parse()?, columns.blob()?);
                 let plain = inner.keyring.open(&place(&id.to_string()), &sealed);
                 let letter = plain.and_then(|plain| serde_json::from_slice(plain.expose()).ok());
-                Ok::<_, StoreError>(Due { id, letter, tries: columns.int()?, created_at: columns.time()? })
+                let (tries, created_at) = (columns.int()?, columns.time()?);
+                let is_last_try = created_at.plus_seconds(GIVEN_UP_AFTER_SECONDS) <= now;
+                Ok::<_, StoreError>(Due { id, letter, tries, is_last_try })
             };
             let rows = tx.run(&MAIL_DUE, values![now, limit]).await?;
             let due = rows.into_iter().map(read).collect::<Result<Vec<Due>, _>>()?;

@@ -9,7 +9,7 @@ use claviger::secret::Secret;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::accounts::{self, AccountView};
+use super::accounts::{self, AccountView, Renewed};
 use super::outbox::{self, Letter};
 use super::sealed_text;
 use super::sign_up::NewTenant;
@@ -73,9 +73,9 @@ statements! { "proof";
         "SELECT digest, sealed FROM proof WHERE whose = $1 AND purpose = $2 AND expires_at > $3
          ORDER BY created_at DESC, digest LIMIT 1";
     /// Of many who use one link at once, the first does.
-    PROOF_TAKE: System [Blob, Text, Int]
+    PROOF_TAKE: System [Blob, Text, Int] withdraws
         "DELETE FROM proof WHERE digest = $1 AND purpose = $2 AND expires_at > $3 RETURNING account_id";
-    PROOFS_END: System [Uuid, Text] "DELETE FROM proof WHERE account_id = $1 AND purpose = $2";
+    PROOFS_END: System [Uuid, Text] withdraws "DELETE FROM proof WHERE account_id = $1 AND purpose = $2";
     PROOFS_OF: System [Blob, Text] "DELETE FROM proof WHERE whose = $1 AND purpose = $2";
 }
 
@@ -109,7 +109,16 @@ pub enum Proving {
     Password(AccountId),
 }
 
-/// A sign-up, while it waits.
+/// An account whose address was proven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proven {
+    /// The account, as it is now.
+    pub account: AccountView,
+    /// Whether what was set before is void: somebody else may have had the account.
+    pub is_void: bool,
+}
+
+/// A sign-up, while it waits: no password, as that would have been set before the proof.
 #[derive(Serialize, Deserialize)]
 struct Waiting {
     realm: String,
@@ -117,7 +126,6 @@ struct Waiting {
     plan: String,
     organization: String,
     owner: String,
-    password_hash: Option<String>,
 }
 
 fn place(digest: &str) -> Place<'_> {
@@ -277,7 +285,7 @@ impl Accounts {
         &self,
         secret: &str,
         by: Option<AccountId>,
-    ) -> Result<Option<AccountView>, StoreError> {
+    ) -> Result<Option<Proven>, StoreError> {
         if !self.has_made_proof(secret) {
             return Ok(None);
         }
@@ -287,15 +295,16 @@ impl Accounts {
             let Some(account) = take(tx, &shown, "verify", now).await? else { return Ok(None) };
             let before = accounts::held(tx, account).await?;
             let is_void = before.may_be_anothers() && by != Some(account);
-            let proven = match is_void {
-                true => accounts::prove(tx, account, None).await?,
-                false => accounts::verify(tx, account).await?,
-            };
+            if is_void {
+                let renewed = Renewed { password_hash: None, under: None, from_another: true };
+                accounts::renew(tx, account, renewed).await?;
+            }
+            let proven = accounts::verify(tx, account).await?;
             tx.run(&PROOFS_END, values![account, "verify"]).await?;
             let details = json!({ "password_void": is_void });
             let entity = ("account", account.to_string());
             Entry::new(&inner, None, &actor, "ACCOUNT_EMAIL_VERIFIED", entity, &details).write(tx).await?;
-            Ok(Some(proven))
+            Ok(Some(Proven { account: proven, is_void }))
         };
         self.write_in(Bound::System("accounts"), work).await
     }
@@ -318,7 +327,10 @@ impl Accounts {
         let work = async move |tx: &mut Tx<'_>| {
             let now = tx.now().await?;
             let Some(account) = take(tx, &shown, "reset", now).await? else { return Ok(None) };
-            let proven = accounts::prove(tx, account, password_hash.expose_text()).await?;
+            let from_another = accounts::held(tx, account).await?.may_be_anothers();
+            let password_hash = password_hash.expose_text();
+            accounts::renew(tx, account, Renewed { password_hash, under: None, from_another }).await?;
+            let proven = accounts::verify(tx, account).await?;
             tx.run(&PROOFS_END, values![account, "reset"]).await?;
             let entity = ("account", account.to_string());
             let entry = Entry::new(&inner, None, &actor, "ACCOUNT_PASSWORD_RESET", entity, &json!({}));
@@ -349,14 +361,12 @@ fn opened(keyring: &crate::keyring::Keyring, digest: &[u8], sealed: &[u8]) -> Re
 
 impl From<NewTenant> for Waiting {
     fn from(new: NewTenant) -> Self {
-        let hash = new.password_hash.as_ref().and_then(Secret::expose_text).map(str::to_owned);
         Self {
             realm: new.realm.to_string(),
             name: new.name,
             plan: new.plan.to_string(),
             organization: new.organization,
             owner: new.owner.as_str().to_owned(),
-            password_hash: hash,
         }
     }
 }
@@ -371,7 +381,7 @@ impl TryFrom<Waiting> for NewTenant {
             plan: waiting.plan.parse().map_err(drop)?,
             organization: waiting.organization,
             owner: waiting.owner.parse().map_err(drop)?,
-            password_hash: waiting.password_hash.map(|hash| Secret::new(hash.into_bytes())),
+            password_hash: None,
             unproven_owner: false,
         })
     }

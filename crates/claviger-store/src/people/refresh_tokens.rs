@@ -187,6 +187,8 @@ pub struct Begin {
     pub lifetime_seconds: i64,
     /// Whether somebody has proved to be that person just now, and may go on elsewhere with it.
     pub is_direct: bool,
+    /// How it came about, for the audit: `sign-in`, `switch` and so on.
+    pub how: &'static str,
     /// Under which generation of the account that was proved, if it was: where it has grown since, none begins.
     pub proven_under: Option<i64>,
 }
@@ -206,12 +208,12 @@ impl Starting {
         &self,
         tx: &mut Tx<'_>,
         (tenant, org, account): (TenantId, OrgId, AccountId),
-        Begin { lifetime_seconds, is_direct, proven_under }: Begin,
+        Begin { lifetime_seconds, is_direct, how, proven_under }: Begin,
     ) -> Result<Session, StoreError> {
         let session = self.session;
         let refresh_token = self.keys.token(tenant, session, self.value);
         let digest = digest_of(refresh_token.expose());
-        let details = json!({ "organization": org.to_string(), "account": account.to_string() });
+        let details = json!({ "organization": org.to_string(), "account": account.to_string(), "by": how });
         let entity = ("session", session.to_string());
         let entry = Entry::new(&self.inner, Some(tenant), &self.actor, "SESSION_CREATED", entity, &details);
         let now = tx.now().await?;
@@ -330,7 +332,10 @@ impl Accounts {
             match is_active(member, others) {
                 None => return Ok(Err(NotRefreshed::Unknown)),
                 Some(false) => return Ok(Err(NotRefreshed::NotActive)),
-                Some(true) if switched.is_some() && !is_direct => return Ok(Err(NotRefreshed::NotActive)),
+                // Nor goes on elsewhere who shows a token once more: two may have it, and each would have a session there.
+                Some(true) if switched.is_some() && !(is_direct && is_good) => {
+                    return Ok(Err(NotRefreshed::NotActive));
+                }
                 Some(true) => {}
             }
             if let Some(switched) = &switched {

@@ -3,7 +3,7 @@
 
 use aws_lc_rs::hmac;
 use claviger::clock::UnixMillis;
-use claviger::id::RealmName;
+use claviger::id::{RealmName, TenantId};
 
 use crate::backend::{Bound, Tx};
 use crate::email::Email;
@@ -25,6 +25,10 @@ pub const MOST_SIGN_UPS: i64 = 20;
 pub const MOST_MAILS: i64 = 5;
 /// And to whatever addresses from one block of the network.
 pub const MOST_MAILS_OF_A_BLOCK: i64 = 20;
+/// How many invitations may go out from one block of the network, and into one tenant, within [`SPAN_SECONDS`].
+pub const MOST_INVITATIONS: i64 = 100;
+/// And to one address into one tenant.
+pub const MOST_INVITATIONS_OF_ONE: i64 = 3;
 /// How long a failure counts, and how long whoever has failed too often is kept out, in seconds.
 pub const SPAN_SECONDS: i64 = 15 * 60;
 /// How many old rows leave each time that somebody tries.
@@ -66,7 +70,7 @@ pub struct Trying {
     whose: Vec<u8>,
     most: i64,
     /// Whoever else it is counted for, and how often they may.
-    beside: Option<(Vec<u8>, i64)>,
+    beside: Vec<(Vec<u8>, i64)>,
 }
 
 impl Accounts {
@@ -75,20 +79,32 @@ impl Accounts {
         // None of the first two has a NUL in it, and none is empty.
         let whose = self.mac(&format!("{realm}\0{}\0{block}", email.key()));
         let beside = self.mac(&format!("{realm}\0\0\0{block}"));
-        Trying { whose, most: MOST, beside: Some((beside, MOST_OF_A_BLOCK)) }
+        Trying { whose, most: MOST, beside: vec![(beside, MOST_OF_A_BLOCK)] }
     }
 
     /// Whoever signs up from that block of the network, with whatever address.
     pub fn signing_up(&self, realm: &RealmName, block: &str) -> Trying {
         // No address is empty.
-        Trying { whose: self.mac(&format!("{realm}\0\0{block}")), most: MOST_SIGN_UPS, beside: None }
+        Trying { whose: self.mac(&format!("{realm}\0\0{block}")), most: MOST_SIGN_UPS, beside: Vec::new() }
     }
 
     /// Whoever asks for mail to this address, or from that block of the network.
     pub fn mailing(&self, realm: &RealmName, email: &Email, block: &str) -> Trying {
         let whose = self.mac(&format!("{realm}\0mail\0{}", email.key()));
         let beside = self.mac(&format!("{realm}\0mail\0\0{block}"));
-        Trying { whose, most: MOST_MAILS, beside: Some((beside, MOST_MAILS_OF_A_BLOCK)) }
+        Trying { whose, most: MOST_MAILS, beside: vec![(beside, MOST_MAILS_OF_A_BLOCK)] }
+    }
+
+    /// Whoever invites this address into that tenant, or others from that block of the network or into that tenant. Counted apart from mail
+    /// that people ask for themselves, so that nobody is kept from their password by somebody who invites them.
+    pub fn inviting(&self, tenant: TenantId, email: &Email, block: &str) -> Trying {
+        let whose = self.mac(&format!("invite\0{}\0{tenant}", email.key()));
+        let of_block = self.mac(&format!("invite\0\0{block}"));
+        let of_tenant = self.mac(&format!("invite\0\0\0{tenant}"));
+        let to_address = self.mac(&format!("invite\0\0\0\0{}", email.key()));
+        let beside =
+            vec![(to_address, MOST_MAILS), (of_block, MOST_INVITATIONS), (of_tenant, MOST_INVITATIONS)];
+        Trying { whose, most: MOST_INVITATIONS_OF_ONE, beside }
     }
 
     /// A MAC that addresses are found by, and not read from.
@@ -125,10 +141,12 @@ impl Accounts {
     /// If the store does not answer.
     pub async fn sign_in_done(&self, trying: Trying) -> Result<(), StoreError> {
         let work = async move |tx: &mut Tx<'_>| {
-            if let Some((whose, _)) = &trying.beside {
+            // In the order in which they are counted: of two at once neither waits for the other.
+            tx.run(&SIGN_IN_DONE, values![trying.whose.as_slice()]).await?;
+            for (whose, _) in &trying.beside {
                 tx.run(&SIGN_IN_GIVE_BACK, values![whose.as_slice()]).await?;
             }
-            tx.run(&SIGN_IN_DONE, values![trying.whose.as_slice()]).await.map(drop)
+            Ok(())
         };
         self.write_in(Bound::System("accounts"), work).await
     }

@@ -21,7 +21,7 @@ on_every_backend!(
     an_invitation_is_withdrawn_with_the_membership_and_sent_again_as_another_one,
 );
 
-const BEGIN: Begin = Begin { lifetime_seconds: 3600, is_direct: true, proven_under: None };
+const BEGIN: Begin = Begin { lifetime_seconds: 3600, is_direct: true, how: "test", proven_under: None };
 
 fn letter(text: &str) -> Letter {
     Letter { to: "ann@x.example".into(), subject: "Hello".into(), text: text.into() }
@@ -93,7 +93,7 @@ async fn a_link_proves_an_address_once_and_for_half_an_hour_from_when_it_was_sen
     assert!(accounts.proof_view("pf_nonsense").await.unwrap().is_none());
     // It is for nothing else.
     assert!(accounts.proof_of_password(&secret, hash("$new"), letter("changed")).await.unwrap().is_none());
-    let proven = accounts.proof_of_address(&secret, None).await.unwrap().unwrap();
+    let proven = accounts.proof_of_address(&secret, None).await.unwrap().unwrap().account;
     // Nobody but an operator had made it: what it has stays.
     assert!(proven.email_verified && proven.generation == 1);
     assert_eq!(accounts.account_password(ann.account).await.unwrap().password_hash, Some(hash("$h")));
@@ -126,14 +126,14 @@ async fn what_somebody_else_may_have_set_is_void_at_the_proof(test: TestStore) {
     let session = accounts.sign_up(new("ann@x.example"), BEGIN, false).await.unwrap();
     let account = session.session.account;
     let secret = proof(&accounts, &acme, "ann@x.example", Proving::Address(account)).await;
-    let proven = accounts.proof_of_address(&secret, None).await.unwrap().unwrap();
+    let proven = accounts.proof_of_address(&secret, None).await.unwrap().unwrap().account;
     assert!(proven.email_verified && !proven.may_be_anothers() && proven.generation == 2);
     assert_eq!(accounts.account_password(account).await.unwrap().password_hash, None);
     // Whoever is signed in as that account and reads its mail is both.
     let session = accounts.sign_up(new("bob@x.example"), BEGIN, false).await.unwrap();
     let account = session.session.account;
     let secret = proof(&accounts, &acme, "bob@x.example", Proving::Address(account)).await;
-    let proven = accounts.proof_of_address(&secret, Some(account)).await.unwrap().unwrap();
+    let proven = accounts.proof_of_address(&secret, Some(account)).await.unwrap().unwrap().account;
     assert_eq!(proven.generation, 1);
     assert!(accounts.account_password(account).await.unwrap().password_hash.is_some());
 }
@@ -180,7 +180,7 @@ async fn a_sign_up_that_waits_is_nothing_but_its_link(test: TestStore) {
         panic!("no sign-up")
     };
     assert_eq!((found.name.as_str(), found.owner.as_str()), ("Second", "Ann@x.example"));
-    assert_eq!(found.password_hash, Some(hash("$theirs")));
+    assert_eq!(found.password_hash, None, "what was set before the proof is nothing");
     let session = accounts.sign_up(found, BEGIN, true).await.unwrap();
     let account = accounts.account_view(session.session.account).await.unwrap();
     assert!(account.email_verified && !account.self_registered);
@@ -195,8 +195,11 @@ async fn invite(acme: &TestTenant, address: &str, role: &str) -> String {
     let invitation = acme.store.invitation();
     let secret = invitation.expose_text().to_owned();
     let mailed = Some((invitation, letter(&secret)));
-    let member =
-        acme.store.member_invite(acme.org, &email(address), &role.parse().unwrap(), mailed).await.unwrap();
+    let member = acme
+        .store
+        .member_invite(acme.org, &email(address), (&role.parse().unwrap(), None), mailed)
+        .await
+        .unwrap();
     assert_eq!((member.state, member.role.as_str()), (MemberState::Invited, role));
     secret
 }
@@ -223,8 +226,10 @@ async fn whoever_is_invited_says_yes_once_and_for_a_week(test: TestStore) {
     let actions: Vec<&str> = entries.iter().map(|entry| entry.action.as_str()).collect();
     assert!(actions.contains(&"USER_JOINED") && actions.contains(&"USER_INVITED"), "{actions:?}");
     // Whoever is a member is invited no more.
-    let again =
-        acme.store.member_invite(acme.org, &email("ann@x.example"), &"VIEWER".parse().unwrap(), None).await;
+    let again = acme
+        .store
+        .member_invite(acme.org, &email("ann@x.example"), (&"VIEWER".parse().unwrap(), None), None)
+        .await;
     assert!(matches!(again, Err(StoreError::AlreadyExists { .. })), "{again:?}");
     if test.engine == Engine::Sqlite {
         let secret = invite(&acme, "bob@x.example", "EDITOR").await;

@@ -9,6 +9,7 @@ use claviger::random::SystemRandom;
 use claviger::secret::Secret;
 use claviger_store::api_keys::NewApiKey;
 use claviger_store::audit::AuditCursor;
+use claviger_store::members::NewRole;
 use claviger_store::signing_keys::{KeyState, Line, Schedule, Turn};
 use claviger_store::subject::{Record, Subject};
 use claviger_store::testing::{Engine, START, TestStore, TestTenant, email};
@@ -59,7 +60,7 @@ async fn accounts_are_one_per_address_and_realm(test: TestStore) {
     assert_eq!(accounts.account_password(made.account).await.unwrap().password_hash, hash());
     assert_eq!(accounts.account_password(elsewhere.account).await.unwrap().password_hash, None);
     accounts
-        .account_set_password(made.account, Secret::new(b"$argon2id$y".to_vec()), None, None)
+        .account_set_password(made.account, (Secret::new(b"$argon2id$y".to_vec()), None), None, None)
         .await
         .unwrap();
     accounts.account_verify_email(made.account).await.unwrap();
@@ -457,7 +458,10 @@ async fn store_03_while_clocks_disagree_nothing_is_granted_and_all_is_withdrawn(
             acme.store.session_create(acme.org, ann, 3600).await.map(drop),
             acme.store.user_secret_issue(&api, acme.org, ann).await.map(drop),
             acme.store.foreign_identity_link(ISSUER, "ann", ann).await.map(drop),
-            acme.store.member_update_role(acme.org, ann, &role).await.map(drop),
+            acme.store
+                .member_update_role(acme.org, ann, NewRole { to: role.clone(), within: Vec::new() })
+                .await
+                .map(drop),
             acme.store
                 .member_add(acme.org, &email("x@acme.example"), &role, MemberState::Active)
                 .await

@@ -4,6 +4,7 @@ use claviger::clock::Clock;
 use claviger::directory::MemberState;
 use claviger::secret::Secret;
 use claviger_store::audit::AuditCursor;
+use claviger_store::members::NewRole;
 use claviger_store::refresh_tokens::{Begin, GRACE_SECONDS, NotRefreshed, Session, Shown, TOKEN_PREFIX};
 use claviger_store::sign_in_failures::{MOST, MOST_OF_A_BLOCK, MOST_SIGN_UPS, SPAN_SECONDS};
 use claviger_store::sign_up::{NewTenant, UNPROVEN_OWNER};
@@ -24,7 +25,7 @@ on_every_backend!(
 );
 
 const LONG: i64 = 30 * 24 * 3600;
-const BEGIN: Begin = Begin { lifetime_seconds: LONG, is_direct: true, proven_under: None };
+const BEGIN: Begin = Begin { lifetime_seconds: LONG, is_direct: true, how: "test", proven_under: None };
 
 async fn begin(test: &TestStore, acme: &TestTenant) -> (Accounts, Session) {
     let accounts = test.operator().accounts();
@@ -141,8 +142,11 @@ async fn a_session_whose_ground_is_gone_is_not_prolonged(test: TestStore) {
     acme.store.member_suspend(acme.org, ann).await.unwrap();
     assert_eq!(refresh(&accounts, &before).await.unwrap_err(), not_active);
     acme.store.member_resume(acme.org, ann).await.unwrap();
-    let role = "VIEWER".parse().unwrap();
-    acme.store.member_update_role(acme.org, ann, &role).await.unwrap();
+    let role: claviger::id::RoleName = "VIEWER".parse().unwrap();
+    acme.store
+        .member_update_role(acme.org, ann, NewRole { to: role.clone(), within: Vec::new() })
+        .await
+        .unwrap();
     let next = refresh(&accounts, &before).await.unwrap();
     assert_eq!(next.role, role, "the role of now");
     acme.store.member_revoke(acme.org, ann, Ends::Tokens).await.unwrap();
@@ -222,7 +226,7 @@ async fn a_session_that_was_proven_with_another_password_does_not_begin(test: Te
     // Somebody has compared the old password, and is about to begin.
     let compared = accounts.account_password(acme.owner).await.unwrap().account.generation;
     let stays = Some((acme.tenant, staying.session.session));
-    accounts.account_set_password(acme.owner, hash("$argon2id$new"), stays, None).await.unwrap();
+    accounts.account_set_password(acme.owner, (hash("$argon2id$new"), None), stays, None).await.unwrap();
     let late = Begin { proven_under: Some(compared), ..BEGIN };
     let begun = accounts.session_begin(acme.tenant, acme.org, acme.owner, late).await.unwrap_err();
     assert_eq!(begun, StoreError::NotFound { what: "membership" });
@@ -281,7 +285,7 @@ async fn what_an_address_is_given_waits_for_its_proof(test: TestStore) {
     assert_eq!(refused, StoreError::Refused { why: UNPROVEN_OWNER });
     assert_eq!(test.operator().tenant_create(new(true)).await.unwrap().account, stranger);
     // Where somebody let them in, they are known there.
-    acme.store.member_resume(acme.org, stranger).await.unwrap();
+    acme.store.member_let_in(acme.org, stranger).await.unwrap();
     let second = acme.store.org_create("Second").await.unwrap().org;
     let added = acme.store.member_add(second, &address, &admin, MemberState::Active).await.unwrap();
     assert_eq!(added.state, MemberState::Active);

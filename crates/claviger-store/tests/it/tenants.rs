@@ -3,7 +3,7 @@
 use claviger::directory::{MemberState, State};
 use claviger::id::RoleName;
 use claviger_store::audit::AuditCursor;
-use claviger_store::members::{LAST_MANAGER, Managed, NOT_JOINED};
+use claviger_store::members::{BEYOND, LAST_MANAGER, Managed, Manager, NOT_JOINED, NewRole};
 use claviger_store::refresh_tokens::Begin;
 use claviger_store::sign_up::NewTenant;
 use claviger_store::tenants::TenantUpdate;
@@ -38,7 +38,7 @@ async fn a_tenant_is_made_whole_or_not_at_all(test: TestStore) {
         password_hash: None,
         unproven_owner: false,
     };
-    let begin = Begin { lifetime_seconds: 3600, is_direct: true, proven_under: None };
+    let begin = Begin { lifetime_seconds: 3600, is_direct: true, how: "test", proven_under: None };
     assert!(test.operator().tenant_create(new("Platinum", "rival@rival.example")).await.is_err());
     let accounts = test.store.accounts();
     let found = accounts.account_find(&acme.realm, &email("rival@rival.example")).await.unwrap();
@@ -88,7 +88,10 @@ async fn members_come_and_go(test: TestStore) {
     let twice =
         acme.store.member_add(acme.org, &email("Ann@acme.example"), &viewer, MemberState::Active).await;
     assert_eq!(twice.unwrap_err(), StoreError::AlreadyExists { what: "membership" });
-    acme.store.member_update_role(acme.org, ann, &viewer).await.unwrap();
+    acme.store
+        .member_update_role(acme.org, ann, NewRole { to: viewer.clone(), within: Vec::new() })
+        .await
+        .unwrap();
     acme.store.member_suspend(acme.org, ann).await.unwrap();
     assert_eq!(acme.store.member_view(acme.org, ann).await.unwrap().state, MemberState::Suspended);
     acme.store.member_resume(acme.org, ann).await.unwrap();
@@ -135,10 +138,11 @@ async fn tenants_are_listed_page_by_page(test: TestStore) {
 async fn somebody_who_manages_is_always_left_in_an_organization(test: TestStore) {
     let acme = test.tenant("Acme").await;
     let (admin, viewer): (RoleName, RoleName) = ("ADMIN".parse().unwrap(), "VIEWER".parse().unwrap());
-    let managing = || vec![admin.clone()];
     let last = StoreError::Refused { why: LAST_MANAGER };
-    let manage = |account, managed| acme.store.member_manage(acme.org, account, managed, managing());
-    for managed in [Managed::Role(viewer.clone()), Managed::Suspend, Managed::Remove] {
+    let manager = || Manager { managing: vec![admin.clone()], touchable: None };
+    let to_viewer = || Managed::Role(NewRole { to: viewer.clone(), within: vec![admin.clone()] });
+    let manage = |account, managed| acme.store.member_manage(acme.org, account, managed, manager());
+    for managed in [to_viewer(), Managed::Suspend, Managed::Remove] {
         assert_eq!(manage(acme.owner, managed).await.unwrap_err(), last);
     }
     // One who is suspended, invited, elsewhere or may less does not count.
@@ -147,19 +151,28 @@ async fn somebody_who_manages_is_always_left_in_an_organization(test: TestStore)
     acme.member("bob@x.example", "VIEWER").await;
     let other = acme.store.org_create("Other").await.unwrap().org;
     acme.store.member_add(other, &email("eve@x.example"), &admin, MemberState::Active).await.unwrap();
-    acme.store.member_invite(acme.org, &email("joe@x.example"), &admin, None).await.unwrap();
+    acme.store.member_invite(acme.org, &email("joe@x.example"), (&admin, None), None).await.unwrap();
     assert_eq!(manage(acme.owner, Managed::Remove).await.unwrap_err(), last);
     assert_eq!(manage(ann, Managed::Resume).await.unwrap().state, MemberState::Active);
     // Of two who take each other out at once, one stays.
-    let both = futures_util::future::join(
-        manage(ann, Managed::Role(viewer.clone())),
-        manage(acme.owner, Managed::Role(viewer.clone())),
-    );
+    let both = futures_util::future::join(manage(ann, to_viewer()), manage(acme.owner, to_viewer()));
     let (first, second) = both.await;
     assert_eq!([&first, &second].iter().filter(|one| one.is_ok()).count(), 1, "{first:?} {second:?}");
     // Whoever is invited is not let in by another, but taken out.
     let joe = acme.store.member_find(acme.org, &email("joe@x.example")).await.unwrap().account;
-    assert_eq!(manage(joe, Managed::Resume).await.unwrap_err(), StoreError::Refused { why: NOT_JOINED });
+    let refused = StoreError::Refused { why: NOT_JOINED };
+    for managed in [Managed::Resume, Managed::Suspend] {
+        assert_eq!(manage(joe, managed).await.unwrap_err(), refused);
+    }
+    assert_eq!(acme.store.member_suspend(acme.org, joe).await.unwrap_err(), refused);
+    assert_eq!(acme.store.member_resume(acme.org, joe).await.unwrap_err(), refused);
+    // Whoever may touch fewer roles does not touch these.
+    let fewer = Manager { managing: vec![admin.clone()], touchable: Some(vec![viewer.clone()]) };
+    let beyond = acme.store.member_manage(acme.org, joe, Managed::Remove, fewer.clone()).await.unwrap_err();
+    assert_eq!(beyond, StoreError::Refused { why: BEYOND });
+    let over = Some(vec![viewer.clone()]);
+    let again = acme.store.member_invite(acme.org, &email("joe@x.example"), (&viewer, over), None).await;
+    assert_eq!(again.unwrap_err(), StoreError::Refused { why: BEYOND });
     assert_eq!(manage(joe, Managed::Remove).await.unwrap().state, MemberState::Removed);
     assert_eq!(manage(joe, Managed::Remove).await.unwrap_err(), StoreError::NotFound { what: "membership" });
 }
@@ -190,7 +203,9 @@ async fn what_happened_in_an_organization_is_found_by_it_with_who_did_it(test: T
     let acme = test.tenant("Acme").await;
     let second = acme.store.org_create("Second").await.unwrap().org;
     let by = acme.store.clone().by(Actor::account(acme.owner));
-    by.member_invite(second, &email("ann@x.example"), &"VIEWER".parse().unwrap(), None).await.unwrap();
+    by.member_invite(second, &email("ann@x.example"), (&"VIEWER".parse().unwrap(), None), None)
+        .await
+        .unwrap();
     let found = acme.store.audit_of(Some(second), AuditCursor::NEWEST, 10).await.unwrap();
     let told: Vec<(&str, Option<&str>)> =
         found.iter().map(|(entry, email)| (entry.action.as_str(), email.as_deref())).collect();

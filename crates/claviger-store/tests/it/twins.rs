@@ -9,7 +9,7 @@ use claviger_store::annotations::AnnotationUpdate;
 use claviger_store::api_keys::ApiKeyUpdate;
 use claviger_store::audit::AuditCursor;
 use claviger_store::key_lookups::KeysListed;
-use claviger_store::members::Managed;
+use claviger_store::members::{Managed, Manager, NewRole};
 use claviger_store::outbox::Letter;
 use claviger_store::tenants::TenantUpdate;
 use claviger_store::testing::{self, Engine, START, TestStore, TestTenant, email};
@@ -89,6 +89,7 @@ async fn what_one_tenant_does_changes_nothing_of_another(test: TestStore) {
     let before = rows(&test, &acme).await;
     assert!(before.len() > 15);
     let (viewer, store): (RoleName, _) = ("VIEWER".parse().unwrap(), &rival.store);
+    let to_viewer = || NewRole { to: viewer.clone(), within: Vec::new() };
 
     // With the other tenant's ids: nothing is found, and it is the same answer as for ids that exist nowhere.
     let bob = email("bob@rival.example");
@@ -106,14 +107,20 @@ async fn what_one_tenant_does_changes_nothing_of_another(test: TestStore) {
         store.org_delete(acme.org),
         store.org_revoke(acme.org, Ends::Tokens),
         store.member_add(acme.org, &bob, &viewer, MemberState::Active),
-        store.member_invite(acme.org, &bob, &viewer, Some((store.invitation(), letter()))),
-        store.member_manage(acme.org, theirs.ann, Managed::Remove, Vec::new()),
+        store.member_invite(acme.org, &bob, (&viewer, None), Some((store.invitation(), letter()))),
+        store.member_manage(
+            acme.org,
+            theirs.ann,
+            Managed::Remove,
+            Manager { managing: Vec::new(), touchable: None }
+        ),
+        store.member_let_in(acme.org, theirs.ann),
         store.tenant_update(TenantUpdate { owner: Some(acme.owner), ..TenantUpdate::default() }),
         store.member_list(acme.org),
         store.member_page(acme.org, None, 500),
         store.member_view(acme.org, theirs.ann),
         store.member_find(acme.org, &email("ann@shared.example")),
-        store.member_update_role(acme.org, theirs.ann, &viewer),
+        store.member_update_role(acme.org, theirs.ann, to_viewer()),
         store.member_suspend(acme.org, theirs.ann),
         store.member_resume(acme.org, theirs.ann),
         store.member_remove(acme.org, theirs.ann),
@@ -195,7 +202,7 @@ async fn what_one_tenant_does_changes_nothing_of_another(test: TestStore) {
     store.foreign_identity_not_before("https://id.example", "ann", START.plus_seconds(60)).await.unwrap();
     store.foreign_identity_unlink("https://id.example", "ann").await.unwrap();
     store.token_revoke(TokenId::generate(&SystemRandom), START.plus_seconds(60)).await.unwrap();
-    store.member_update_role(rival.org, own.ann, &viewer).await.unwrap();
+    store.member_update_role(rival.org, own.ann, to_viewer()).await.unwrap();
     store.member_revoke(rival.org, own.ann, Ends::Tokens).await.unwrap();
     store.member_remove(rival.org, own.ann).await.unwrap();
     store.tenant_revoke(Ends::Tokens).await.unwrap();

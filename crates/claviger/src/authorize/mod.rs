@@ -96,7 +96,7 @@ pub(crate) fn may_act(api: &Api, principal: &Principal) -> Result<(), Reason> {
 }
 
 /// Whether a key may be used from where the request came. From where nobody knows, one that is bound to networks may not.
-fn from_here(client: Client, principal: &Principal) -> Result<(), Reason> {
+pub(crate) fn from_here(client: Client, principal: &Principal) -> Result<(), Reason> {
     let Parts::Key(key) = principal.parts() else { return Ok(()) };
     match &key.networks {
         Some(networks) if !client.address().is_some_and(|address| networks.contain(address)) => {
