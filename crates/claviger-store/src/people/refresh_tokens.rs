@@ -67,9 +67,10 @@ statements! { "refresh token";
     REFRESH_USE: Tenant [Uuid, Uuid, Blob, Blob, Int] grants
         "UPDATE refresh_token SET digest = $3, used_digest = $4, used_at = $5, sequence = sequence + 1
          WHERE tenant_id = $1 AND session_id = $2";
-    /// What the session hangs on, if it goes on at `$3`: no generation has grown since it was made.
+    /// What the session hangs on, and the session, if it goes on at `$3`: no generation has grown since it was made.
     REFRESH_STANDING: Tenant [Uuid, Uuid, Int]
-        "SELECT m.role, m.state, t.state, o.state, a.state
+        "SELECT m.role, m.state, t.state, o.state, a.state, s.tenant_id, s.session_id, s.org_id, s.account_id, s.ended, s.expires_at,
+             s.tenant_generation, s.org_generation, s.account_generation, s.member_generation
          FROM session AS s
          JOIN tenant AS t ON t.tenant_id = s.tenant_id AND t.generation = s.tenant_generation
          JOIN organization AS o ON o.tenant_id = s.tenant_id AND o.org_id = s.org_id AND o.generation = s.org_generation
@@ -329,6 +330,7 @@ impl Accounts {
             let member = columns.member_state()?;
             let others =
                 [columns.state("tenant")?, columns.state("organization")?, columns.state("account")?];
+            let record = sessions::read(&mut columns)?;
             match is_active(member, others) {
                 None => return Ok(Err(NotRefreshed::Unknown)),
                 Some(false) => return Ok(Err(NotRefreshed::NotActive)),
@@ -348,8 +350,7 @@ impl Accounts {
                 let row = values![tenant, session, digest.as_slice(), shown_digest.as_slice(), now];
                 tx.run(&REFRESH_USE, row).await?;
             }
-            let session = sessions::view(tx, tenant, session).await?;
-            Ok(Ok(Session { session, role, refresh_token: next, is_direct }))
+            Ok(Ok(Session { session: record, role, refresh_token: next, is_direct }))
         };
         self.write_in(Bound::Tenant(tenant), work).await
     }

@@ -105,7 +105,8 @@ statements! { "session";
 }
 
 /// Reads the columns that every statement of a session selects.
-fn read(columns: &mut Columns) -> Result<SessionRecord, StoreError> {
+/// A session, from the columns of [`SESSION`].
+pub(crate) fn read(columns: &mut Columns) -> Result<SessionRecord, StoreError> {
     Ok(SessionRecord {
         tenant: columns.parse()?,
         session: columns.parse()?,

@@ -77,6 +77,29 @@ fn answers(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<String>> 
 }
 
 #[test]
+fn a_statement_is_planned_once_whatever_is_bound() {
+    let site = Site::make();
+    let (reader, reading) = connect::scoped_reader(&site.path, NOUNS).unwrap();
+    let _bound = (site.binding.bind(Bound::Tenant(site.ours)), reading.bind(Bound::Tenant(site.ours)));
+    // Tables with an index over some of their rows: a value that is bound could decide whether it serves.
+    for sql in [
+        "SELECT key_id FROM key_secret WHERE tenant_id = ?1 AND slot = ?2 AND revoked = 0",
+        "SELECT key_id FROM key_secret WHERE tenant_id = ?1 AND slot = ?2 AND revoked = ?2",
+        "SELECT kid FROM user_secret WHERE tenant_id = ?1 AND api = ?2 AND revoked = ?2",
+        "SELECT role FROM member WHERE tenant_id = ?1 AND org_id = ?2",
+    ] {
+        for connection in [&site.writer, &reader] {
+            let mut statement = connection.prepare(sql).unwrap();
+            for value in ["o", "p", "q"] {
+                let mut rows = statement.query([&site.ours.to_string(), value]).unwrap();
+                while rows.next().unwrap().is_some() {}
+            }
+            assert_eq!(statement.get_status(rusqlite::StatementStatus::RePrepare), 0, "{sql}");
+        }
+    }
+}
+
+#[test]
 fn a_reader_sees_the_bound_tenant_and_no_other() {
     let site = Site::make();
     let (reader, binding) = connect::scoped_reader(&site.path, NOUNS).unwrap();
