@@ -70,6 +70,8 @@ bench: ## Compare the gateway with nginx and HAProxy, and write docs/benchmarks.
 	@scripts/need.sh bench
 	@scripts/say.sh "building the release programs"
 	@cargo build --release -p claviger-server -p claviger-bench
+	@cargo build --release -p claviger-server --example hash_measure
+	@cargo build --release -p claviger-store --example refresh_measure
 	@scripts/say.sh "measuring; this takes some minutes, and wants a quiet machine"
 	@"$${CARGO_TARGET_DIR:-target}/release/claviger-bench"
 

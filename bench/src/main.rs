@@ -13,11 +13,13 @@ use anyhow::Context;
 use clap::Parser;
 
 mod claviger;
+mod connection;
 mod contender;
 mod figures;
 mod load;
 mod machine;
 mod peers;
+mod people;
 mod ports;
 mod probe;
 mod report;
@@ -86,10 +88,12 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
     }
 
+    let people = people::measure(&workshop, upstream.port).context("what people do")?;
     let results = report::Results {
         contenders: &contenders,
         figures: &figures,
         resident: claviger.as_ref().map(claviger::Claviger::resident).transpose()?,
+        people,
         upstream: upstream.server.command(),
         load: load.command(),
         rounds: arguments.rounds,

@@ -8,6 +8,7 @@ use crate::claviger::Resident;
 use crate::contender::{Contender, Kind};
 use crate::figures::{Figures, Sample, Spread};
 use crate::machine::Machine;
+use crate::people::People;
 
 /// All that a run brought.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(crate) struct Results<'a> {
     pub(crate) figures: &'a [Figures],
     /// `None`: Claviger was absent.
     pub(crate) resident: Option<Resident>,
+    /// `None`: a program was absent.
+    pub(crate) people: Option<People>,
     /// Command lines, as shown.
     pub(crate) upstream: &'a str,
     pub(crate) load: String,
@@ -73,6 +76,7 @@ pub(crate) fn write(
     table(&mut text, results)?;
     targets(&mut text, results)?;
     size(&mut text, results)?;
+    people(&mut text, results)?;
     commands(&mut text, results)?;
     if !notes.trim().is_empty() {
         writeln!(text, "\n## Notes\n\n{}", notes.trim())?;
@@ -168,6 +172,56 @@ fn size(text: &mut String, results: &Results<'_>) -> std::fmt::Result {
         "Claviger with a thousand keys, each used once: {before:.1} MiB resident, {after:.1} MiB after the last round \
          (at most {RESIDENT_AT_MOST}: {}).",
         met(before.max(after) <= RESIDENT_AT_MOST)
+    )
+}
+
+/// What is wanted of signing in and of refreshing.
+const SIGN_IN_AT_MOST: f64 = 1.5;
+const REFRESHES_AT_LEAST: f64 = 0.7;
+
+fn people(text: &mut String, results: &Results<'_>) -> std::fmt::Result {
+    writeln!(text, "\n## People\n")?;
+    let Some(People { at_once, sign_in, hash, refresh, revocation }) = results.people else {
+        return writeln!(text, "Not measured: a program was absent.");
+    };
+    let millis = |micros: u64| micros as f64 / 1000.0;
+    writeln!(
+        text,
+        "On an embedded store. So many sign in at once as passwords are hashed at once ({at_once}); any answer but 200 would have ended the run.\n\
+         The bare loop writes the same row in transactions of 64, and reads nothing. A request counts as after a revocation if it began after\n\
+         that was answered; it is revoked while all others go on being asked with, {:.0} requests a second.\n\n\
+         | | figure | wanted | met |\n|---|---|---|---|",
+        revocation.per_second
+    )?;
+    let ratio = sign_in.p99 as f64 / hash.p99 as f64;
+    writeln!(
+        text,
+        "| sign-in p99 : the hash alone | {ratio:.2} ({:.1} ms of {} : {:.1} ms of {}; medians {:.1} : {:.1}) | at most {SIGN_IN_AT_MOST} | {} |",
+        millis(sign_in.p99),
+        sign_in.count,
+        millis(hash.p99),
+        hash.count,
+        millis(sign_in.p50),
+        millis(hash.p50),
+        met(ratio <= SIGN_IN_AT_MOST)
+    )?;
+    let ratio = refresh.refreshes / refresh.bare;
+    writeln!(
+        text,
+        "| refreshes : a bare loop's writes | {ratio:.2} ({:.0} : {:.0} a second) | at least {REFRESHES_AT_LEAST} | {} |",
+        refresh.refreshes,
+        refresh.bare,
+        met(ratio >= REFRESHES_AT_LEAST)
+    )?;
+    let is_met = revocation.let_in == 0 && revocation.after > 0;
+    writeln!(
+        text,
+        "| let in after one of {} revocations | {} of {} requests; {} refused before | 0 | {} |",
+        revocation.revoked,
+        revocation.let_in,
+        revocation.after,
+        revocation.refused,
+        met(is_met)
     )
 }
 

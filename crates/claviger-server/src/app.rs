@@ -36,6 +36,7 @@ use crate::management::{Management, Reload};
 use crate::metrics::Metrics;
 use crate::ops::Ops;
 use crate::people::Host;
+use crate::refused_requests;
 use crate::reload::{Reloader, Reloads, exempt_networks};
 use crate::succession::{self, Succession, Turn};
 use crate::surfaces::Workshop;
@@ -170,6 +171,7 @@ impl App {
             tables: ArcSwap::from_pointee(workshop.tables(config, served, None)?),
             records: Arc::new(Records { journal, unrouted: metrics.of_api(None) }),
             uses: Arc::default(),
+            refusals: Arc::default(),
             in_clear: Arc::new(TellOwner::new(management.clone(), handle.clone())),
             ids: RequestIds::new(&*world.random),
             people: Arc::new(Host { management: management.clone(), runtime: handle.clone() }),
@@ -227,6 +229,9 @@ impl App {
         ));
         let mut chores = vec![housekeeping.abort_handle()];
         let keep = last_uses::keep(management.store.clone(), gateway.uses.clone());
+        chores.push(runtime.spawn(keep).abort_handle());
+        let (store, clock) = (management.store.clone(), management.clock.clone());
+        let keep = refused_requests::keep(store, gateway.refusals.clone(), clock);
         chores.push(runtime.spawn(keep).abort_handle());
         if let Some(post) = post {
             let (store, outbox) = (management.store.clone(), management.outbox.clone());
@@ -389,8 +394,12 @@ impl App {
                 chores: std::mem::take(&mut self.chores),
                 at_work: self.management.at_work.clone(),
                 last_words: {
-                    let (store, uses) = (self.management.store.clone(), self.gateway.uses.clone());
-                    Box::pin(async move { last_uses::write_down(&store, &uses).await })
+                    let (store, clock) = (self.management.store.clone(), self.management.clock.clone());
+                    let (uses, refusals) = (self.gateway.uses.clone(), self.gateway.refusals.clone());
+                    Box::pin(async move {
+                        last_uses::write_down(&store, &uses).await;
+                        refused_requests::write_down(&store, &refusals, &*clock, true).await;
+                    })
                 },
             });
             let handing_over = async {
@@ -413,7 +422,11 @@ impl App {
         });
         let store = self.management.store.clone();
         if !self.gateway.decides_nothing.load(Ordering::SeqCst) {
-            runtime.block_on(last_uses::write_down(&store, &self.gateway.uses));
+            runtime.block_on(async {
+                last_uses::write_down(&store, &self.gateway.uses).await;
+                refused_requests::write_down(&store, &self.gateway.refusals, &*self.management.clock, true)
+                    .await;
+            });
         }
         if let Some(lease) = self.lease.take() {
             runtime.block_on(lease.end());

@@ -40,6 +40,7 @@ mod people;
 mod private_files;
 mod redact;
 pub mod refused;
+mod refused_requests;
 mod reload;
 pub mod respond;
 mod succession;

@@ -6,6 +6,7 @@ mod passage;
 mod people;
 mod principal_token;
 mod reception;
+mod refusals;
 mod services;
 mod standing;
 mod uses;
@@ -40,6 +41,7 @@ pub use passage::Records;
 pub use people::{Asking, People, Sent, Served, Within, places};
 pub use principal_token::{Binding, PrincipalSigner, PrincipalTokens};
 pub use reception::ListenerRules;
+pub use refusals::Refusals;
 pub use services::Services;
 pub use uses::Uses;
 
@@ -119,6 +121,8 @@ pub struct Gateway {
     pub records: Arc<Records>,
     /// When user tokens were last used.
     pub uses: Arc<Uses>,
+    /// What good credentials were refused.
+    pub refusals: Arc<Refusals>,
     /// Hears of credentials shown in clear.
     pub in_clear: Arc<dyn SeenInClear>,
     /// Makes request ids.
@@ -210,6 +214,7 @@ impl Handler for Gateway {
             Ok(Outcome::Answer(response)) => (response, None, None),
             Ok(Outcome::Tunnel(response, tunnel)) => (response, None, Some(tunnel)),
             Err(refused) => {
+                self.refusals.note(&refused, passage.client);
                 let now = self.door.clock().now();
                 let response = match api {
                     Some(api) => respond::refuse(&refused, &api.envelope, &passage.request_id, now),

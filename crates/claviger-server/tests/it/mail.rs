@@ -1,12 +1,13 @@
 //! Addresses that are proven by mail, passwords that are reset by it, and invitations.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use claviger_server::on_every_store;
 use claviger_server::testing::{Answer, Behind, Client, On, Plan, TestServer, eventually};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
 on_every_store!(
@@ -424,6 +425,71 @@ fn a_changed_password_is_mailed_to_the_address(on: On) {
     assert!(!mail.body.contains(PASSWORD) && !mail.body.contains(OTHER));
 }
 
+#[derive(Debug, Clone, Copy)]
+enum Security {
+    Tls,
+    StartTls,
+}
+
+fn encrypted(config: &Arc<ServerConfig>, stream: TcpStream) -> StreamOwned<ServerConnection, TcpStream> {
+    StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream)
+}
+
+/// Speaks with a client until it goes, or gives the stream back when it wants TLS.
+fn talk<S: Read + Write>(stream: S, taken: &Mutex<Vec<String>>, hello: &str) -> Option<S> {
+    answer(stream, taken, ("220 here", hello))
+}
+
+/// The same once TLS is there: there is no second greeting (RFC 3207, section 4.2).
+fn talk_on<S: Read + Write>(stream: S, taken: &Mutex<Vec<String>>) -> Option<S> {
+    answer(stream, taken, ("", "250 here"))
+}
+
+fn answer<S: Read + Write>(
+    stream: S,
+    taken: &Mutex<Vec<String>>,
+    (greeting, hello): (&str, &str),
+) -> Option<S> {
+    let mut stream = BufReader::new(stream);
+    let mut mail: Option<String> = None;
+    let mut said = greeting.to_owned();
+    loop {
+        if !said.is_empty() {
+            stream.get_mut().write_all(format!("{said}\r\n").as_bytes()).ok()?;
+            stream.get_mut().flush().ok()?;
+        }
+        let mut line = String::new();
+        if stream.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        let line = line.trim_end();
+        said = match &mut mail {
+            Some(text) if line == "." => {
+                taken.lock().unwrap().push(std::mem::take(text));
+                mail = None;
+                "250 taken".to_owned()
+            }
+            Some(text) => {
+                text.push_str(line);
+                text.push_str("\r\n");
+                String::new()
+            }
+            None if line.starts_with("EHLO") => hello.to_owned(),
+            None if line == "STARTTLS" && hello.contains(line) => {
+                stream.get_mut().write_all(b"220 go on\r\n").ok()?;
+                return Some(stream.into_inner());
+            }
+            None if line.starts_with("RCPT TO:<nobody@") => "550 5.1.1 nobody@x.example is nobody".to_owned(),
+            None if line == "DATA" => {
+                mail = Some(String::new());
+                "354 go on".to_owned()
+            }
+            None if line == "QUIT" => "221 bye".to_owned(),
+            None => "250 fine".to_owned(),
+        };
+    }
+}
+
 /// A mail server (RFC 5321) that keeps what it takes, and refuses whoever is called `nobody`.
 #[derive(Debug, Default)]
 struct MailServer {
@@ -432,42 +498,27 @@ struct MailServer {
 
 impl MailServer {
     fn listen(listener: TcpListener) -> Self {
+        Self::listen_with(listener, None)
+    }
+
+    /// With a certificate it speaks TLS from the first byte, or offers STARTTLS.
+    fn listen_with(listener: TcpListener, tls: Option<(Arc<ServerConfig>, Security)>) -> Self {
         let server = Self::default();
         let taken = server.taken.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let Ok(mut stream) = stream else { return };
-                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-                let mut say = |text: &str| stream.write_all(format!("{text}\r\n").as_bytes());
-                let mut mail: Option<String> = None;
-                let _ = say("220 here");
-                while let Some(Ok(line)) = lines.next() {
-                    let said = match &mut mail {
-                        Some(text) if line == "." => {
-                            taken.lock().unwrap().push(std::mem::take(text));
-                            mail = None;
-                            say("250 taken")
-                        }
-                        Some(text) => {
-                            text.push_str(&line);
-                            text.push_str("\r\n");
-                            Ok(())
-                        }
-                        None if line.starts_with("EHLO") => say("250 here"),
-                        None if line.starts_with("RCPT TO:<nobody@") => {
-                            say("550 5.1.1 nobody@x.example is nobody")
-                        }
-                        None if line == "DATA" => {
-                            mail = Some(String::new());
-                            say("354 go on")
-                        }
-                        None if line == "QUIT" => say("221 bye"),
-                        None => say("250 fine"),
-                    };
-                    if said.is_err() {
-                        break;
+                let Ok(stream) = stream else { return };
+                // Whoever does not trust it says so by going.
+                let _ = match &tls {
+                    None => talk(stream, &taken, "250 here").map(drop),
+                    Some((config, Security::Tls)) => {
+                        talk(encrypted(config, stream), &taken, "250 here").map(drop)
                     }
-                }
+                    Some((config, Security::StartTls)) => {
+                        let in_clear = talk(stream, &taken, "250-here\r\n250 STARTTLS");
+                        in_clear.and_then(|stream| talk_on(encrypted(config, stream), &taken)).map(drop)
+                    }
+                };
             }
         });
         server
@@ -479,9 +530,12 @@ impl MailServer {
 }
 
 fn mailing_to(server: &str, security: &str) -> TestServer {
+    mailing(server, &format!("security = \"{security}\""))
+}
+
+fn mailing(server: &str, how: &str) -> TestServer {
     let settings = |settings: &mut toml::Table| {
-        let mail =
-            format!("from = \"Synq <no-reply@synq.io>\"\nserver = \"{server}\"\nsecurity = \"{security}\"");
+        let mail = format!("from = \"Synq <no-reply@synq.io>\"\nserver = \"{server}\"\n{how}");
         settings.insert("mail".into(), mail.parse::<toml::Table>().unwrap().into());
     };
     TestServer::start_as(&Plan { on: On::Sqlite, behind: Behind::Example, settings: &settings })
@@ -540,4 +594,48 @@ fn a_mail_server_without_tls_gets_nothing_where_tls_has_to_be() {
     post(&client, "password/forgot", &json!({ "email": "ada@northwind.example" })).expect(202);
     eventually("it is put off", Duration::from_secs(30), || figure(&server, "mail_put_off_total") >= 1);
     assert!(post_office.mails().is_empty());
+}
+
+#[test]
+fn a_mail_server_gets_mail_only_by_a_certificate_that_is_trusted_and_its_own() {
+    let folder = claviger_store::testing::Folder::make();
+    let certificate = |name: &str| {
+        let pair = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let path = folder.path().join(name);
+        std::fs::write(&path, pair.cert.pem()).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(pair.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config =
+            ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config =
+            config.with_no_client_auth().with_single_cert(vec![pair.cert.der().clone()], key).unwrap();
+        (Arc::new(config), path)
+    };
+    let ((config, own), (_, other)) = (certificate("own.pem"), certificate("other.pem"));
+    for security in [Security::Tls, Security::StartTls] {
+        let word = match security {
+            Security::Tls => "tls",
+            Security::StartTls => "starttls",
+        };
+        for (host, trusted, is_sent) in
+            [("localhost", &own, true), ("localhost", &other, false), ("127.0.0.1", &own, false)]
+        {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let post_office = MailServer::listen_with(listener, Some((config.clone(), security)));
+            let how = format!("security = \"{word}\"\nca_file = \"{}\"", trusted.display());
+            let server = mailing(&format!("{host}:{port}"), &how);
+            let client = server.synq();
+            sign_up(&client, "ada@northwind.example", PASSWORD, "Northwind").expect(201);
+            post(&client, "password/forgot", &json!({ "email": "ada@northwind.example" })).expect(202);
+            let figures = || (figure(&server, "mail_sent_total"), figure(&server, "mail_put_off_total"));
+            eventually(&format!("{word} to {host} is over"), Duration::from_secs(30), || figures() != (0, 0));
+            let sent = u64::from(is_sent);
+            assert_eq!(
+                (figures(), post_office.mails().len()),
+                ((sent, 1 - sent), usize::from(is_sent)),
+                "{word} to {host}"
+            );
+        }
+    }
 }

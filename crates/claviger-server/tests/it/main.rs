@@ -21,6 +21,7 @@ mod mail;
 mod outage;
 mod public;
 mod q;
+mod refusals;
 mod reload;
 mod secrets;
 mod sign_in;

@@ -1,6 +1,7 @@
 //! Synq: signed identity tokens, tenants, organizations.
 
-use claviger::id::{OrgId, RoleName, TenantId};
+use claviger::directory::MemberState;
+use claviger::id::{AccountId, OrgId, RoleName, TenantId};
 use claviger::key_set::Algorithm;
 use claviger::random::SystemRandom;
 use claviger::testing::{Unsigned, keypair};
@@ -21,6 +22,8 @@ on_every_store!(
     q10_tokens_expire_after_an_hour,
     q14_a_valid_token_without_tenant_or_org_is_403,
     q15_a_role_that_is_not_enough_is_403,
+    q16_who_is_not_fully_provisioned_is_403,
+    q16_what_is_another_organizations_sounds_like_what_is_nowhere,
     q19_tenant_ids_are_uuid_version_4,
     q22_what_is_out_of_scope_reaches_no_upstream,
 );
@@ -324,6 +327,67 @@ fn q15_a_role_that_is_not_enough_is_403(on: On) {
         ))
         .unwrap();
     synq.post(PRODUCTS, &product).bearer(&token.text).send().expect_body(403, FORBIDDEN);
+}
+
+fn q16_who_is_not_fully_provisioned_is_403(on: On) {
+    let (server, home, owner) = started(on);
+    let synq = server.synq();
+    let status = |text: &str| synq.get(PRODUCTS).bearer(text).send().status;
+    let store = server.store(home.tenant);
+    let accounts = server.management().operator().accounts();
+    let person = server.member(&home, "MEMBER");
+    let token = server.token(&person).text;
+    assert_eq!((status(&token), status(&owner.text)), (200, 200));
+    let invited = server.add(&home, home.org, "invited@people.example", "MEMBER", MemberState::Invited);
+    assert_eq!(status(&server.token(&invited).text), 403, "invited");
+    server.run(store.member_suspend(home.org, person.account)).unwrap();
+    assert_eq!((status(&token), status(&owner.text)), (403, 200), "a member");
+    server.run(store.member_resume(home.org, person.account)).unwrap();
+    server.run(accounts.account_suspend(person.account)).unwrap();
+    assert_eq!((status(&token), status(&owner.text)), (403, 200), "an account");
+    server.run(accounts.account_resume(person.account)).unwrap();
+    server.run(store.org_suspend(home.org)).unwrap();
+    assert_eq!((status(&token), status(&owner.text)), (403, 403), "an organization");
+    server.run(store.org_resume(home.org)).unwrap();
+    server.run(store.tenant_suspend()).unwrap();
+    assert_eq!((status(&token), status(&owner.text)), (403, 403), "a tenant");
+    server.run(store.tenant_resume()).unwrap();
+    assert_eq!((status(&token), status(&owner.text)), (200, 200));
+
+    // Where addresses have to be proven, who has not done so is kept out.
+    let server = server.restart(&|settings: &mut toml::Table| {
+        let apis = settings["api"].as_array_mut().unwrap();
+        let synq = apis.iter_mut().map(|api| api.as_table_mut().unwrap());
+        synq.filter(|api| api["name"].as_str() == Some("synq")).for_each(|api| {
+            api.insert("verified_email".into(), true.into());
+        });
+    });
+    let answer = server.synq().get(PRODUCTS).bearer(&token).send();
+    assert_eq!(answer.status, 403, "{}", answer.text());
+}
+
+fn q16_what_is_another_organizations_sounds_like_what_is_nowhere(on: On) {
+    let (server, home, owner) = started(on);
+    let (synq, rival) = (server.synq(), server.tenant("synq", "Westwind"));
+    let north = server.org(&home, "North");
+    let elsewhere = server.join(&home, north.org, "elsewhere@people.example", "MEMBER");
+    let (theirs, nobody) = (server.member(&rival, "MEMBER").account, AccountId::generate(&SystemRandom));
+    for method in ["PATCH", "DELETE"] {
+        let look = |account: AccountId| {
+            let path = format!("/api/v1/organization/members/{account}");
+            let request = synq.request(method, &path).bearer(&owner.text);
+            let request =
+                if method == "PATCH" { request.json(&json!({ "role": "VIEWER" })) } else { request };
+            let answer = request.send();
+            (answer.status, answer.text())
+        };
+        let nowhere = look(nobody);
+        assert_eq!(nowhere.0, 403, "{method}: {}", nowhere.1);
+        assert_eq!((look(elsewhere.account), look(theirs)), (nowhere.clone(), nowhere), "{method}");
+    }
+    // And both are where they were.
+    let north = server.run(server.store(home.tenant).member_view(north.org, elsewhere.account)).unwrap();
+    assert_eq!(north.role.as_str(), "MEMBER");
 }
 
 fn q19_tenant_ids_are_uuid_version_4(on: On) {

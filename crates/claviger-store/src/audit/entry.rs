@@ -123,6 +123,11 @@ impl Entry {
         Self { entity: (kind, id), ..self }
     }
 
+    /// The same in an organization that shows only in the transaction.
+    pub(crate) fn within(&self, org: OrgId) -> Self {
+        Self { org: Some(org), ..self.clone() }
+    }
+
     /// Writes it in the transaction of the change, at that transaction's time.
     pub(crate) async fn write(&self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         let at = tx.now().await?;

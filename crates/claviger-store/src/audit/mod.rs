@@ -3,12 +3,16 @@
 pub(crate) mod entry;
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::hash_map;
 use std::net::IpAddr;
 
 use claviger::clock::UnixMillis;
+use claviger::code::Code;
 use claviger::id::{AccountId, OrgId};
+use claviger::refusal::Who;
 
+use crate::actor::Actor;
+use crate::audit::entry::Entry;
 use crate::backend::Tx;
 use crate::error::StoreError;
 use crate::page::After;
@@ -57,6 +61,19 @@ pub struct AuditEntry {
     pub credential: Option<String>,
     /// When.
     pub created_at: UnixMillis,
+}
+
+/// Requests with one credential that were refused for one reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedRequests {
+    /// Whose it is.
+    pub who: Who,
+    /// Why, as the client was told.
+    pub code: Code,
+    /// How many, since the last time that was written down.
+    pub count: u64,
+    /// Where the last one came from.
+    pub address: IpAddr,
 }
 
 /// Where a page ended. What is begun later is before it, so that the pages after it stay as they are.
@@ -115,6 +132,25 @@ impl TenantStore {
         self.write(async move |tx: &mut Tx<'_>| entry.write(tx).await).await
     }
 
+    /// Writes down what a good credential was refused, as a deed of whose it is.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn requests_refused(&self, refused: &RefusedRequests) -> Result<(), StoreError> {
+        let RefusedRequests { who, code, count, address } = refused;
+        let actor = match (who.key, who.account) {
+            (Some(key), _) => Actor::key(key),
+            (None, Some(account)) => Actor::account(account),
+            (None, None) => Actor::visitor(),
+        };
+        let actor = actor.with_credential(&who.credential).from(*address);
+        let entity = ("credential", who.credential.to_string());
+        let details =
+            serde_json::json!({ "code": code.as_str(), "count": count, "organization": who.org.to_string() });
+        let entry = Entry::new(&self.inner, Some(self.tenant), &actor, "REQUEST_REFUSED", entity, &details);
+        self.write(async move |tx: &mut Tx<'_>| entry.write(tx).await).await
+    }
+
     /// At most `limit` (500) entries after `cursor`, the newest first.
     ///
     /// # Errors
@@ -159,7 +195,7 @@ impl TenantStore {
             let entries = rows.into_iter().map(read).collect::<Result<Vec<AuditEntry>, _>>()?;
             let mut emails: HashMap<AccountId, Option<String>> = HashMap::new();
             for account in entries.iter().filter_map(person) {
-                if let Entry::Vacant(unknown) = emails.entry(account) {
+                if let hash_map::Entry::Vacant(unknown) = emails.entry(account) {
                     let row = tx.run_one(&ACTOR_EMAIL, values![account]).await?;
                     unknown.insert(row.map(|row| row.read().text()).transpose()?);
                 }

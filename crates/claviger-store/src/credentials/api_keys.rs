@@ -98,7 +98,7 @@ statements! { "API key";
              expires_at = CASE WHEN $7 = 1 THEN $8 ELSE expires_at END
          WHERE tenant_id = $1 AND key_id = $2 AND state <> 'deleted' RETURNING key_id";
     KEY_STATE: Tenant [Uuid, Uuid, Text] withdraws
-        "UPDATE api_key SET state = $3 WHERE tenant_id = $1 AND key_id = $2 AND state <> 'deleted' RETURNING key_id";
+        "UPDATE api_key SET state = $3 WHERE tenant_id = $1 AND key_id = $2 AND state <> 'deleted' RETURNING org_id";
 }
 
 /// How long the secret that a rotation puts aside goes on, unless said otherwise, in seconds.
@@ -332,7 +332,7 @@ impl TenantStore {
                 update.expires_at.flatten()
             ];
             tx.run_one(&KEY_UPDATE, row).await?.ok_or(StoreError::NotFound { what: "API key" })?;
-            entry.write(tx).await
+            entry.within(held.org).write(tx).await
         })
         .await
     }
@@ -380,7 +380,7 @@ impl TenantStore {
             }
             let new = generate(tx, &inner, &held.prefix, held.environment).await?;
             add_secret(tx, tenant, key, &new, now).await?;
-            entry.write(tx).await?;
+            entry.within(held.org).write(tx).await?;
             Ok(ShownKey { view: view(tx, tenant, key, now).await?, key: new })
         })
         .await
@@ -395,12 +395,12 @@ impl TenantStore {
         let entry = self.entry("KEY_OLD_REVOKED", ("key", key.to_string()), json!({}));
         self.write(async move |tx: &mut Tx<'_>| {
             let now = tx.now().await?;
-            view(tx, tenant, key, now).await?;
+            let org = view(tx, tenant, key, now).await?.org;
             let revoked = tx.run(&KEY_OLD_REVOKE, values![tenant, key, now]).await?;
             if revoked.is_empty() {
                 return Err(StoreError::NotFound { what: "old secret of the key" });
             }
-            entry.write(tx).await?;
+            entry.within(org).write(tx).await?;
             view(tx, tenant, key, now).await
         })
         .await
@@ -453,13 +453,11 @@ impl TenantStore {
         let entry = self.entry(action, ("key", key.to_string()), json!({}));
         self.write(async move |tx: &mut Tx<'_>| {
             let row = tx.run_one(&KEY_STATE, values![tenant, key, state::text(state)]).await?;
-            if row.is_none() {
-                return Self::revoked_or_none(tx, tenant, key, state).await;
-            }
+            let Some(row) = row else { return Self::revoked_or_none(tx, tenant, key, state).await };
             if state == State::Deleted {
                 tx.run(&KEY_SECRETS_REVOKE, values![tenant, key]).await?;
             }
-            entry.write(tx).await
+            entry.within(row.read().parse()?).write(tx).await
         })
         .await
     }

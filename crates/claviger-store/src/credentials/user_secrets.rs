@@ -146,7 +146,7 @@ statements! { "user secret";
          WHERE tenant_id = $1 AND api = $2 AND org_id = $3 AND account_id = $4 AND revoked = 0";
     USER_SECRET_REVOKE: Tenant [Uuid, Text, Uuid] withdraws
         "UPDATE user_secret SET revoked = 1 WHERE tenant_id = $1 AND api = $2 AND account_id = $3 AND revoked = 0
-         RETURNING kid";
+         RETURNING org_id";
 }
 
 const BYTES: usize = 32;
@@ -356,8 +356,8 @@ impl TenantStore {
         let entry = self.entry("USER_TOKEN_REVOKED", ("member", account.to_string()), json!({ "api": api }));
         self.write(async move |tx: &mut Tx<'_>| {
             let row = tx.run_one(&USER_SECRET_REVOKE, values![tenant, api.as_str(), account]).await?;
-            row.ok_or(StoreError::NotFound { what: "user secret" })?;
-            entry.write(tx).await
+            let row = row.ok_or(StoreError::NotFound { what: "user secret" })?;
+            entry.within(row.read().parse()?).write(tx).await
         })
         .await
     }

@@ -317,8 +317,8 @@ impl Accounts {
                 is_used && used_at.is_some_and(|at: UnixMillis| at.plus_seconds(GRACE_SECONDS) > now);
             if !is_good && !in_grace {
                 // It was this session's once: two have it.
-                if tx.run_one(&SESSION_END, values![tenant, session]).await?.is_some() {
-                    entry.clone().write(tx).await?;
+                if let Some(row) = tx.run_one(&SESSION_END, values![tenant, session]).await? {
+                    entry.within(row.read().parse()?).write(tx).await?;
                 }
                 return Ok(Err(NotRefreshed::Unknown));
             }
@@ -341,7 +341,7 @@ impl Accounts {
                 Some(true) => {}
             }
             if let Some(switched) = &switched {
-                switched.write(tx).await?;
+                switched.within(record.org).write(tx).await?;
             }
             let sequence = if is_good { sequence + 1 } else { sequence };
             let next = keys.successor(tenant, session, sequence, shown);
@@ -374,8 +374,8 @@ impl Accounts {
             if columns.blob()? != digest && columns.maybe_blob()?.as_ref() != Some(&digest) {
                 return Ok(false);
             }
-            if tx.run_one(&SESSION_END, values![tenant, session]).await?.is_some() {
-                entry.clone().write(tx).await?;
+            if let Some(row) = tx.run_one(&SESSION_END, values![tenant, session]).await? {
+                entry.within(row.read().parse()?).write(tx).await?;
             }
             Ok(true)
         };

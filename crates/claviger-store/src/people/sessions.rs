@@ -101,11 +101,10 @@ statements! { "session";
         "UPDATE session SET account_generation = $3
          WHERE tenant_id = $1 AND session_id = $2 AND ended = 0 AND account_generation = $3 - 1 RETURNING session_id";
     SESSION_END: Tenant [Uuid, Uuid] withdraws
-        "UPDATE session SET ended = 1 WHERE tenant_id = $1 AND session_id = $2 AND ended = 0 RETURNING session_id";
+        "UPDATE session SET ended = 1 WHERE tenant_id = $1 AND session_id = $2 AND ended = 0 RETURNING org_id";
 }
 
-/// Reads the columns that every statement of a session selects.
-/// A session, from the columns of [`SESSION`].
+/// A session, from the columns that every statement of one selects.
 pub(crate) fn read(columns: &mut Columns) -> Result<SessionRecord, StoreError> {
     Ok(SessionRecord {
         tenant: columns.parse()?,
@@ -185,8 +184,8 @@ async fn end(inner: &Inner, actor: &Actor, tenant: TenantId, session: SessionId)
         Entry::new(inner, Some(tenant), actor, "SESSION_ENDED", ("session", session.to_string()), &json!({}));
     inner
         .run(Bound::Tenant(tenant), Mode::Write, async move |tx: &mut Tx<'_>| {
-            if tx.run_one(&SESSION_END, values![tenant, session]).await?.is_some() {
-                return entry.write(tx).await;
+            if let Some(row) = tx.run_one(&SESSION_END, values![tenant, session]).await? {
+                return entry.within(row.read().parse()?).write(tx).await;
             }
             // Ended already is as good; unknown is not.
             let known = tx.run_one(&SESSION, values![tenant, session]).await?;

@@ -2,6 +2,7 @@
 
 use claviger::directory::{MemberState, State};
 use claviger::id::RoleName;
+use claviger_store::api_keys::ApiKeyUpdate;
 use claviger_store::audit::AuditCursor;
 use claviger_store::members::{BEYOND, LAST_MANAGER, Managed, Manager, NOT_JOINED, NewRole};
 use claviger_store::refresh_tokens::Begin;
@@ -9,6 +10,8 @@ use claviger_store::sign_up::NewTenant;
 use claviger_store::tenants::TenantUpdate;
 use claviger_store::testing::{TestStore, email};
 use claviger_store::{Actor, Ends, StoreError, on_every_backend};
+
+use crate::api_keys::new_key;
 
 on_every_backend!(
     a_tenant_is_made_whole_or_not_at_all,
@@ -212,6 +215,35 @@ async fn what_happened_in_an_organization_is_found_by_it_with_who_did_it(test: T
     assert_eq!(told, [("USER_INVITED", Some("owner@acme.example")), ("ORGANIZATION_CREATED", None)]);
     let all = acme.store.audit_of(None, AuditCursor::NEWEST, 10).await.unwrap();
     assert_eq!(all.len(), 3);
+    // What becomes of its keys, sessions and user tokens is its own too.
+    let (store, api) = (&acme.store, "syncello".parse().unwrap());
+    let key = store.key_create(new_key(&acme)).await.unwrap().view.key;
+    let name = ApiKeyUpdate { name: Some("other".into()), ..ApiKeyUpdate::default() };
+    store.key_update(key, name).await.unwrap();
+    store.key_rotate(key, 60).await.unwrap();
+    store.key_revoke_old(key).await.unwrap();
+    store.key_disable(key).await.unwrap();
+    store.key_revoke(key).await.unwrap();
+    let session = store.session_create(acme.org, acme.owner, 3600).await.unwrap().session;
+    store.session_end(session).await.unwrap();
+    store.user_secret_issue(&api, acme.org, acme.owner).await.unwrap();
+    store.user_secret_revoke(&api, acme.owner).await.unwrap();
+    let found = store.audit_of(Some(acme.org), AuditCursor::NEWEST, 500).await.unwrap();
+    let actions: Vec<&str> = found.iter().map(|(entry, _)| entry.action.as_str()).collect();
+    for action in [
+        "KEY_CREATED",
+        "KEY_UPDATED",
+        "KEY_ROTATED",
+        "KEY_OLD_REVOKED",
+        "KEY_DISABLED",
+        "KEY_REVOKED",
+        "SESSION_CREATED",
+        "SESSION_ENDED",
+        "USER_TOKEN_ISSUED",
+        "USER_TOKEN_REVOKED",
+    ] {
+        assert!(actions.contains(&action), "{action} is not among {actions:?}");
+    }
     let after = AuditCursor::after(&all[0].0);
     assert_eq!(acme.store.audit_of(None, after, 1).await.unwrap()[0].0, all[1].0);
 }

@@ -2,12 +2,15 @@
 
 use std::path::Path;
 
+use claviger::code::Code;
+use claviger::credential::CredentialKind;
 use claviger::directory::{Annotated, MemberState};
-use claviger::id::{ApiName, RoleName, SessionId, TokenId};
+use claviger::id::{ApiName, Environment, RoleName, SessionId, TokenId};
 use claviger::random::SystemRandom;
+use claviger::refusal::Who;
 use claviger_store::annotations::AnnotationUpdate;
 use claviger_store::api_keys::ApiKeyUpdate;
-use claviger_store::audit::AuditCursor;
+use claviger_store::audit::{AuditCursor, RefusedRequests};
 use claviger_store::key_lookups::KeysListed;
 use claviger_store::members::{Managed, Manager, NewRole};
 use claviger_store::outbox::Letter;
@@ -190,6 +193,22 @@ async fn what_one_tenant_does_changes_nothing_of_another(test: TestStore) {
     store.org_create("North").await.unwrap();
     store.org_create_with("South", own.ann, &viewer).await.unwrap();
     store.annotate(Annotated::Key(own.key), called("another")).await.unwrap();
+    let who = Who {
+        kind: CredentialKind::ApiKey,
+        tenant: rival.tenant,
+        org: rival.org,
+        environment: Environment::Live,
+        credential: "key_2".into(),
+        key: None,
+        account: None,
+    };
+    let refused = RefusedRequests {
+        who,
+        code: Code::Forbidden,
+        count: 2,
+        address: std::net::Ipv4Addr::LOCALHOST.into(),
+    };
+    store.requests_refused(&refused).await.unwrap();
     store.credential_seen_in_clear("key_1", std::net::Ipv4Addr::LOCALHOST.into()).await.unwrap();
     store.tenant_suspend().await.unwrap();
     store.tenant_resume().await.unwrap();
