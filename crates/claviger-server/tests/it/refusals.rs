@@ -62,8 +62,7 @@ fn a_refusal_is_told_of_once_a_minute_for_each_credential_and_reason(on: On) {
         assert!(refusals(&server, &home).len() <= 4);
     }
     // The last words of a server tell of what is left.
-    let other = server.token(&viewer);
-    client.post(PRODUCTS, &json!({})).bearer(&other.text).send().expect(403);
+    write();
     let server = server.restart(&|_| {});
     let found = refusals(&server, &home).into_iter().filter(|entry| entry.details["code"] == "forbidden");
     let told: u64 = found.filter_map(|entry| entry.details["count"].as_u64()).sum();
