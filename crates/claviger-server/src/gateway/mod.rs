@@ -1,5 +1,6 @@
 //! The life of a proxied request: route → decide → forward → journal.
 
+mod asker;
 mod authorization_server;
 mod forward;
 mod passage;
@@ -7,6 +8,7 @@ mod people;
 mod principal_token;
 mod reception;
 mod refusals;
+mod sent;
 mod services;
 mod standing;
 mod uses;
@@ -38,10 +40,11 @@ use crate::wire::{Body, Defect, Ended, Exchange, Handler, ListenerId, Tunnel, Un
 pub use crate::refused::{Fault, Refused};
 pub(crate) use forward::trailer_filter;
 pub use passage::Records;
-pub use people::{Asking, People, Sent, Served, Within, places};
+pub use people::{Asking, People, Served, Within, places};
 pub use principal_token::{Binding, PrincipalSigner, PrincipalTokens};
 pub use reception::ListenerRules;
 pub use refusals::Refusals;
+pub use sent::Sent;
 pub use services::Services;
 pub use uses::Uses;
 

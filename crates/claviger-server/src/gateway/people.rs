@@ -2,37 +2,29 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
 use claviger::envelope::Layout;
-use claviger::grants::Access;
 use claviger::id::{Resource, SessionId};
 use claviger::network::Client;
 use claviger::refusal::Reason;
 use claviger::target::Target;
-use claviger::{Inbound, Introspected, Introspecting, Permit, SessionHolder};
+use claviger::{Inbound, Introspected, Permit, SessionHolder};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::passage::Passage;
+use super::sent::{Sent, Wanted, sent};
 use super::services::At;
 use super::{Gateway, Outcome, Surface};
 use crate::config::Service;
 use crate::failure::{Failure, FailureKind};
-use crate::refused::{Fault, Refused};
+use crate::refused::Refused;
 use crate::wire::{Body, Exchange};
 
 /// Where all of it is.
 pub(super) const PREFIX: &str = "/auth/v1/";
-/// The longest body, in bytes.
-const MAX_BODY: usize = 16 * 1024;
-/// How long a body may take.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is asked.
 #[derive(Debug)]
@@ -67,57 +59,6 @@ pub enum Asking {
     EndSession(SessionHolder, SessionId),
     /// Another password.
     SetPassword(SessionHolder, Sent),
-}
-
-/// A body, as it came.
-pub struct Sent {
-    bytes: Zeroizing<Vec<u8>>,
-    /// The parameters that are looked at, if it is a form.
-    form: Option<&'static [&'static str]>,
-}
-
-impl fmt::Debug for Sent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Sent(..)")
-    }
-}
-
-impl Sent {
-    /// Reads it: every field once, and none that is not known; in a form what is not known is passed over.
-    ///
-    /// # Errors
-    /// Saying what is wrong where, and nothing of what was sent.
-    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        if let Some(known) = self.form {
-            let mut members = Map::new();
-            for (name, value) in form_urlencoded::parse(&self.bytes) {
-                // What has no value is as if it were not there, and so is what is not known (RFC 6749, section 3.2).
-                if value.is_empty() || !known.contains(&name.as_ref()) {
-                    continue;
-                }
-                if members.insert(name.to_string(), value.as_ref().into()).is_some() {
-                    return Err(Failure::new("a field of the form stands there twice"));
-                }
-            }
-            return serde_json::from_value(members.into()).map_err(|error| said(&error));
-        }
-        serde_json::from_slice(&self.bytes).map_err(|error| said(&error))
-    }
-}
-
-/// What is wrong with JSON. Of what it found where something else was expected nothing is repeated: it may be a password.
-fn said(error: &serde_json::Error) -> Failure {
-    let text = error.to_string();
-    let what = if text.starts_with("missing field") || text.starts_with("duplicate field") {
-        text.split(" at line").next().unwrap_or_default().to_owned()
-    } else if text.starts_with("unknown field") {
-        "a field is not known here".to_owned()
-    } else if error.is_data() {
-        "a field is of another type than it has to be".to_owned()
-    } else {
-        format!("the body is no JSON (line {}, column {})", error.line(), error.column())
-    };
-    Failure::new(what)
 }
 
 /// Answers what people ask.
@@ -331,17 +272,16 @@ impl Gateway {
         let is_nothing = matches!(place, Place::SignOut | Place::Sessions | Place::Session(_));
         let wanted = Wanted { is_nothing, form: place.form() };
         let sent = sent(wanted, &parts.headers, body).await?;
-        let is_form = sent.form.is_some();
+        let is_form = sent.is_form();
         let asking = match (place, oneself) {
             (Place::Introspect, _) => {
                 let about: Revoke = match sent.read() {
                     Ok(about) => about,
                     Err(failure) => return oauth(failure, is_form),
                 };
-                asker
-                    .ok_or(Reason::NoCredential)?
-                    .about(self, surface, &about.token, &parts.uri, passage)
-                    .await?
+                let asker = asker.ok_or(Reason::NoCredential)?;
+                let (operator, found) = asker.about(self, surface, &about.token, &parts.uri, passage).await?;
+                Asking::Introspect(operator, found)
             }
             (Place::SignUp, _) => Asking::SignUp(sent),
             (Place::Verify, _) => {
@@ -468,40 +408,6 @@ impl Gateway {
         Ok(self.door.session_of(&surface.served.api, &inbound).await?)
     }
 
-    /// Who asks about tokens (RFC 7662, section 2.1).
-    async fn asker(
-        &self,
-        surface: &Surface,
-        headers: &HeaderMap,
-        uri: &http::Uri,
-        (secure, is_private): (bool, bool),
-        passage: &Passage,
-    ) -> Result<Asker, Refused> {
-        let mut shown = headers.get_all(header::AUTHORIZATION).iter();
-        let first = shown.next().and_then(|value| value.to_str().ok());
-        // Two are nobody's, whichever way, as everywhere.
-        let alone = first.filter(|_| shown.next().is_none()).and_then(|shown| shown.split_once(' '));
-        let token =
-            alone.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
-        let is_operators = |token: &&str| token.starts_with(claviger_store::operators::TOKEN_PREFIX);
-        if let Some(token) = token.filter(is_operators) {
-            if !is_private {
-                return Err(Reason::HttpsRequired.into());
-            }
-            let token = Zeroizing::new(token.to_owned());
-            // Before anything else is looked for, so that nobody has anything looked for who is none.
-            self.people.is_operators(token.clone()).await?;
-            return Ok(Asker::Operator(token));
-        }
-        let method = Method::POST;
-        let target = Target::of(uri)?;
-        let inbound = Inbound { method: &method, target, headers, client: passage.client, secure };
-        let asker = self.door.introspect(&surface.served.api, &inbound, Introspecting::Oneself).await?;
-        // Whoever may not act asks nothing.
-        asker.may_act.clone()?;
-        Ok(Asker::Known(Box::new(asker)))
-    }
-
     /// What a token is that somebody wants to be worth nothing; `None` if it is worth nothing.
     async fn revoked(
         &self,
@@ -528,118 +434,8 @@ impl Gateway {
     }
 }
 
-/// Somebody who asks about tokens.
-enum Asker {
-    /// An operator, who says so: the store knows whether it is true.
-    Operator(Zeroizing<String>),
-    /// Somebody's credential.
-    Known(Box<Introspected>),
-}
-
-impl Asker {
-    /// What they ask about a token, if it is good and theirs to ask about. Of another tenant's, and of one of the other side of the sandbox,
-    /// they hear what they hear of one that is nobody's; so does whoever may not do everything in their own.
-    async fn about(
-        self,
-        gateway: &Gateway,
-        surface: &Surface,
-        token: &str,
-        uri: &http::Uri,
-        passage: &Passage,
-    ) -> Result<Asking, Refused> {
-        let mut headers = HeaderMap::new();
-        let Ok(mut bearer) = HeaderValue::from_str(&format!("Bearer {token}")) else {
-            return Ok(Asking::Introspect(self.operator(), None));
-        };
-        bearer.set_sensitive(true);
-        headers.insert(header::AUTHORIZATION, bearer);
-        // Nothing is looked for on behalf of somebody who could not hear of it.
-        if !self.may_ask() {
-            return Ok(Asking::Introspect(None, None));
-        }
-        // What turns out to be nobody's counts as a guess of whoever asks, unless that is an operator.
-        let why = match self {
-            Self::Operator(_) => Introspecting::ForAnOperator,
-            Self::Known(_) => Introspecting::ForSomebody,
-        };
-        let (method, target) = (Method::POST, Target::of(uri)?);
-        let inbound =
-            Inbound { method: &method, target, headers: &headers, client: passage.client, secure: true };
-        let found = match gateway.door.introspect(&surface.served.api, &inbound, why).await {
-            Ok(found) => Some(found),
-            // Not good, or good for nothing here.
-            Err(refusal) if [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&refusal.status()) => {
-                None
-            }
-            Err(refusal) => return Err(refusal.into()),
-        };
-        let found = found.filter(|found| found.may_act.is_ok() && self.may_know(found)).map(Box::new);
-        Ok(Asking::Introspect(self.operator(), found))
-    }
-
-    fn may_ask(&self) -> bool {
-        match self {
-            Self::Operator(_) => true,
-            Self::Known(asker) => asker.grants.all() == Some(Access::Admin),
-        }
-    }
-
-    fn may_know(&self, found: &Introspected) -> bool {
-        match self {
-            // How far the operator reaches, the store says.
-            Self::Operator(_) => true,
-            Self::Known(asker) => {
-                (asker.who.tenant, asker.who.environment) == (found.who.tenant, found.who.environment)
-            }
-        }
-    }
-
-    fn operator(self) -> Option<Zeroizing<String>> {
-        match self {
-            Self::Operator(token) => Some(token),
-            Self::Known(_) => None,
-        }
-    }
-}
-
 /// Of another issuer's token, and of a key.
 const NOT_REVOKED_HERE: &str = "tokens of this kind are not revoked here";
-
-/// What may be sent.
-#[derive(Debug, Clone, Copy)]
-struct Wanted {
-    /// Nothing is looked at.
-    is_nothing: bool,
-    /// The parameters of a form, where one is taken beside JSON.
-    form: Option<&'static [&'static str]>,
-}
-
-/// What came, within its bounds.
-async fn sent(wanted: Wanted, headers: &HeaderMap, body: Body) -> Result<Sent, Refused> {
-    let collected = tokio::time::timeout(PATIENCE, Limited::new(body, MAX_BODY).collect()).await;
-    let bytes: Bytes = match collected {
-        Err(_) => return Err(Fault::RequestTimeout.into()),
-        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => {
-            return Err(Fault::BodyTooLarge.into());
-        }
-        Ok(Err(_)) => return Err(Reason::MalformedRequest { why: "its body did not come to its end" }.into()),
-        Ok(Ok(collected)) => collected.to_bytes(),
-    };
-    let bytes = Zeroizing::new(bytes.to_vec());
-    let said = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = said.split(';').next().unwrap_or_default().trim();
-    let is_form = essence.eq_ignore_ascii_case("application/x-www-form-urlencoded");
-    let form = wanted.form.filter(|_| is_form);
-    if wanted.is_nothing || form.is_some() {
-        return Ok(Sent { bytes, form });
-    }
-    if !essence.eq_ignore_ascii_case("application/json") {
-        return Err(
-            Failure::new("the body is not said to be JSON; send `Content-Type: application/json`").into()
-        );
-    }
-    Ok(Sent { bytes, form: None })
-}
 
 /// An answer as the API has its own.
 fn shaped(surface: &Surface, value: Value) -> Value {

@@ -6,7 +6,7 @@ use claviger::id::AccountId;
 use claviger::secret::Secret;
 use claviger_store::proofs::{Proven, Proving};
 use claviger_store::refresh_tokens::Begin;
-use claviger_store::{Actor, Email, StoreError};
+use claviger_store::{Accounts, Actor, Email, StoreError};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -47,26 +47,30 @@ forgets! {
     Reset: token, password;
 }
 
-/// Does something after the answer: what comes of it is the log's to know alone.
-fn afterwards(
+/// Counts a mail that somebody has sent to an address, whether it will be or not, and posts it after the answer: what comes of it is the log's
+/// to know alone.
+async fn mail_afterwards<W>(
     management: &Management,
-    work: impl Future<Output = Result<(), Failure>> + Send + 'static,
-) -> Result<(), Failure> {
-    let at_work = management.at_work.begin()?;
+    asked: &Asked,
+    address: &Email,
+    work: impl FnOnce(Accounts, Asked) -> W,
+) -> Result<(), Failure>
+where
+    W: Future<Output = Result<(), Failure>> + Send + 'static,
+{
+    let counting = accounts(management, asked);
+    let block = asked.client.block().to_string();
+    count(management, &counting, counting.mailing(&asked.api.realm, address, &block)).await?;
+    let (at_work, outbox) = (management.at_work.begin()?, management.outbox.clone());
+    let work = work(accounts(management, asked), asked.clone());
     tokio::spawn(async move {
         let _at_work = at_work;
-        if let Err(failure) = work.await {
-            tracing::warn!(%failure, "somebody who asked for mail gets none");
+        match work.await {
+            Ok(()) => outbox.posted(),
+            Err(failure) => tracing::warn!(%failure, "somebody who asked for mail gets none"),
         }
     });
     Ok(())
-}
-
-/// Counts a mail that somebody has sent to an address, whether it will be or not.
-async fn count_mail(management: &Management, asked: &Asked, address: &Email) -> Result<(), Failure> {
-    let accounts = accounts(management, asked);
-    let block = asked.client.block().to_string();
-    count(management, &accounts, accounts.mailing(&asked.api.realm, address, &block)).await
 }
 
 /// Mails whoever has the address a link with which they sign up; nothing is made before it is used. An address that has an account is told so
@@ -78,10 +82,8 @@ pub async fn sign_up(management: &Management, asked: &Asked, input: SignUp) -> R
     // The password is looked at, and not kept: whoever proves the address chooses it (decision 16).
     let (address, new) = people::signing_up(management, asked, &input).await?;
     let page = letters::page(asked)?.to_owned();
-    count_mail(management, asked, &address).await?;
-    let (management_then, asked) = (management.clone(), asked.clone());
-    afterwards(management, async move {
-        let accounts = accounts(&management_then, &asked);
+    let whose = address.clone();
+    mail_afterwards(management, asked, &whose, async move |accounts: Accounts, asked: Asked| {
         let realm = &asked.api.realm;
         if let Some(account) = accounts.account_find(realm, &address).await? {
             // To the address as its owner spelt it, whoever asks spells it otherwise.
@@ -92,9 +94,9 @@ pub async fn sign_up(management: &Management, asked: &Asked, input: SignUp) -> R
             let letter = letters::sign_up(&asked, &page, &address, &new.name, proof.expose_text());
             accounts.proof_post((realm, &address), proof, Proving::SignUp(new), letter).await?;
         }
-        management_then.outbox.posted();
         Ok(())
     })
+    .await
 }
 
 /// Mails the link again that proves an address, if there is anything to prove.
@@ -103,10 +105,8 @@ pub async fn sign_up(management: &Management, asked: &Asked, input: SignUp) -> R
 /// If it is no address, or no mail is sent here; 429 after too many.
 pub async fn resend(management: &Management, asked: &Asked, input: Mailed) -> Result<(), Failure> {
     let (address, page) = (email(&input.email)?, letters::page(asked)?.to_owned());
-    count_mail(management, asked, &address).await?;
-    let (management_then, asked) = (management.clone(), asked.clone());
-    afterwards(management, async move {
-        let accounts = accounts(&management_then, &asked);
+    let whose = address.clone();
+    mail_afterwards(management, asked, &whose, async move |accounts: Accounts, asked: Asked| {
         let realm = &asked.api.realm;
         let proof = accounts.proof();
         let (proving, letter) = match accounts.account_find(realm, &address).await? {
@@ -123,9 +123,9 @@ pub async fn resend(management: &Management, asked: &Asked, input: Mailed) -> Re
             }
         };
         accounts.proof_post((realm, &address), proof, proving, letter).await?;
-        management_then.outbox.posted();
         Ok(())
     })
+    .await
 }
 
 /// Mails a link for another password to an account's address.
@@ -134,10 +134,8 @@ pub async fn resend(management: &Management, asked: &Asked, input: Mailed) -> Re
 /// If it is no address, or no mail is sent here; 429 after too many.
 pub async fn forgot(management: &Management, asked: &Asked, input: Mailed) -> Result<(), Failure> {
     let (address, page) = (email(&input.email)?, letters::page(asked)?.to_owned());
-    count_mail(management, asked, &address).await?;
-    let (management_then, asked) = (management.clone(), asked.clone());
-    afterwards(management, async move {
-        let accounts = accounts(&management_then, &asked);
+    let whose = address.clone();
+    mail_afterwards(management, asked, &whose, async move |accounts: Accounts, asked: Asked| {
         let realm = &asked.api.realm;
         let found = accounts.account_find(realm, &address).await?;
         let Some(account) = found.filter(|found| found.state != State::Deleted) else { return Ok(()) };
@@ -146,9 +144,9 @@ pub async fn forgot(management: &Management, asked: &Asked, input: Mailed) -> Re
         let whose: Email = email(&account.email)?;
         let letter = letters::reset(&asked, &page, &whose, proof.expose_text());
         accounts.proof_post((realm, &whose), proof, Proving::Password(account.account), letter).await?;
-        management_then.outbox.posted();
         Ok(())
     })
+    .await
 }
 
 /// Takes a link that proves an address, `by` whoever is signed in as well: makes what somebody signed up for, or notes that an account's

@@ -160,6 +160,36 @@ fn part(query: &[(String, String)]) -> Result<Part, Failure> {
     Ok(part)
 }
 
+/// How many are read at once.
+const AT_ONCE: usize = 500;
+
+/// After the first `skipped` of a list, so many of it. `read` gives what comes after a place, as many as wanted; `place` where something is.
+async fn skimmed<T, P, R>(
+    (mut skipped, limit): (usize, usize),
+    mut after: P,
+    read: impl Fn(&P, u16) -> R,
+    place: impl Fn(&T) -> P,
+) -> Result<Vec<T>, Failure>
+where
+    R: Future<Output = Result<Vec<T>, StoreError>>,
+{
+    let mut found = Vec::new();
+    while found.len() < limit {
+        let wanted = (skipped + limit - found.len()).min(AT_ONCE);
+        let page = read(&after, u16::try_from(wanted).unwrap_or(u16::MAX)).await?;
+        let (is_last, skip) = (page.len() < wanted, skipped.min(page.len()));
+        skipped -= skip;
+        if let Some(last) = page.last() {
+            after = place(last);
+        }
+        found.extend(page.into_iter().skip(skip));
+        if is_last {
+            break;
+        }
+    }
+    Ok(found)
+}
+
 /// A member of the organization.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MemberShown {
@@ -190,19 +220,9 @@ fn spelt(value: &impl Serialize) -> Result<Value, Failure> {
 /// If the query is none.
 pub async fn members(insider: &Insider, query: &[(String, String)]) -> Result<Value, Failure> {
     let Part { limit, offset, .. } = part(query)?;
-    let (limit, mut skipped) = (usize::from(limit.unwrap_or(PAGE)), offset as usize);
-    let (mut found, mut after): (Vec<MemberView>, Option<After>) = (Vec::new(), None);
-    while found.len() < limit {
-        let page = insider.store.member_page(insider.org, after, 500).await?;
-        after = page.last().map(After::from);
-        let (is_last, skip) = (page.len() < 500, skipped.min(page.len()));
-        skipped -= skip;
-        found.extend(page.into_iter().skip(skip));
-        if is_last {
-            break;
-        }
-    }
-    found.truncate(limit);
+    let read = |after: &Option<After>, wanted| insider.store.member_page(insider.org, *after, wanted);
+    let wanted = (offset as usize, usize::from(limit.unwrap_or(PAGE)));
+    let found = skimmed(wanted, None, read, |last| Some(After::from(last))).await?;
     spelt(&found.iter().map(member).collect::<Vec<_>>())
 }
 
@@ -363,24 +383,11 @@ pub async fn audit(
     query: &[(String, String)],
 ) -> Result<(Value, Option<String>), Failure> {
     let Part { limit, offset, after } = part(query)?;
-    let (limit, mut skipped) = (usize::from(limit.unwrap_or(PAGE)), offset as usize);
+    let limit = usize::from(limit.unwrap_or(PAGE));
     let org = if insider.owns_the_tenant().await? { None } else { Some(insider.org) };
-    let mut cursor = page::after(after.as_deref())?.map_or(AuditCursor::NEWEST, AuditCursor::from);
-    let mut found = Vec::new();
-    while found.len() < limit {
-        let wanted = u16::try_from((skipped + limit - found.len()).min(500)).unwrap_or(500);
-        let page = insider.store.audit_of(org, cursor, wanted).await?;
-        let is_last = page.len() < usize::from(wanted);
-        let skip = skipped.min(page.len());
-        skipped -= skip;
-        if let Some((last, _)) = page.last() {
-            cursor = AuditCursor::after(last);
-        }
-        found.extend(page.into_iter().skip(skip));
-        if is_last {
-            break;
-        }
-    }
+    let cursor = page::after(after.as_deref())?.map_or(AuditCursor::NEWEST, AuditCursor::from);
+    let read = |cursor: &AuditCursor, wanted| insider.store.audit_of(org, *cursor, wanted);
+    let found = skimmed((offset as usize, limit), cursor, read, |(last, _)| AuditCursor::after(last)).await?;
     let next = found.last().filter(|_| found.len() == limit).map(|(last, _)| page::spelt(place(last)));
     let next = next.map(|next| format!("limit={limit}&after={next}"));
     Ok((Value::Array(found.iter().map(entry).collect()), next))
@@ -437,6 +444,27 @@ pub async fn regenerate_own_token(management: &Management, insider: &Insider) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_part_of_a_list_is_read_page_by_page_and_never_beyond_what_is_wanted() {
+        let most = std::cell::Cell::new(0);
+        let read = |after: &usize, wanted: u16| {
+            most.set(most.get().max(wanted));
+            let page: Vec<usize> = (*after..1234).take(wanted.into()).collect();
+            async move { Ok(page) }
+        };
+        for (skipped, limit) in
+            [(0, 1), (0, 100), (499, 2), (500, 100), (999, 100), (1200, 100), (1234, 5), (5000, 5)]
+        {
+            most.set(0);
+            let found = skimmed((skipped, limit), 0, read, |last| last + 1).await.unwrap();
+            let expected: Vec<usize> = (skipped..1234).take(limit).collect();
+            assert_eq!(found, expected, "{skipped} {limit}");
+            assert!(usize::from(most.get()) <= (skipped + limit).min(AT_ONCE));
+        }
+        let away = |_: &usize, _| async { Err::<Vec<usize>, _>(StoreError::NotFound { what: "list" }) };
+        assert!(skimmed((0, 1), 0, away, |last| *last).await.is_err());
+    }
 
     #[test]
     fn a_query_is_read_within_its_bounds() {

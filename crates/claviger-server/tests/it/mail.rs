@@ -1,14 +1,15 @@
 //! Addresses that are proven by mail, passwords that are reset by it, and invitations.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
 use claviger_server::on_every_store;
 use claviger_server::testing::{Answer, Behind, Client, On, Plan, TestServer, eventually};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::ServerConfig;
 use serde_json::{Value, json};
+
+use crate::mail_server::{MailServer, Security};
 
 on_every_store!(
     q18_where_addresses_are_proven_sign_up_answers_alike_and_ids_follow_the_proof,
@@ -425,108 +426,8 @@ fn a_changed_password_is_mailed_to_the_address(on: On) {
     assert!(!mail.body.contains(PASSWORD) && !mail.body.contains(OTHER));
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Security {
-    Tls,
-    StartTls,
-}
-
-fn encrypted(config: &Arc<ServerConfig>, stream: TcpStream) -> StreamOwned<ServerConnection, TcpStream> {
-    StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream)
-}
-
-/// Speaks with a client until it goes, or gives the stream back when it wants TLS.
-fn talk<S: Read + Write>(stream: S, taken: &Mutex<Vec<String>>, hello: &str) -> Option<S> {
-    answer(stream, taken, ("220 here", hello))
-}
-
-/// The same once TLS is there: there is no second greeting (RFC 3207, section 4.2).
-fn talk_on<S: Read + Write>(stream: S, taken: &Mutex<Vec<String>>) -> Option<S> {
-    answer(stream, taken, ("", "250 here"))
-}
-
-fn answer<S: Read + Write>(
-    stream: S,
-    taken: &Mutex<Vec<String>>,
-    (greeting, hello): (&str, &str),
-) -> Option<S> {
-    let mut stream = BufReader::new(stream);
-    let mut mail: Option<String> = None;
-    let mut said = greeting.to_owned();
-    loop {
-        if !said.is_empty() {
-            stream.get_mut().write_all(format!("{said}\r\n").as_bytes()).ok()?;
-            stream.get_mut().flush().ok()?;
-        }
-        let mut line = String::new();
-        if stream.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        let line = line.trim_end();
-        said = match &mut mail {
-            Some(text) if line == "." => {
-                taken.lock().unwrap().push(std::mem::take(text));
-                mail = None;
-                "250 taken".to_owned()
-            }
-            Some(text) => {
-                text.push_str(line);
-                text.push_str("\r\n");
-                String::new()
-            }
-            None if line.starts_with("EHLO") => hello.to_owned(),
-            None if line == "STARTTLS" && hello.contains(line) => {
-                stream.get_mut().write_all(b"220 go on\r\n").ok()?;
-                return Some(stream.into_inner());
-            }
-            None if line.starts_with("RCPT TO:<nobody@") => "550 5.1.1 nobody@x.example is nobody".to_owned(),
-            None if line == "DATA" => {
-                mail = Some(String::new());
-                "354 go on".to_owned()
-            }
-            None if line == "QUIT" => "221 bye".to_owned(),
-            None => "250 fine".to_owned(),
-        };
-    }
-}
-
-/// A mail server (RFC 5321) that keeps what it takes, and refuses whoever is called `nobody`.
-#[derive(Debug, Default)]
-struct MailServer {
-    taken: Arc<Mutex<Vec<String>>>,
-}
-
-impl MailServer {
-    fn listen(listener: TcpListener) -> Self {
-        Self::listen_with(listener, None)
-    }
-
-    /// With a certificate it speaks TLS from the first byte, or offers STARTTLS.
-    fn listen_with(listener: TcpListener, tls: Option<(Arc<ServerConfig>, Security)>) -> Self {
-        let server = Self::default();
-        let taken = server.taken.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let Ok(stream) = stream else { return };
-                // Whoever does not trust it says so by going.
-                let _ = match &tls {
-                    None => talk(stream, &taken, "250 here").map(drop),
-                    Some((config, Security::Tls)) => {
-                        talk(encrypted(config, stream), &taken, "250 here").map(drop)
-                    }
-                    Some((config, Security::StartTls)) => {
-                        let in_clear = talk(stream, &taken, "250-here\r\n250 STARTTLS");
-                        in_clear.and_then(|stream| talk_on(encrypted(config, stream), &taken)).map(drop)
-                    }
-                };
-            }
-        });
-        server
-    }
-
-    fn mails(&self) -> Vec<Mail> {
-        self.taken.lock().unwrap().iter().map(|text| Mail::read(text)).collect()
-    }
+fn mails_of(post_office: &MailServer) -> Vec<Mail> {
+    post_office.texts().iter().map(|text| Mail::read(text)).collect()
 }
 
 fn mailing_to(server: &str, security: &str) -> TestServer {
@@ -574,7 +475,7 @@ fn a_mail_server_that_is_away_loses_nothing_and_one_that_refuses_ends_it() {
     server.clock.advance_millis(60_000);
     eventually("the one is sent", patience, || figure(&server, "mail_sent_total") == 1);
     eventually("the other is given up", patience, || figure(&server, "mail_given_up_total") == 1);
-    let mails = post_office.mails();
+    let mails = mails_of(&post_office);
     assert_eq!((mails.len(), mails[0].to.as_str()), (1, "ada@northwind.example"));
     let reset = json!({ "token": mails[0].secret("reset"), "password": OTHER });
     assert_eq!(post(&server.synq(), "password/reset", &reset).status, 204);
@@ -593,7 +494,7 @@ fn a_mail_server_without_tls_gets_nothing_where_tls_has_to_be() {
     sign_up(&client, "ada@northwind.example", PASSWORD, "Northwind").expect(201);
     post(&client, "password/forgot", &json!({ "email": "ada@northwind.example" })).expect(202);
     eventually("it is put off", Duration::from_secs(30), || figure(&server, "mail_put_off_total") >= 1);
-    assert!(post_office.mails().is_empty());
+    assert!(mails_of(&post_office).is_empty());
 }
 
 #[test]
@@ -632,7 +533,7 @@ fn a_mail_server_gets_mail_only_by_a_certificate_that_is_trusted_and_its_own() {
             eventually(&format!("{word} to {host} is over"), Duration::from_secs(30), || figures() != (0, 0));
             let sent = u64::from(is_sent);
             assert_eq!(
-                (figures(), post_office.mails().len()),
+                (figures(), mails_of(&post_office).len()),
                 ((sent, 1 - sent), usize::from(is_sent)),
                 "{word} to {host}"
             );

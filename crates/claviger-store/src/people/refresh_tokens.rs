@@ -80,6 +80,11 @@ statements! { "refresh token";
          WHERE s.tenant_id = $1 AND s.session_id = $2 AND s.ended = 0 AND s.expires_at > $3";
 }
 
+/// Whether a token that was used `at` may be shown once more: also where the clock was set back meanwhile, and no longer because it was.
+fn is_within_grace(at: UnixMillis, now: UnixMillis) -> bool {
+    now < at.plus_seconds(GRACE_SECONDS) && at < now.plus_seconds(GRACE_SECONDS)
+}
+
 /// A refresh token that somebody shows: unproven.
 #[derive(Debug)]
 pub struct Shown<'t> {
@@ -313,8 +318,7 @@ impl Accounts {
             let shown = text.expose_text().unwrap_or_default();
             let is_good = good == shown_digest;
             let is_used = used.as_deref() == Some(&shown_digest);
-            let in_grace =
-                is_used && used_at.is_some_and(|at: UnixMillis| at.plus_seconds(GRACE_SECONDS) > now);
+            let in_grace = is_used && used_at.is_some_and(|at| is_within_grace(at, now));
             if !is_good && !in_grace {
                 // It was this session's once: two have it.
                 if let Some(row) = tx.run_one(&SESSION_END, values![tenant, session]).await? {

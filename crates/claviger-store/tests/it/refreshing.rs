@@ -14,6 +14,7 @@ use claviger_store::{Accounts, Ends, StoreError, on_every_backend};
 on_every_backend!(
     q11_a_refresh_token_is_for_one_use_and_its_successor_for_the_next,
     q11_a_repeat_gives_the_same_successor_for_a_while_and_then_ends_the_session,
+    a_clock_that_is_set_back_ends_no_session_and_makes_no_grace_longer,
     q11_of_a_hundred_who_refresh_at_once_all_get_one_successor,
     what_is_made_up_ends_nobodys_session,
     a_session_whose_ground_is_gone_is_not_prolonged,
@@ -87,6 +88,29 @@ async fn q11_a_repeat_gives_the_same_successor_for_a_while_and_then_ends_the_ses
     let (accounts, first) = begin(&test, &acme).await;
     refresh(&accounts, &text(&first)).await.unwrap();
     test.clock.advance_millis(u64::try_from(GRACE_SECONDS).unwrap() * 1000);
+    assert_eq!(refresh(&accounts, &text(&first)).await.unwrap_err(), NotRefreshed::Unknown);
+    assert!(accounts.session_view(acme.tenant, first.session.session).await.unwrap().ended);
+}
+
+async fn a_clock_that_is_set_back_ends_no_session_and_makes_no_grace_longer(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let used_at = test.clock.now();
+    let back = |seconds: i64| test.clock.set_now(used_at.plus_seconds(-seconds));
+    let (accounts, first) = begin(&test, &acme).await;
+    let next = refresh(&accounts, &text(&first)).await.unwrap();
+    // A little, as clocks are corrected: whoever has lost the answer gets it again.
+    back(5);
+    assert_eq!(text(&refresh(&accounts, &text(&first)).await.unwrap()), text(&next));
+    // By an hour: the good one goes on, back and forth.
+    back(3600);
+    let third = refresh(&accounts, &text(&next)).await.unwrap();
+    test.clock.set_now(used_at);
+    let fourth = refresh(&accounts, &text(&third)).await.unwrap();
+    refresh(&accounts, &text(&fourth)).await.unwrap();
+    // And one that was used before is nobody's by then, whatever the clock says.
+    let (accounts, first) = begin(&test, &acme).await;
+    refresh(&accounts, &text(&first)).await.unwrap();
+    back(3600);
     assert_eq!(refresh(&accounts, &text(&first)).await.unwrap_err(), NotRefreshed::Unknown);
     assert!(accounts.session_view(acme.tenant, first.session.session).await.unwrap().ended);
 }
