@@ -8,6 +8,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::config::{ServedApi, Service};
 use crate::gateway::places;
+use crate::management::addresses::{ConfirmEmail, NewEmail};
 use crate::management::people::{NewPassword, OwnSession, Refresh, SignIn, SignUp, SignedIn};
 use crate::management::proofs::{Accept, Mailed, Reset, Verify};
 use crate::management::self_service::{Change, Invite, MemberShown, NewOrganization};
@@ -75,6 +76,13 @@ fn of_people(path: &str) -> Option<Exchanged> {
         "password" => {
             ("Choose another password by the present one", Some(named::<NewPassword>()), "204", None)
         }
+        "email" => (
+            "Have a link mailed to another address, for one's account",
+            Some(named::<NewEmail>()),
+            "202",
+            None,
+        ),
+        "email/confirm" => ("Have that address, by the link", Some(named::<ConfirmEmail>()), "204", None),
         "sessions" => ("List one's own sessions", None, "200", Some(list_of(&named::<OwnSession>()))),
         "sessions/{session}" => ("End one of one's own sessions", None, "204", None),
         _ => return None,
@@ -272,6 +280,8 @@ pub(crate) fn api_document(served: &ServedApi) -> Value {
         }
         add!(
             SignUp,
+            NewEmail,
+            ConfirmEmail,
             SignIn,
             SignedIn,
             Refresh,

@@ -17,7 +17,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::gateway::{Asking, People, Served, Surface, Within};
 use crate::management::people::{self, Oneself};
 use crate::management::self_service::{self, Insider};
-use crate::management::{Asked, Management, Rules, introspection, proofs};
+use crate::management::{Asked, Management, Rules, addresses, introspection, proofs};
 
 /// With what it is done.
 #[derive(Debug)]
@@ -67,6 +67,12 @@ async fn done(management: &Management, asked: &Asked, asking: Asking) -> Result<
         Asking::SetPassword(holder, sent) => {
             let input = sent.read()?;
             people::set_password(management, asked, oneself(&holder), input).await.map(|()| None)
+        }
+        Asking::ChangeEmail(holder, sent) => {
+            addresses::wish(management, asked, oneself(&holder), sent.read()?).await.map(|()| None)
+        }
+        Asking::ConfirmEmail(holder, sent) => {
+            addresses::confirm(management, asked, oneself(&holder), sent.read()?).await.map(|()| None)
         }
         Asking::SignOut(SessionHolder { tenant, account, session, .. }) => {
             people::sign_out(management, asked, (tenant, Some(account), session)).await.map(|()| None)

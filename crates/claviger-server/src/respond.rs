@@ -22,8 +22,9 @@ pub fn refuse(
         Refused::Decision(refusal) => refusal_response(refusal, envelope, id, now),
         Refused::Fault(_) => error_response(refused.status(), refused.code(), None, envelope, id),
         Refused::Failed(failure) => {
-            // Only of what was wrong with the request more is said: the rest may be somebody's to find out.
-            let detail = (failure.kind == FailureKind::Invalid).then_some(failure.what.as_str());
+            // Only of what was wrong with the request, and of what it stands against, more is said: the rest may be somebody's to find out.
+            let may_be_said = matches!(failure.kind, FailureKind::Invalid | FailureKind::Conflict);
+            let detail = may_be_said.then_some(failure.what.as_str());
             error_response(refused.status(), refused.code(), detail, envelope, id)
         }
     };

@@ -23,7 +23,7 @@ GRANT SELECT ON plan TO claviger_rt;
 GRANT SELECT ON plan TO claviger_system;
 GRANT INSERT ON plan TO claviger_system;
 
--- A person. `email_key` is the address folded for comparison; who is `self_registered` gave it themselves.
+-- A person. `email_key` is the address folded for comparison; who is `self_registered` gave it themselves. `email_since` is when it took the place of another one.
 CREATE TABLE account (
     account_id uuid NOT NULL,
     realm text NOT NULL,
@@ -37,6 +37,7 @@ CREATE TABLE account (
     tokens_from bigint NOT NULL DEFAULT 0,
     credentials bigint NOT NULL DEFAULT 1,
     self_registered bigint NOT NULL DEFAULT 0 CHECK (self_registered IN (0, 1)),
+    email_since bigint,
     row_version bigint NOT NULL DEFAULT 1,
     PRIMARY KEY (account_id),
     UNIQUE (realm, email_key),
@@ -48,7 +49,7 @@ CREATE TRIGGER account_updated BEFORE UPDATE ON account FOR EACH ROW
 CREATE TRIGGER account_changed AFTER INSERT OR UPDATE ON account FOR EACH ROW
     WHEN (current_user <> 'claviger_owner' OR current_setting('claviger.backfill', true) IS DISTINCT FROM 'on')
     EXECUTE FUNCTION note_change();
-GRANT SELECT (account_id, realm, email, email_key, state, email_verified, generation, credentials, created_at, self_registered) ON account TO claviger_rt;
+GRANT SELECT (account_id, realm, email, email_key, state, email_verified, generation, credentials, created_at, self_registered, email_since) ON account TO claviger_rt;
 GRANT INSERT (account_id, realm, email, email_key, password_hash, created_at, self_registered, email_verified) ON account TO claviger_rt;
 GRANT SELECT ON account TO claviger_system;
 GRANT INSERT ON account TO claviger_system;
@@ -251,10 +252,10 @@ GRANT INSERT ON mail TO claviger_system;
 GRANT UPDATE ON mail TO claviger_system;
 GRANT DELETE ON mail TO claviger_system;
 
--- A link that was mailed, by the digest of its secret. `whose` is a MAC of the address; a sign-up is sealed until it is proven.
+-- A link that was mailed, by the digest of its secret. `whose` is a MAC of the address; a sign-up, or the address that another one is changed for, is sealed until it is proven.
 CREATE TABLE proof (
     digest bytea NOT NULL,
-    purpose text NOT NULL CHECK (purpose IN ('sign-up', 'verify', 'reset')),
+    purpose text NOT NULL CHECK (purpose IN ('sign-up', 'verify', 'reset', 'change')),
     whose bytea NOT NULL,
     account_id uuid,
     sealed bytea,

@@ -17,7 +17,7 @@ CREATE TABLE plan (
     FOREIGN KEY (realm) REFERENCES realm (name)
 ) STRICT;
 
--- A person. `email_key` is the address folded for comparison; who is `self_registered` gave it themselves.
+-- A person. `email_key` is the address folded for comparison; who is `self_registered` gave it themselves. `email_since` is when it took the place of another one.
 CREATE TABLE account (
     account_id TEXT NOT NULL,
     realm TEXT NOT NULL,
@@ -31,6 +31,7 @@ CREATE TABLE account (
     tokens_from INTEGER NOT NULL DEFAULT 0,
     credentials INTEGER NOT NULL DEFAULT 1,
     self_registered INTEGER NOT NULL DEFAULT 0 CHECK (self_registered IN (0, 1)),
+    email_since INTEGER,
     row_version INTEGER NOT NULL DEFAULT 1,
     PRIMARY KEY (account_id),
     UNIQUE (realm, email_key),
@@ -207,10 +208,10 @@ CREATE TABLE mail (
 ) STRICT;
 CREATE INDEX mail_by_due ON mail (due_at);
 
--- A link that was mailed, by the digest of its secret. `whose` is a MAC of the address; a sign-up is sealed until it is proven.
+-- A link that was mailed, by the digest of its secret. `whose` is a MAC of the address; a sign-up, or the address that another one is changed for, is sealed until it is proven.
 CREATE TABLE proof (
     digest BLOB NOT NULL,
-    purpose TEXT NOT NULL CHECK (purpose IN ('sign-up', 'verify', 'reset')),
+    purpose TEXT NOT NULL CHECK (purpose IN ('sign-up', 'verify', 'reset', 'change')),
     whose BLOB NOT NULL,
     account_id TEXT,
     sealed BLOB,

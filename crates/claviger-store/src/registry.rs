@@ -4,6 +4,7 @@ use crate::backend::postgres::{check, ran, withdrawn};
 use crate::backend::tx;
 use crate::credentials::{held_keys, key_uses, sealed_keys};
 use crate::feed::{loads, make_good, nodes, open_transaction, sweep};
+use crate::people::{addresses, passwords};
 use crate::statement::Statement;
 use crate::withdrawals::repeat;
 use crate::{audit, facts, feed, keyring_check, nouns, retirement, versions};
@@ -11,6 +12,7 @@ use crate::{audit, facts, feed, keyring_check, nouns, retirement, versions};
 /// Every statement, once: the nouns', and those that hold the store together.
 pub(crate) fn statements() -> impl Iterator<Item = &'static Statement> {
     let others = [
+        addresses::STATEMENTS,
         audit::STATEMENTS,
         check::STATEMENTS,
         facts::STATEMENTS,
@@ -21,6 +23,7 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static Statement> {
         make_good::STATEMENTS,
         nodes::STATEMENTS,
         open_transaction::STATEMENTS,
+        passwords::STATEMENTS,
         ran::STATEMENTS,
         repeat::STATEMENTS,
         sealed_keys::STATEMENTS,

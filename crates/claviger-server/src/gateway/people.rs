@@ -59,6 +59,10 @@ pub enum Asking {
     EndSession(SessionHolder, SessionId),
     /// Another password.
     SetPassword(SessionHolder, Sent),
+    /// A link to another address, for their account.
+    ChangeEmail(SessionHolder, Sent),
+    /// That address, by the link.
+    ConfirmEmail(SessionHolder, Sent),
 }
 
 /// Answers what people ask.
@@ -143,13 +147,15 @@ enum Place {
     Introspect,
     SignOut,
     Password,
+    Email,
+    EmailConfirm,
     Sessions,
     Session(SessionId),
 }
 
 impl Place {
     /// All that have a path of their own.
-    const FIXED: [Self; 13] = [
+    const FIXED: [Self; 15] = [
         Self::SignUp,
         Self::Verify,
         Self::VerifyResend,
@@ -162,6 +168,8 @@ impl Place {
         Self::Introspect,
         Self::SignOut,
         Self::Password,
+        Self::Email,
+        Self::EmailConfirm,
         Self::Sessions,
     ];
 
@@ -188,6 +196,8 @@ impl Place {
             Self::Introspect => "introspect",
             Self::SignOut => "sign-out",
             Self::Password => "password",
+            Self::Email => "email",
+            Self::EmailConfirm => "email/confirm",
             Self::Sessions => "sessions",
             Self::Session(_) => "sessions/{session}",
         }
@@ -203,7 +213,15 @@ impl Place {
 
     /// Whether only somebody who is signed in has anything to ask there.
     fn is_for_whoever_is_signed_in(self) -> bool {
-        matches!(self, Self::SignOut | Self::Password | Self::Sessions | Self::Session(_))
+        matches!(
+            self,
+            Self::SignOut
+                | Self::Password
+                | Self::Email
+                | Self::EmailConfirm
+                | Self::Sessions
+                | Self::Session(_)
+        )
     }
 
     /// The parameters of a form, where one is taken.
@@ -301,6 +319,8 @@ impl Gateway {
             (Place::Refresh, _) => Asking::Refresh(sent),
             (Place::SignOut, Some(holder)) => Asking::SignOut(holder),
             (Place::Password, Some(holder)) => Asking::SetPassword(holder, sent),
+            (Place::Email, Some(holder)) => Asking::ChangeEmail(holder, sent),
+            (Place::EmailConfirm, Some(holder)) => Asking::ConfirmEmail(holder, sent),
             (Place::Sessions, Some(holder)) => Asking::Sessions(holder),
             (Place::Session(other), Some(holder)) => Asking::EndSession(holder, other),
             (_, None) if place.is_for_whoever_is_signed_in() => return Err(Reason::NoCredential.into()),
@@ -322,7 +342,7 @@ impl Gateway {
         };
         let status = match place {
             Place::SignUp => StatusCode::CREATED,
-            Place::VerifyResend | Place::PasswordForgot => StatusCode::ACCEPTED,
+            Place::VerifyResend | Place::PasswordForgot | Place::Email => StatusCode::ACCEPTED,
             Place::Verify
             | Place::InvitationsAccept
             | Place::SignIn
@@ -330,9 +350,11 @@ impl Gateway {
             | Place::Revoke
             | Place::Introspect
             | Place::Sessions => StatusCode::OK,
-            Place::PasswordReset | Place::SignOut | Place::Password | Place::Session(_) => {
-                StatusCode::NO_CONTENT
-            }
+            Place::PasswordReset
+            | Place::SignOut
+            | Place::Password
+            | Place::EmailConfirm
+            | Place::Session(_) => StatusCode::NO_CONTENT,
         };
         match self.people.ask(surface, asking, passage.client).await {
             Ok(Some(value)) => Ok(Outcome::Answer(answer(status, &value))),

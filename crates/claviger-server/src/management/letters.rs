@@ -110,6 +110,54 @@ pub(super) fn password_changed(asked: &Asked, page: &str, to: &Email) -> Letter 
     )
 }
 
+/// To somebody who wants their account to have this address.
+pub(super) fn new_address(asked: &Asked, page: &str, to: &Email, secret: &str) -> Letter {
+    let api = &asked.api.name;
+    letter(
+        to,
+        format!("{api}: confirm your new address"),
+        &[
+            &format!(
+                "Somebody wants this to be the address of their account at {api}. If it is you, open this page within half an hour, signed in:"
+            ),
+            &format!("{page}#email={secret}"),
+            "If it is not you, do nothing: nothing comes of it without this link.",
+        ],
+    )
+}
+
+/// To somebody whose address another one wants for their account.
+pub(super) fn address_has_account(asked: &Asked, page: &str, to: &Email) -> Letter {
+    let api = &asked.api.name;
+    letter(
+        to,
+        format!("{api}: this address has an account already"),
+        &[
+            &format!(
+                "Somebody wants this to be the address of their account at {api}. It has an account of its own there, so nothing has changed."
+            ),
+            "If it is you, sign in to that account, or have its password reset, here:",
+            page,
+            "If it is not you, do nothing.",
+        ],
+    )
+}
+
+/// To the address that somebody's account had until now.
+pub(super) fn address_changed(asked: &Asked, to: &Email) -> Letter {
+    let api = &asked.api.name;
+    letter(
+        to,
+        format!("{api}: the address of your account was changed"),
+        &[
+            &format!(
+                "Your account at {api} has another address now, and whoever was signed in elsewhere is so no more. Nothing about it is sent to this address again."
+            ),
+            &format!("If it was not you, tell those who run {api} at once."),
+        ],
+    )
+}
+
 /// To somebody who is invited.
 pub(super) fn invitation(api: &ApiName, page: &str, (to, tenant): (&Email, &str), secret: &str) -> Letter {
     let whose = harmless(tenant).map(|tenant| format!(" by \"{tenant}\"")).unwrap_or_default();

@@ -2,6 +2,7 @@
 //! to ask for the same operations.
 
 mod accounts;
+pub mod addresses;
 mod annotations;
 mod asked;
 mod at_work;

@@ -49,7 +49,7 @@ forgets! {
 
 /// Counts a mail that somebody has sent to an address, whether it will be or not, and posts it after the answer: what comes of it is the log's
 /// to know alone.
-async fn mail_afterwards<W>(
+pub(super) async fn mail_afterwards<W>(
     management: &Management,
     asked: &Asked,
     address: &Email,

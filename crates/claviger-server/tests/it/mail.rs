@@ -23,16 +23,16 @@ on_every_store!(
     a_changed_password_is_mailed_to_the_address,
 );
 
-const PASSWORD: &str = "an uncommon pass phrase";
-const OTHER: &str = "quite another phrase";
+pub(crate) const PASSWORD: &str = "an uncommon pass phrase";
+pub(crate) const OTHER: &str = "quite another phrase";
 const PAGE: &str = "https://app.synq.io/account";
 
 /// A mail, as it lies in the folder.
 #[derive(Debug, Clone)]
-struct Mail {
-    to: String,
-    subject: String,
-    body: String,
+pub(crate) struct Mail {
+    pub(crate) to: String,
+    pub(crate) subject: String,
+    pub(crate) body: String,
 }
 
 impl Mail {
@@ -47,14 +47,14 @@ impl Mail {
     }
 
     /// What stands behind `#NAME=` in its link.
-    fn secret(&self, name: &str) -> String {
+    pub(crate) fn secret(&self, name: &str) -> String {
         let link = format!("{PAGE}#{name}=");
         let (_, rest) = self.body.split_once(&link).unwrap_or_else(|| panic!("no `{link}` in {}", self.body));
         rest.lines().next().unwrap().to_owned()
     }
 }
 
-fn mails(server: &TestServer) -> Vec<Mail> {
+pub(crate) fn mails(server: &TestServer) -> Vec<Mail> {
     let Ok(folder) = std::fs::read_dir(server.folder().join("mail")) else { return Vec::new() };
     let files =
         folder.map(|file| file.unwrap().path()).filter(|path| path.extension() == Some("eml".as_ref()));
@@ -62,7 +62,7 @@ fn mails(server: &TestServer) -> Vec<Mail> {
 }
 
 /// The mails to an address, once there are so many.
-fn mailed(server: &TestServer, to: &str, count: usize) -> Vec<Mail> {
+pub(crate) fn mailed(server: &TestServer, to: &str, count: usize) -> Vec<Mail> {
     let found = || mails(server).into_iter().filter(|mail| mail.to == to).collect::<Vec<_>>();
     eventually(&format!("{count} mails to {to}"), Duration::from_secs(20), || found().len() >= count);
     let found = found();
@@ -70,7 +70,7 @@ fn mailed(server: &TestServer, to: &str, count: usize) -> Vec<Mail> {
     found
 }
 
-fn with(on: On, change: impl Fn(&mut toml::Table)) -> TestServer {
+pub(crate) fn with(on: On, change: impl Fn(&mut toml::Table)) -> TestServer {
     let settings = move |settings: &mut toml::Table| {
         for api in settings["api"].as_array_mut().unwrap() {
             let api = api.as_table_mut().unwrap();
@@ -82,24 +82,24 @@ fn with(on: On, change: impl Fn(&mut toml::Table)) -> TestServer {
     TestServer::start_as(&Plan { on, behind: Behind::Example, settings: &settings })
 }
 
-fn proving(on: On) -> TestServer {
+pub(crate) fn proving(on: On) -> TestServer {
     with(on, |api| drop(api.insert("verified_email".into(), true.into())))
 }
 
-fn sign_up(client: &Client, email: &str, password: &str, tenant: &str) -> Answer {
+pub(crate) fn sign_up(client: &Client, email: &str, password: &str, tenant: &str) -> Answer {
     let body = json!({ "email": email, "password": password, "tenant_name": tenant });
     client.post("/auth/v1/sign-up", &body).send()
 }
 
-fn sign_in(client: &Client, email: &str, password: &str) -> Answer {
+pub(crate) fn sign_in(client: &Client, email: &str, password: &str) -> Answer {
     client.post("/auth/v1/sign-in", &json!({ "email": email, "password": password })).send()
 }
 
-fn post(client: &Client, path: &str, body: &Value) -> Answer {
+pub(crate) fn post(client: &Client, path: &str, body: &Value) -> Answer {
     client.post(&format!("/auth/v1/{path}"), body).send()
 }
 
-fn products(server: &TestServer, signed_in: &Value) -> u16 {
+pub(crate) fn products(server: &TestServer, signed_in: &Value) -> u16 {
     let token = signed_in["access_token"].as_str().unwrap();
     server.synq().get("/api/v1/products").bearer(token).send().status
 }

@@ -8,6 +8,7 @@
 )]
 
 mod a;
+mod addresses;
 mod around;
 mod c;
 mod carriers;

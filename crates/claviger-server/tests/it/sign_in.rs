@@ -452,7 +452,7 @@ fn strangers_are_refused_wherever_one_has_to_be_somebody(on: On) {
         ["sign-up", "verify", "verify/resend", "password/forgot", "password/reset", "invitations/accept"];
     let names = names.into_iter().chain(["sign-in", "refresh", "revoke"]);
     assert_eq!(open, names.map(|name| format!("/auth/v1/{name}")).collect::<Vec<_>>());
-    assert_eq!(somebody.len(), 5);
+    assert_eq!(somebody.len(), 7);
     for (method, path, _) in &somebody {
         let path = path.replace("{session}", &session);
         for (who, credential) in &strangers {

@@ -56,13 +56,15 @@ statements! { "invitation";
         "INSERT INTO invitation (tenant_id, org_id, account_id, digest, expires_at, created_at) VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (tenant_id, org_id, account_id) DO UPDATE
              SET digest = excluded.digest, expires_at = excluded.expires_at, created_at = excluded.created_at";
-    /// Of an invitation that goes on: the membership waits, and nothing that it hangs on is deleted.
+    /// Of an invitation that goes on: the membership waits, nothing that it hangs on is deleted, and the account has no other address by
+    /// now than the one that it was mailed to.
     INVITATION: Tenant [Uuid, Blob, Int]
         "SELECT i.org_id, i.account_id FROM invitation AS i
          JOIN member AS m ON m.tenant_id = i.tenant_id AND m.org_id = i.org_id AND m.account_id = i.account_id
          JOIN organization AS o ON o.tenant_id = i.tenant_id AND o.org_id = i.org_id
          JOIN tenant AS t ON t.tenant_id = i.tenant_id
-         WHERE i.tenant_id = $1 AND i.digest = $2 AND i.expires_at > $3 AND m.state = 'invited' AND o.state = 'active'
+         JOIN account AS a ON a.account_id = i.account_id
+         WHERE i.tenant_id = $1 AND i.digest = $2 AND i.expires_at > $3 AND i.created_at > coalesce(a.email_since, 0) AND m.state = 'invited' AND o.state = 'active'
              AND t.state = 'active'";
     /// Of many who say yes at once, the first does.
     INVITATION_TAKE: Tenant [Uuid, Blob, Int]

@@ -6,11 +6,13 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use claviger::id::{AccountId, RealmName};
 use claviger::secret::Secret;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::accounts::{self, AccountView, Renewed};
+use super::accounts::{self, AccountView};
 use super::outbox::{self, Letter};
+use super::passwords::{self, Renewed};
 use super::sealed_text;
 use super::sign_up::NewTenant;
 use crate::audit::entry::Entry;
@@ -18,6 +20,7 @@ use crate::backend::{Bound, Tx};
 use crate::credentials::held_keys;
 use crate::email::Email;
 use crate::error::StoreError;
+use crate::keyring::Keyring;
 use crate::noun::{Feed, Index, Noun, Rights, blob, int, text, uuid};
 use crate::parts::accounts::Accounts;
 use crate::seal::Place;
@@ -36,10 +39,10 @@ const LEAVE_AT_ONCE: i64 = 8;
 /// The rows of proofs.
 pub(crate) static PROOF_ROWS: Noun = Noun {
     table: "proof",
-    about: "A link that was mailed, by the digest of its secret. `whose` is a MAC of the address; a sign-up is sealed until it is proven.",
+    about: "A link that was mailed, by the digest of its secret. `whose` is a MAC of the address; a sign-up, or the address that another one is changed for, is sealed until it is proven.",
     columns: &[
         blob("digest"),
-        text("purpose").is("IN ('sign-up', 'verify', 'reset')"),
+        text("purpose").is("IN ('sign-up', 'verify', 'reset', 'change')"),
         blob("whose"),
         uuid("account_id").optional(),
         blob("sealed").optional(),
@@ -76,6 +79,8 @@ statements! { "proof";
     PROOF_TAKE: System [Blob, Text, Int] withdraws
         "DELETE FROM proof WHERE digest = $1 AND purpose = $2 AND expires_at > $3 RETURNING account_id";
     PROOFS_END: System [Uuid, Text] withdraws "DELETE FROM proof WHERE account_id = $1 AND purpose = $2";
+    /// Whatever was mailed to an address that an account has no more.
+    PROOFS_END_ALL: System [Uuid] withdraws "DELETE FROM proof WHERE account_id = $1";
     PROOFS_OF: System [Blob, Text] "DELETE FROM proof WHERE whose = $1 AND purpose = $2";
 }
 
@@ -107,6 +112,19 @@ pub enum Proving {
     Address(AccountId),
     /// Another password.
     Password(AccountId),
+    /// That whoever has an account has this address too, which is to take the place of its own.
+    Change(NewAddress),
+}
+
+/// An address that an account is to have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewAddress {
+    /// The account.
+    pub account: AccountId,
+    /// The address.
+    pub email: Email,
+    /// The account's generation when it was wished: under another one nobody knows whose wish it was.
+    pub under: i64,
 }
 
 /// An account whose address was proven.
@@ -128,11 +146,18 @@ struct Waiting {
     owner: String,
 }
 
+/// An address, while it waits.
+#[derive(Serialize, Deserialize)]
+struct WaitingAddress {
+    email: String,
+    under: i64,
+}
+
 fn place(digest: &str) -> Place<'_> {
     Place { tenant: None, table: "proof", column: "sealed", id: digest }
 }
 
-fn digest_of(text: &str) -> Vec<u8> {
+pub(super) fn digest_of(text: &str) -> Vec<u8> {
     digest(&SHA256, text.as_bytes()).as_ref().to_vec()
 }
 
@@ -155,7 +180,7 @@ impl Accounts {
         self.mac(&format!("{realm}\0proof\0{}", email.key()))
     }
 
-    /// Notes what the link is to prove, and posts the mail that it is in.
+    /// Notes what the link is to prove, and posts the mail that it is in. Nothing is posted to an address that its account has had meanwhile.
     ///
     /// # Errors
     /// If the store does not answer.
@@ -166,15 +191,23 @@ impl Accounts {
         proving: Proving,
         letter: Letter,
     ) -> Result<(), StoreError> {
-        let (purpose, account, waiting) = match proving {
-            Proving::SignUp(new) => ("sign-up", None, Some(new.into())),
+        let (purpose, account, plain) = match proving {
+            Proving::SignUp(new) => ("sign-up", None, Some(plain(&Waiting::from(new))?)),
             Proving::Address(account) => ("verify", Some(account), None),
             Proving::Password(account) => ("reset", Some(account), None),
+            Proving::Change(NewAddress { account, email, under }) => {
+                let email = email.as_str().to_owned();
+                ("change", Some(account), Some(plain(&WaitingAddress { email, under })?))
+            }
         };
-        let plain = waiting.map(|waiting: Waiting| serde_json::to_vec(&waiting)).transpose();
-        let plain = plain.map_err(|_| StoreError::Corrupt { what: "proof" })?.map(Secret::new);
-        let (whose, inner) = (self.whose(realm, email), self.inner.clone());
+        let (whose, key, inner) = (self.whose(realm, email), email.key().to_owned(), self.inner.clone());
         let work = async move |tx: &mut Tx<'_>| {
+            if let Some(account) = account.filter(|_| purpose != "change") {
+                let has = accounts::held(tx, account).await?;
+                if has.email.parse::<Email>().map_err(|_| corrupt())?.key() != key {
+                    return Ok(());
+                }
+            }
             let now = tx.now().await?;
             tx.run(&PROOF_LEAVE, values![now, LEAVE_AT_ONCE]).await?;
             let sealed = match &plain {
@@ -237,6 +270,10 @@ impl Accounts {
                 }
                 ("verify", Some(account)) => Proving::Address(account),
                 ("reset", Some(account)) => Proving::Password(account),
+                ("change", Some(account)) => {
+                    let sealed = columns.maybe_blob()?.unwrap_or_default();
+                    Proving::Change(opened_address(&inner.keyring, &shown, (account, &sealed))?)
+                }
                 _ => return Err(StoreError::Corrupt { what: "proof" }),
             }))
         })
@@ -297,7 +334,7 @@ impl Accounts {
             let is_void = before.may_be_anothers() && by != Some(account);
             if is_void {
                 let renewed = Renewed { password_hash: None, under: None, from_another: true };
-                accounts::renew(tx, account, renewed).await?;
+                passwords::renew(tx, account, renewed).await?;
             }
             let proven = accounts::verify(tx, account).await?;
             tx.run(&PROOFS_END, values![account, "verify"]).await?;
@@ -329,7 +366,7 @@ impl Accounts {
             let Some(account) = take(tx, &shown, "reset", now).await? else { return Ok(None) };
             let from_another = accounts::held(tx, account).await?.may_be_anothers();
             let password_hash = password_hash.expose_text();
-            accounts::renew(tx, account, Renewed { password_hash, under: None, from_another }).await?;
+            passwords::renew(tx, account, Renewed { password_hash, under: None, from_another }).await?;
             let proven = accounts::verify(tx, account).await?;
             tx.run(&PROOFS_END, values![account, "reset"]).await?;
             let entity = ("account", account.to_string());
@@ -342,7 +379,7 @@ impl Accounts {
     }
 }
 
-async fn take(
+pub(super) async fn take(
     tx: &mut Tx<'_>,
     digest: &[u8],
     purpose: &str,
@@ -352,11 +389,35 @@ async fn take(
     Ok(row.map(|row| row.read().maybe_parse()).transpose()?.flatten())
 }
 
-fn opened(keyring: &crate::keyring::Keyring, digest: &[u8], sealed: &[u8]) -> Result<NewTenant, StoreError> {
-    let corrupt = || StoreError::Corrupt { what: "proof" };
+/// Every link that was mailed for the account is worth nothing from now on.
+pub(super) async fn end_all(tx: &mut Tx<'_>, account: AccountId) -> Result<(), StoreError> {
+    tx.run(&PROOFS_END_ALL, values![account]).await.map(drop)
+}
+
+fn corrupt() -> StoreError {
+    StoreError::Corrupt { what: "proof" }
+}
+
+fn plain(waiting: &impl Serialize) -> Result<Secret, StoreError> {
+    serde_json::to_vec(waiting).map(Secret::new).map_err(|_| corrupt())
+}
+
+fn unsealed<T: DeserializeOwned>(keyring: &Keyring, digest: &[u8], sealed: &[u8]) -> Result<T, StoreError> {
     let plain = keyring.open(&place(&URL_SAFE_NO_PAD.encode(digest)), sealed).ok_or_else(corrupt)?;
-    let waiting: Waiting = serde_json::from_slice(plain.expose()).map_err(|_| corrupt())?;
-    waiting.try_into().map_err(|()| corrupt())
+    serde_json::from_slice(plain.expose()).map_err(|_| corrupt())
+}
+
+fn opened(keyring: &Keyring, digest: &[u8], sealed: &[u8]) -> Result<NewTenant, StoreError> {
+    unsealed::<Waiting>(keyring, digest, sealed)?.try_into().map_err(|()| corrupt())
+}
+
+fn opened_address(
+    keyring: &Keyring,
+    digest: &[u8],
+    (account, sealed): (AccountId, &[u8]),
+) -> Result<NewAddress, StoreError> {
+    let WaitingAddress { email, under } = unsealed(keyring, digest, sealed)?;
+    Ok(NewAddress { account, email: email.parse().map_err(|_| corrupt())?, under })
 }
 
 impl From<NewTenant> for Waiting {

@@ -7,6 +7,7 @@
     reason = "a test that cannot go on fails; tests act as the operator and as jobs"
 )]
 
+mod addresses;
 mod annotations;
 mod api_keys;
 mod edits;

@@ -50,3 +50,51 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_that_are_out_are_good_after_an_upgrade() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        let before = migrations::SQLITE.iter().take_while(|step| step.name < "0021_email_since");
+        connection
+            .execute_batch(
+                "CREATE TABLE migration (name TEXT NOT NULL PRIMARY KEY, sha256 TEXT NOT NULL) STRICT;
+                 CREATE TABLE migration_reach (name TEXT NOT NULL PRIMARY KEY, works_with TEXT NOT NULL) STRICT",
+            )
+            .unwrap();
+        for step in before {
+            connection.execute_batch(step.sql).unwrap();
+            let recorded = (step.name, hash(step));
+            connection.execute("INSERT INTO migration (name, sha256) VALUES (?1, ?2)", recorded).unwrap();
+        }
+        let proofs = |connection: &Connection| {
+            let query = "SELECT hex(digest), purpose, hex(whose), hex(sealed), mail_id, expires_at, created_at FROM proof";
+            let mut statement = connection.prepare(query).unwrap();
+            let read = |row: &rusqlite::Row<'_>| {
+                let text = |at| row.get::<_, Option<String>>(at);
+                Ok((
+                    text(0)?,
+                    text(1)?,
+                    text(2)?,
+                    text(3)?,
+                    text(4)?,
+                    row.get::<_, i64>(5)?,
+                    row.get::<_, i64>(6)?,
+                ))
+            };
+            statement.query_map([], read).unwrap().collect::<Result<Vec<_>, _>>().unwrap()
+        };
+        connection
+            .execute_batch(
+                "INSERT INTO proof (digest, purpose, whose, sealed, mail_id, expires_at, created_at)
+                 VALUES (x'01', 'sign-up', x'02', x'03', 'm', 5, 4), (x'11', 'reset', x'12', NULL, 'n', 15, 14)",
+            )
+            .unwrap();
+        let out = proofs(&connection);
+        migrate(&mut connection).unwrap();
+        assert_eq!((proofs(&connection), out.len()), (out, 2));
+    }
+}
