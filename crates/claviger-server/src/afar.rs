@@ -56,7 +56,8 @@ pub(crate) struct Server {
     upstream: Upstream,
     url: String,
     host: HeaderValue,
-    token: Secret,
+    /// Whoever has none can come in.
+    token: Result<Secret, Failure>,
     runtime: Runtime,
 }
 
@@ -125,7 +126,7 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime
             .map_err(|error| Failure::new(format!("no runtime could be made ({})", complaint(&error))))?;
-        Ok(Self { upstream, url: url.to_owned(), host, token: token(place)?, runtime })
+        Ok(Self { upstream, url: url.to_owned(), host, token: token(place), runtime })
     }
 
     /// Asks for an operation. Waits with `waits` until every server was heard to have applied it.
@@ -198,15 +199,24 @@ impl Server {
         } else {
             body = Body::full(Value::from(members).to_string());
         }
-        let bearer = Zeroizing::new(format!("Bearer {}", self.token.expose_text().unwrap_or_default()));
-        let mut bearer = HeaderValue::from_str(&bearer)
-            .map_err(|_| Failure::new("the operator's token has characters that no header can carry"))?;
-        bearer.set_sensitive(true);
+        let bearer = match (&self.token, operation.is_open()) {
+            (_, true) => None,
+            (Err(failure), false) => return Err(failure.clone()),
+            (Ok(token), false) => {
+                let bearer = Zeroizing::new(format!("Bearer {}", token.expose_text().unwrap_or_default()));
+                let mut bearer = HeaderValue::from_str(&bearer)
+                    .map_err(|_| Failure::new("the token has characters that no header can carry"))?;
+                bearer.set_sensitive(true);
+                Some(bearer)
+            }
+        };
         let mut request = Request::builder()
             .method(operation.method.clone())
             .uri(target)
-            .header(header::HOST, self.host.clone())
-            .header(header::AUTHORIZATION, bearer);
+            .header(header::HOST, self.host.clone());
+        if let Some(bearer) = bearer {
+            request = request.header(header::AUTHORIZATION, bearer);
+        }
         if !takes_a_query {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }

@@ -14,11 +14,11 @@ use claviger_store::memory::{Memory, MemorySettings};
 use claviger_store::signing_keys::Line;
 use claviger_store::{Keyring, Store};
 
-use crate::config::{Config, ServedApi};
+use crate::config::{Config, ServedApi, SignInRules};
 use crate::failure::{Failure, complaint};
 use crate::identity_tokens;
 use crate::mail::Outbox;
-use crate::management::{Apis, AtWork, ManagedApi, Management};
+use crate::management::{Apis, AtWork, ManagedApi, Management, Rules};
 use crate::passwords::Passwords;
 use crate::private_files::make_directory;
 use crate::world::World;
@@ -111,13 +111,23 @@ impl Core {
     }
 }
 
+/// How people sign in, as commands need to know it.
+pub(crate) fn rules(settings: &SignInRules) -> Rules {
+    Rules {
+        sign_up: settings.sign_up,
+        verified_email: settings.verified_email,
+        mail_page: settings.mail_page.clone(),
+        session_seconds: settings.session_seconds,
+    }
+}
+
 /// What commands need to know of the APIs that are served.
 pub(crate) fn managed(served: &[ServedApi]) -> Apis {
     let one = |served: &ServedApi| {
         let (api, hosts) = (served.api.clone(), served.hosts.clone());
-        let mail_page = served.sign_in.as_ref().and_then(|rules| rules.mail_page.clone());
+        let sign_in = served.sign_in.as_ref().map(rules);
         let (token_algorithm, token_key_days) = (served.token_algorithm, served.token_key_days);
-        let managed = ManagedApi { api, hosts, mail_page, token_algorithm, token_key_days };
+        let managed = ManagedApi { api, hosts, sign_in, token_algorithm, token_key_days };
         (served.api.name.clone(), Arc::new(managed))
     };
     served.iter().map(one).collect()

@@ -13,11 +13,12 @@ use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
 use crate::config::{Outside, Service};
+use crate::core::rules;
 use crate::failure::{Failure, FailureKind};
 use crate::gateway::{Asking, People, Served, Surface, Within};
 use crate::management::people::{self, Oneself};
 use crate::management::self_service::{self, Insider};
-use crate::management::{Asked, Management, Rules, addresses, introspection, proofs};
+use crate::management::{Asked, Entrance, Management, addresses, introspection, proofs};
 
 /// With what it is done.
 #[derive(Debug)]
@@ -132,7 +133,7 @@ impl Host {
 impl People for Host {
     fn is_operators(&self, token: Zeroizing<String>) -> BoxFuture<'static, Result<(), Failure>> {
         let management = self.management.clone();
-        self.has_done(async move { management.caller_with(&token, None).await.map(drop) })
+        self.has_done(async move { management.operator_with(&token, None).await.map(drop) })
     }
 
     fn serve(
@@ -160,17 +161,13 @@ impl People for Host {
         asking: Asking,
         client: Client,
     ) -> BoxFuture<'static, Result<Option<Value>, Failure>> {
-        let rules = surface.served.sign_in.as_ref().map(|rules| Rules {
-            sign_up: rules.sign_up,
-            verified_email: rules.verified_email,
-            mail_page: rules.mail_page.clone(),
-            session_seconds: rules.session_seconds,
-        });
+        let rules = surface.served.sign_in.as_ref().map(rules);
         let (api, management) = (surface.served.api.clone(), self.management.clone());
         let work = async move {
             let _at_work = management.at_work.begin()?;
             let nowhere = || Failure::of(FailureKind::NotFound, "nobody signs in here");
-            let asked = Asked { api, rules: rules.ok_or_else(nowhere)?, client };
+            let rules = rules.ok_or_else(nowhere)?;
+            let asked = Asked { api, entrance: Entrance::Api, rules, client };
             done(&management, &asked, asking).await
         };
         self.has_done(work)

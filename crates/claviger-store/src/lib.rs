@@ -63,8 +63,8 @@ pub use parts::system_store::SystemStore;
 pub use parts::tenant_store::TenantStore;
 pub use parts::{operator, system_store, tenant_store, wrote};
 pub use people::{
-    accounts, foreign_identities, invitations, members, operators, outbox, passwords, proofs, refresh_tokens,
-    sessions, sign_in_failures, sign_up,
+    accounts, console_sessions, foreign_identities, invitations, members, operators, outbox, passwords,
+    proofs, refresh_tokens, sessions, sign_in_failures, sign_up,
 };
 pub use settings::Settings;
 pub use store::{Holding, Store};

@@ -4,7 +4,7 @@ use crate::backend::postgres::{check, ran, withdrawn};
 use crate::backend::tx;
 use crate::credentials::{held_keys, key_uses, sealed_keys};
 use crate::feed::{loads, make_good, nodes, open_transaction, sweep};
-use crate::people::{addresses, passwords};
+use crate::people::{addresses, console_sessions, passwords};
 use crate::statement::Statement;
 use crate::withdrawals::repeat;
 use crate::{audit, facts, feed, keyring_check, nouns, retirement, versions};
@@ -15,6 +15,7 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static Statement> {
         addresses::STATEMENTS,
         audit::STATEMENTS,
         check::STATEMENTS,
+        console_sessions::STATEMENTS,
         facts::STATEMENTS,
         feed::STATEMENTS,
         held_keys::STATEMENTS,

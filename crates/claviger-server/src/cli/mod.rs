@@ -18,6 +18,7 @@ mod member;
 mod node;
 mod operator;
 mod org;
+mod person;
 mod print;
 mod realm;
 mod serve;
@@ -79,7 +80,7 @@ struct Program {
     idempotency_key: Option<String>,
     /// Have it done by this server, over its management API: `https://host:port` of its console, or `unix:/path` of its socket
     ///
-    /// At a socket, as whoever runs this command is there (`console.system_users`). At a console, as the operator whose token stands in CLAVIGER_OPERATOR_TOKEN, or in the file of `--token-file`.
+    /// At a socket, as whoever runs this command is there (`console.system_users`). At a console, as whoever has the token in CLAVIGER_OPERATOR_TOKEN, or in the file of `--token-file`: an operator, or somebody who is signed in there.
     #[arg(long, global = true, value_name = "URL", conflicts_with = "config", help_heading = EVERYWHERE)]
     server: Option<String>,
     /// Certificate authorities to trust for that, as a PEM file; the system's by default
@@ -146,6 +147,9 @@ enum Command {
     /// People, whatever tenants they are members of
     #[command(subcommand)]
     Account(account::AccountCommand),
+    /// How people come in at the console
+    #[command(subcommand, after_help = person::EXAMPLES)]
+    Person(person::PersonCommand),
     /// Sessions of members
     #[command(subcommand)]
     Session(session::SessionCommand),
@@ -296,6 +300,7 @@ fn run(program: Program) -> Result<ExitCode, Failure> {
         Command::Org(command) => Asked::of("org", &command)?,
         Command::Member(command) => Asked::of("member", &command)?,
         Command::Key(command) => command.asked()?,
+        Command::Person(command) => command.asked()?,
         Command::Token(command) => Asked::of("token", &command)?,
         Command::Principal(command) => Asked::of("principal", &command)?,
         Command::UserToken(command) => Asked::of("user-token", &command)?,

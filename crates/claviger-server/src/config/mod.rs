@@ -20,7 +20,7 @@ use claviger::route::{Paths, Unlisted};
 use serde::{Deserialize, Deserializer};
 
 pub(crate) use api::doubts;
-pub use api::{KeyFile, ServedApi, build_api};
+pub use api::{KeyFile, ServedApi, SignInRules, build_api};
 pub use load::in_force;
 pub(crate) use load::{TOKEN_VARIABLE, operator_token};
 pub use mail::{Mail, MailServer, Mailing, Security};

@@ -63,6 +63,8 @@ enum From {
 enum Who {
     Bearer(Arc<Secret>, IpAddr),
     User(u32),
+    /// Whom nobody asks who they are.
+    Anybody(IpAddr),
 }
 
 /// With what requests are answered.
@@ -182,6 +184,7 @@ impl Desk {
         // Who asks comes first: a stranger hears nothing of what is right or wrong with the rest.
         let who = match arrival.from {
             From::Machine(uid) => Who::User(uid),
+            From::Network(peer) if operation.is_open() => Who::Anybody(peer.ip().to_canonical()),
             From::Network(peer) => {
                 let token = Secret::new(bearer(&parts.headers)?.as_bytes().to_vec());
                 Who::Bearer(Arc::new(token), peer.ip().to_canonical())
@@ -259,6 +262,7 @@ impl Desk {
                     management.caller_with(token.expose_text().unwrap_or_default(), Some(address)).await
                 }
                 Who::User(uid) => management.caller_at(uid).await,
+                Who::Anybody(address) => Ok(Caller::stranger(Some(address))),
             }
         };
         self.carry_out(asked).await

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::management::{Operation, Role, operations};
+use crate::management::{Operation, PersonRole, Role, operations};
 
 /// The names in braces of a path.
 fn names_in(path: &str) -> impl Iterator<Item = &str> {
@@ -28,10 +28,10 @@ pub fn openapi() -> Value {
         "info": {
             "title": "Claviger management API",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "What operators and their programs ask of a Claviger server, on the address of its console.",
+            "description": "What operators, people who are signed in at the console, and their programs ask of a Claviger server, on the address of its console.",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
-        "security": [{ "operator": [] }],
+        "security": [{ "operator": [] }, { "person": [] }],
         "paths": paths,
         "components": {
             "securitySchemes": {
@@ -39,6 +39,11 @@ pub fn openapi() -> Value {
                     "type": "http",
                     "scheme": "bearer",
                     "description": "The token of an operator, as `claviger operator create` shows it once.",
+                },
+                "person": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The token of somebody who is signed in at the console, as `POST /v1/people/sign-in` gives it. It is good at no API.",
                 },
             },
             "schemas": schemas,
@@ -156,9 +161,15 @@ fn described(operation: &Operation) -> Value {
     let status = if operation.makes_something() { "201" } else { "200" };
     let output = wrapped(serde_json::to_value((operation.output)()).unwrap_or_default());
     let role = match operation.least {
+        _ if operation.is_open() => "anybody",
         Role::Reader => "any operator",
         Role::Support => "operators with the role support or owner",
         Role::Owner => "operators with the role owner",
+    };
+    let people = match operation.person {
+        None => String::new(),
+        Some(PersonRole::Stranger) => String::new(),
+        Some(least) => format!(", and for {} who is signed in at the console", least.whom()),
     };
     let header = |name: &str| json!({ "$ref": format!("#/components/headers/{name}") });
     let mut headers: Map<String, Value> = Map::new();
@@ -175,7 +186,7 @@ fn described(operation: &Operation) -> Value {
         "operationId": operation.id,
         "tags": [noun],
         "summary": operation.about,
-        "description": format!("For {role}."),
+        "description": format!("For {role}{people}."),
         "responses": {
             status: {
                 "description": "Done.",
@@ -186,6 +197,12 @@ fn described(operation: &Operation) -> Value {
         },
     });
     if let Some(members) = said.as_object_mut() {
+        match operation.person {
+            // Nobody is asked who they are.
+            Some(PersonRole::Stranger) => drop(members.insert("security".into(), json!([]))),
+            Some(_) => {}
+            None => drop(members.insert("security".into(), json!([{ "operator": [] }]))),
+        }
         if !parameters.is_empty() {
             members.insert("parameters".into(), parameters.into());
         }

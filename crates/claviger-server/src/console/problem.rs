@@ -43,22 +43,12 @@ pub(super) fn answer(failure: &Failure, request_id: &str) -> Response<Body> {
     let (status, code) = status_and_code(failure.kind);
     let mut response = spelt(status, code, failure, request_id);
     let headers = response.headers_mut();
-    match failure.kind {
-        FailureKind::Unauthenticated => {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        FailureKind::Unavailable => {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        FailureKind::Invalid
-        | FailureKind::Forbidden
-        | FailureKind::NotGranted
-        | FailureKind::NotFound
-        | FailureKind::Conflict
-        | FailureKind::Outdated
-        | FailureKind::Reused
-        | FailureKind::TooMany
-        | FailureKind::Broken => {}
+    if failure.kind == FailureKind::Unauthenticated {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    let soon = (failure.kind == FailureKind::Unavailable).then_some(1);
+    if let Some(seconds) = failure.retry_after_seconds.or(soon) {
+        headers.insert(header::RETRY_AFTER, seconds.into());
     }
     response
 }

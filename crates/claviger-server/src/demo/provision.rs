@@ -198,7 +198,7 @@ async fn home(
 /// The token of the demonstration's operator: the one from before, as long as it is somebody's.
 async fn operator_token(management: &Management, before: Option<&String>) -> Result<String, Failure> {
     if let Some(token) = before
-        && management.caller_with(token, None).await.is_ok()
+        && management.operator_with(token, None).await.is_ok()
     {
         return Ok(token.clone());
     }

@@ -18,11 +18,22 @@ pub struct Rules {
     pub session_seconds: i64,
 }
 
+/// What is given to somebody who signs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entrance {
+    /// At an API's own host: tokens for that API.
+    Api,
+    /// At the console: a token for the console.
+    Console,
+}
+
 /// Where somebody asks.
 #[derive(Debug, Clone)]
 pub struct Asked {
-    /// The API whose host it is.
+    /// The API whose host it is, or whose people they are.
     pub api: Arc<Api>,
+    /// Which of both.
+    pub entrance: Entrance,
     /// How it lets people sign in.
     pub rules: Rules,
     /// From where.

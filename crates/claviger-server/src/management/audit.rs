@@ -59,7 +59,7 @@ struct EntryShown {
 
 operations! {
     /// List what happened in a tenant, the newest first
-    "audit.list": GET "/v1/tenants/{tenant}/audit" for Reader = list(List) -> Page<EntryShown>;
+    "audit.list": GET "/v1/tenants/{tenant}/audit" for Reader and Admin = list(List) -> Page<EntryShown>;
     /// List what happened to what belongs to no tenant, the newest first
     "audit.operators": GET "/v1/audit" for Reader = list_own(ListOwn) -> Page<EntryShown>;
 }
@@ -92,7 +92,14 @@ fn page(entries: &[AuditEntry], limit: u16) -> Page<EntryShown> {
 async fn list(call: &Call, input: List) -> Result<Page<EntryShown>, Failure> {
     let store = call.tenant(&input.tenant).await?;
     let (cursor, limit) = (cursor(input.after.as_deref())?, page::limit(input.limit)?);
-    Ok(page(&store.audit_list(cursor, limit).await?, limit))
+    // Whoever is bound to an organization sees what happened there.
+    let entries = match call.caller.bound_to() {
+        None => store.audit_list(cursor, limit).await?,
+        Some(org) => {
+            store.audit_of(Some(org), cursor, limit).await?.into_iter().map(|(entry, _)| entry).collect()
+        }
+    };
+    Ok(page(&entries, limit))
 }
 
 async fn list_own(call: &Call, input: ListOwn) -> Result<Page<EntryShown>, Failure> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
-use claviger::id::{RealmName, TenantId};
+use claviger::id::{AccountId, ApiName, OrgId, RealmName, RoleName, SessionId, TenantId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -51,6 +51,74 @@ impl std::str::FromStr for Role {
     }
 }
 
+/// What somebody is who asks as a person; each includes the ones before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PersonRole {
+    /// Nobody knows.
+    Stranger,
+    /// A member of an organization.
+    Member,
+    /// Somebody whose role allows everything in their organization.
+    Admin,
+    /// Such a one, whose the tenant is.
+    TenantOwner,
+}
+
+impl PersonRole {
+    /// Whom something is for that takes this.
+    pub(crate) fn whom(self) -> &'static str {
+        match self {
+            Self::Stranger => "anybody",
+            Self::Member => "whoever is signed in",
+            Self::Admin => "whoever may do everything in the organization",
+            Self::TenantOwner => "the tenant's owner",
+        }
+    }
+}
+
+/// A person who is signed in at the console, in one organization.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// Who it is.
+    pub account: AccountId,
+    /// Their tenant.
+    pub tenant: TenantId,
+    /// The organization that they act in.
+    pub org: OrgId,
+    /// Their session.
+    pub session: SessionId,
+    /// The API by whose roles they act.
+    pub api: ApiName,
+    /// Their role.
+    pub role: RoleName,
+    /// Whether that allows everything.
+    pub may_do_everything: bool,
+    /// Whether the tenant is theirs.
+    pub owns_the_tenant: bool,
+}
+
+impl Person {
+    /// What they are.
+    pub fn standing(&self) -> PersonRole {
+        match (self.may_do_everything, self.owns_the_tenant) {
+            (true, true) => PersonRole::TenantOwner,
+            (true, false) => PersonRole::Admin,
+            (false, _) => PersonRole::Member,
+        }
+    }
+}
+
+/// What somebody is who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// One of those who operate this server.
+    Operator(Role),
+    /// A person.
+    Person(Box<Person>),
+    /// Nobody so far.
+    Stranger,
+}
+
 /// How far an operator reaches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reach {
@@ -79,8 +147,8 @@ impl Reach {
 pub struct Caller {
     /// Their name, as the audit has it.
     pub name: String,
-    /// What they may do.
-    pub role: Role,
+    /// What they are, and so may do.
+    pub standing: Standing,
     /// How far they reach.
     pub reach: Reach,
     /// From where, if it is over a network.
@@ -98,7 +166,8 @@ impl Caller {
     /// A user of this machine: an owner who reaches everything, as they could open the store as well.
     fn system_user(uid: u32) -> Self {
         let name = if uid == 0 { "root".to_owned() } else { format!("uid-{uid}") };
-        Self { name, role: Role::Owner, reach: Reach::Everything, address: None, credential: None }
+        let standing = Standing::Operator(Role::Owner);
+        Self { name, standing, reach: Reach::Everything, address: None, credential: None }
     }
 
     /// Who is at the other end of a socket of this machine, as the kernel says (`SO_PEERCRED`).
@@ -121,11 +190,42 @@ impl Caller {
     /// # Errors
     /// Saying which role it takes.
     pub(crate) fn may(&self, least: Role) -> Result<(), Failure> {
-        if self.role >= least {
-            return Ok(());
+        match self.standing {
+            Standing::Operator(role) if role >= least => Ok(()),
+            Standing::Operator(role) => {
+                let what = format!("this takes the role `{least}`, and `{}` is `{role}`", self.name);
+                Err(Failure::of(FailureKind::Forbidden, what)
+                    .hint("an owner can do it, or make an operator who may"))
+            }
+            Standing::Person(_) => {
+                Err(Failure::of(FailureKind::Forbidden, "this is for those who operate this server"))
+            }
+            Standing::Stranger => Err(Failure::of(FailureKind::Unauthenticated, "nobody is known who asks")),
         }
-        let what = format!("this takes the role `{least}`, and `{}` is `{}`", self.name, self.role);
-        Err(Failure::of(FailureKind::Forbidden, what).hint("an owner can do it, or make an operator who may"))
+    }
+
+    /// Somebody of whom nothing is known.
+    pub(crate) fn stranger(address: Option<IpAddr>) -> Self {
+        let reach = Reach::Tenants(BTreeSet::new());
+        Self { name: "stranger".to_owned(), standing: Standing::Stranger, reach, address, credential: None }
+    }
+
+    /// The person, if it is one.
+    pub(crate) fn person(&self) -> Option<&Person> {
+        match &self.standing {
+            Standing::Person(person) => Some(person),
+            Standing::Operator(_) | Standing::Stranger => None,
+        }
+    }
+
+    /// The organization whose things alone they see and change, if they are bound to one.
+    pub(crate) fn bound_to(&self) -> Option<OrgId> {
+        self.person().filter(|person| person.standing() < PersonRole::TenantOwner).map(|person| person.org)
+    }
+
+    /// Whether they reach this organization, of a tenant that they reach.
+    pub(crate) fn reaches_org(&self, org: OrgId) -> bool {
+        self.bound_to().is_none_or(|bound| bound == org)
     }
 
     /// Whether they reach everything, as what belongs to no realm asks for.

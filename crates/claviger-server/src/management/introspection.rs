@@ -67,7 +67,7 @@ pub async fn introspect(
     found: Option<&Introspected>,
 ) -> Result<Value, Failure> {
     let caller = match operator {
-        Some(token) => Some(management.caller_with(token, None).await?),
+        Some(token) => Some(management.operator_with(token, None).await?),
         None => None,
     };
     let is_known = |found: &&Introspected| caller.as_ref().is_none_or(|caller| reaches(caller, api, found));

@@ -1,22 +1,26 @@
 //! People in organizations, their roles, and who they are to other issuers.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 
 use claviger::directory::{Annotated, MemberState};
+use claviger::grants::{Access, Grants};
 use claviger::id::{AccountId, OrgId, RoleName};
+use claviger::network::Client;
 use claviger_store::Email;
 use claviger_store::foreign_identities::LinkView;
-use claviger_store::members::{MemberView, NewRole as ToRole};
+use claviger_store::members::{BEYOND, Managed, Manager, MemberView, NewRole as ToRole};
 use claviger_store::tenant_store::TenantStore;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::annotations::{AnnotationChanges, Annotations, found, given};
+use super::annotations::{AnnotationChanges, Annotations, found, given, looked_for};
+use super::caller::Person;
 use super::operation::{Call, operations};
 use super::page::{self, Page};
 use super::tenants::lower_case;
-use super::{Management, input, letters, orgs, parse, shown};
-use crate::failure::Failure;
+use super::{Management, input, letters, orgs, parse, people, shown};
+use crate::failure::{Failure, FailureKind};
 
 /// Somebody to add to an organization.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -222,23 +226,23 @@ struct Unlinked {
 
 operations! {
     /// Add a person to an organization; an account is made if there is none
-    "member.add": POST "/v1/tenants/{tenant}/organizations/{org}/members" for Owner = add(Add) -> MemberShown;
+    "member.add": POST "/v1/tenants/{tenant}/organizations/{org}/members" for Owner and Admin = add(Add) -> MemberShown;
     /// List an organization's members
-    "member.list": GET "/v1/tenants/{tenant}/organizations/{org}/members" for Reader = list(List) -> Page<MemberShown>;
+    "member.list": GET "/v1/tenants/{tenant}/organizations/{org}/members" for Reader and Admin = list(List) -> Page<MemberShown>;
     /// Show a member
-    "member.view": GET "/v1/tenants/{tenant}/organizations/{org}/members/{member}" for Reader = view(Who) -> MemberShown;
+    "member.view": GET "/v1/tenants/{tenant}/organizations/{org}/members/{member}" for Reader and Admin = view(Who) -> MemberShown;
     /// Say what your own systems call a member, and what to keep with it
     "member.annotate": PATCH "/v1/tenants/{tenant}/organizations/{org}/members/{member}/annotations" for Support = annotate(Annotate) -> MemberShown;
     /// Give a member another role
-    "member.role": POST "/v1/tenants/{tenant}/organizations/{org}/members/{member}/role" for Owner = role(NewRole) -> MemberShown;
+    "member.role": POST "/v1/tenants/{tenant}/organizations/{org}/members/{member}/role" for Owner and Admin = role(NewRole) -> MemberShown;
     /// Refuse a member for now (403)
-    "member.suspend": POST "/v1/tenants/{tenant}/organizations/{org}/members/{member}/suspend" for Support = suspend(Who) -> MemberShown;
+    "member.suspend": POST "/v1/tenants/{tenant}/organizations/{org}/members/{member}/suspend" for Support and Admin = suspend(Who) -> MemberShown;
     /// Let a suspended member in again, or an invited one, which takes the role owner
-    "member.resume": POST "/v1/tenants/{tenant}/organizations/{org}/members/{member}/resume" for Support = resume(Who) -> MemberShown;
+    "member.resume": POST "/v1/tenants/{tenant}/organizations/{org}/members/{member}/resume" for Support and Admin = resume(Who) -> MemberShown;
     /// Take a person out of an organization (401)
-    "member.remove": DELETE "/v1/tenants/{tenant}/organizations/{org}/members/{member}" for Support = remove(Who) -> Removed;
+    "member.remove": DELETE "/v1/tenants/{tenant}/organizations/{org}/members/{member}" for Support and Admin = remove(Who) -> Removed;
     /// End all sessions of a member in this organization, and so all identity tokens made so far, other issuers' too
-    "member.revoke-tokens": POST "/v1/tenants/{tenant}/organizations/{org}/members/{member}/revoke-tokens" for Support = revoke_tokens(RevokeTokens) -> Revoked;
+    "member.revoke-tokens": POST "/v1/tenants/{tenant}/organizations/{org}/members/{member}/revoke-tokens" for Support and Admin = revoke_tokens(RevokeTokens) -> Revoked;
     /// Say who another issuer's subject is here
     "member.link": POST "/v1/tenants/{tenant}/organizations/{org}/members/{member}/links" for Owner = link(Link) -> Linked;
     /// List who of other issuers a member is
@@ -274,23 +278,84 @@ pub(super) async fn find(call: &Call, who: &Who) -> Result<(TenantStore, OrgId, 
 
 async fn add(call: &Call, input: Add) -> Result<MemberShown, Failure> {
     let (store, org) = orgs::open(call, &input.tenant, &input.org).await?;
-    let state = if input.invited { MemberState::Invited } else { MemberState::Active };
     let email = parse(&input.member, "member")?;
-    let role = call.management.known_role(&store.tenant_view().await?.realm, &input.role)?;
-    let member = match state {
-        MemberState::Invited => {
-            invite(&call.management, &store, Inviting { org, email: &email, role: &role, over: None }).await?
+    let realm = store.tenant_view().await?.realm;
+    let role = call.management.known_role(&realm, &input.role)?;
+    // Whoever is no operator asks people in, and lets nobody in.
+    let (is_invited, over) = match call.caller.person() {
+        None => (input.invited, None),
+        Some(person) => {
+            let over = call.management.roles_within(&realm, &person.role);
+            if over.as_ref().is_some_and(|over| !over.contains(&role)) {
+                return Err(beyond());
+            }
+            let accounts = call.management.store.accounts();
+            let client = Client::At(call.caller.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+            let counted = accounts.inviting(store.tenant(), &email, &client.block().to_string());
+            people::count(&call.management, &accounts, counted).await?;
+            (true, over)
         }
-        _ => match store.member_add(org, &email, &role, state).await? {
+    };
+    let inviting = Inviting { org, email: &email, role: &role, over };
+    let member = match is_invited {
+        true => invite(&call.management, &store, inviting).await.map_err(managed)?,
+        false => match store.member_add(org, &email, &role, MemberState::Active).await? {
             // Nobody knows whose address that is, and so it is asked.
             member if member.state == MemberState::Invited => {
-                let inviting = Inviting { org, email: &email, role: &role, over: None };
                 invite(&call.management, &store, inviting).await?
             }
             member => member,
         },
     };
     shown_whole(&store, org, member.account).await
+}
+
+fn beyond() -> Failure {
+    Failure::of(FailureKind::Forbidden, BEYOND)
+}
+
+fn managed(failure: Failure) -> Failure {
+    if failure.what.contains(BEYOND) { beyond() } else { failure }
+}
+
+/// Whether whoever asks could have made the member what they are: else what they hold is not theirs to end.
+///
+/// # Errors
+/// [`BEYOND`], if they could not; or if there is no such member.
+pub(super) async fn may_touch(
+    call: &Call,
+    store: &TenantStore,
+    (org, account): (OrgId, AccountId),
+) -> Result<(), Failure> {
+    let Some(person) = call.caller.person() else { return Ok(()) };
+    let touchable = call.management.roles_within(&store.tenant_view().await?.realm, &person.role);
+    let Some(touchable) = touchable else { return Ok(()) };
+    match touchable.contains(&store.member_view(org, account).await?.role) {
+        true => Ok(()),
+        false => Err(beyond()),
+    }
+}
+
+/// Changes a membership as a person does it: of those who manage one stays, and nobody touches whom they could not have made.
+async fn manage(
+    call: &Call,
+    person: &Person,
+    (store, org, account): (&TenantStore, OrgId, AccountId),
+    change: Managed,
+) -> Result<(), Failure> {
+    let realm = store.tenant_view().await?.realm;
+    let touchable = call.management.roles_within(&realm, &person.role);
+    if let (Managed::Role(new), Some(touchable)) = (&change, &touchable)
+        && !touchable.contains(&new.to)
+    {
+        return Err(beyond());
+    }
+    let api = call.management.api(person.api.as_str())?;
+    let can = |grants: &Grants| grants.all() == Some(Access::Admin);
+    let managing =
+        api.api.roles.iter().filter(|(_, grants)| can(grants)).map(|(role, _)| role.clone()).collect();
+    let done = store.member_manage(org, account, change, Manager { managing, touchable }).await;
+    done.map(drop).map_err(|error| managed(error.into()))
 }
 
 /// Somebody who is invited.
@@ -332,6 +397,7 @@ pub(super) async fn invite(
 async fn list(call: &Call, input: List) -> Result<Page<MemberShown>, Failure> {
     let (store, org) = orgs::open(call, &input.tenant, &input.org).await?;
     let (after, limit) = (page::after(input.after.as_deref())?, page::limit(input.limit)?);
+    looked_for(call, input.external_id.as_deref())?;
     if let Some(id) = input.external_id {
         let members = match found(store.annotated("member", &id).await)? {
             Some(Annotated::Member(its, account)) if its == org => {
@@ -376,21 +442,29 @@ async fn role(call: &Call, input: NewRole) -> Result<MemberShown, Failure> {
     let role = call.management.known_role(&store.tenant_view().await?.realm, &input.role)?;
     let since = input::version(input.if_version.as_deref())?;
     let held = store.clone().unless_edited(Annotated::Member(org, account), since);
-    let new =
-        ToRole { within: call.management.roles_beyond(&store.tenant_view().await?.realm, &role), to: role };
-    held.member_update_role(org, account, new).await?;
+    let within = call.management.roles_beyond(&store.tenant_view().await?.realm, &role);
+    let new = ToRole { within, to: role };
+    match call.caller.person() {
+        None => held.member_update_role(org, account, new).await?,
+        Some(person) => manage(call, person, (&held, org, account), Managed::Role(new)).await?,
+    }
     shown_whole(&store, org, account).await
 }
 
 async fn suspend(call: &Call, input: Who) -> Result<MemberShown, Failure> {
     let (store, org, account) = find(call, &input).await?;
-    store.member_suspend(org, account).await?;
+    match call.caller.person() {
+        None => store.member_suspend(org, account).await?,
+        Some(person) => manage(call, person, (&store, org, account), Managed::Suspend).await?,
+    }
     shown_whole(&store, org, account).await
 }
 
 async fn resume(call: &Call, input: Who) -> Result<MemberShown, Failure> {
     let (store, org, account) = find(call, &input).await?;
-    if store.member_view(org, account).await?.state == MemberState::Invited {
+    if let Some(person) = call.caller.person() {
+        manage(call, person, (&store, org, account), Managed::Resume).await?;
+    } else if store.member_view(org, account).await?.state == MemberState::Invited {
         // Whoever was asked in says yes themselves, or an owner does for them.
         call.caller.may(super::Role::Owner)?;
         store.member_let_in(org, account).await?;
@@ -402,7 +476,10 @@ async fn resume(call: &Call, input: Who) -> Result<MemberShown, Failure> {
 
 async fn remove(call: &Call, input: Who) -> Result<Removed, Failure> {
     let (store, org, account) = find(call, &input).await?;
-    store.member_remove(org, account).await?;
+    match call.caller.person() {
+        None => store.member_remove(org, account).await?,
+        Some(person) => manage(call, person, (&store, org, account), Managed::Remove).await?,
+    }
     Ok(Removed { account_id: account.to_string(), state: "removed" })
 }
 
@@ -415,6 +492,7 @@ async fn revoke_tokens(call: &Call, input: RevokeTokens) -> Result<Revoked, Fail
         call.caller.reaches_realm(&store.tenant_view().await?.realm)?;
         call.operator().accounts().account_revoke(account, ends).await?
     } else {
+        may_touch(call, &store, (org, account)).await?;
         store.member_revoke(org, account, ends).await?
     };
     Ok(Revoked { account_id: account.to_string(), generation })

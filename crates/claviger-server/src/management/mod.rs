@@ -25,6 +25,7 @@ mod operators;
 mod orgs;
 mod page;
 pub mod people;
+mod persons;
 pub mod proofs;
 mod realms;
 mod references;
@@ -41,6 +42,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::ArcSwap;
 use claviger::clock::Clock;
+use claviger::grants::Access;
 use claviger::id::{ApiName, RealmName, RoleName, TenantId};
 use claviger::random::Random;
 use claviger::{Api, Door};
@@ -53,9 +55,9 @@ use serde_json::Value;
 use crate::failure::{Failure, FailureKind};
 
 pub use crate::clock::shown;
-pub use asked::{Asked, Rules};
+pub use asked::{Asked, Entrance, Rules};
 pub use at_work::AtWork;
-pub use caller::{Caller, Reach, Role};
+pub use caller::{Caller, Person, PersonRole, Reach, Role, Standing};
 pub use input::parse;
 pub use operation::{Call, Operation};
 pub use settings::{Reload, Reloaded};
@@ -81,17 +83,26 @@ pub fn operations() -> Vec<Operation> {
         keyring::operations(),
         nodes::operations(),
         operators::operations(),
+        persons::operations(),
         settings::operations(),
     ]
     .concat()
 }
 
-/// Whether the caller's role is enough for an operation.
+/// Whether what the caller is is enough for an operation.
 ///
 /// # Errors
-/// Saying which role it takes.
+/// Saying what it takes.
 pub fn role_is_enough(caller: &Caller, operation: &Operation) -> Result<(), Failure> {
-    caller.may(operation.least)
+    match (&caller.standing, operation.person) {
+        (Standing::Operator(_), _) => caller.may(operation.least),
+        (Standing::Person(person), Some(least)) if person.standing() >= least => Ok(()),
+        (Standing::Person(_), Some(least)) => {
+            Err(Failure::of(FailureKind::Forbidden, format!("this is for {}", least.whom())))
+        }
+        (Standing::Stranger, Some(PersonRole::Stranger)) => Ok(()),
+        (Standing::Person(_) | Standing::Stranger, _) => caller.may(operation.least),
+    }
 }
 
 /// The field with how far the store's changes have come.
@@ -135,7 +146,8 @@ pub async fn call(
     let operator = management.operator().by(call.actor());
     // What is read is read again.
     let changes = operation.changes();
-    let once = idempotency_key.filter(|_| changes);
+    // What a stranger asks is nobody else's to be answered again.
+    let once = idempotency_key.filter(|_| changes && !operation.is_open());
     let once = once.map(|key| once::Request::new(operator.clone(), caller, key, id, &input)).transpose()?;
     if let Some(once) = &once
         && let Some(value) = once.begin().await?
@@ -147,7 +159,10 @@ pub async fn call(
     if let Some(once) = once {
         once.end(&outcome, &wrote).await;
     }
-    let value = outcome?;
+    let mut value = outcome?;
+    if caller.person().is_some() {
+        annotations::withhold(&mut value);
+    }
     // What is done is done, whether it can be said how far the store has come with it or not.
     let revision = if changes { operator.revision().await.ok() } else { None };
     Ok(Outcome { value, revision, is_repeated: false })
@@ -197,8 +212,8 @@ pub struct ManagedApi {
     pub api: Arc<Api>,
     /// Its hosts.
     pub hosts: Vec<String>,
-    /// The page that links in mail open, if any are sent.
-    pub mail_page: Option<Arc<str>>,
+    /// How people sign in there, if they do.
+    pub sign_in: Option<Rules>,
     /// What its realm's signing keys are of.
     pub token_algorithm: claviger::key_set::Algorithm,
     /// For how many days one of them signs; 0 is until somebody says so.
@@ -284,6 +299,24 @@ impl Management {
         names
     }
 
+    /// The roles that allow nothing, at any API of the realm, that `role` does not: `None` is all of them, those that nobody knows too.
+    pub(crate) fn roles_within(&self, realm: &RealmName, role: &RoleName) -> Option<Vec<RoleName>> {
+        let apis = self.apis.load();
+        let ours: Vec<_> = apis.values().filter(|api| api.api.realm == *realm).collect();
+        let everything = |api: &&Arc<ManagedApi>| {
+            api.api.roles.grants(role.as_str()).is_some_and(|grants| grants.all() == Some(Access::Admin))
+        };
+        if ours.iter().all(everything) {
+            return None;
+        }
+        let mut names: Vec<RoleName> =
+            ours.iter().flat_map(|api| api.api.roles.iter().map(|(name, _)| name.clone())).collect();
+        names.sort();
+        names.dedup();
+        names.retain(|name| self.roles_beyond(realm, name).contains(role));
+        Some(names)
+    }
+
     /// How long the identity tokens of a realm live at most, in seconds.
     pub(crate) fn longest_token_of(&self, realm: &RealmName) -> i64 {
         let apis = self.apis.load();
@@ -295,8 +328,9 @@ impl Management {
     pub(crate) fn mail_of_realm(&self, realm: &RealmName) -> Option<(ApiName, Arc<str>)> {
         let apis = self.apis.load();
         let ours = apis.values().filter(|api| api.api.realm == *realm);
-        let mut pages: Vec<_> =
-            ours.filter_map(|api| Some((api.api.name.clone(), api.mail_page.clone()?))).collect();
+        let mut pages: Vec<_> = ours
+            .filter_map(|api| Some((api.api.name.clone(), api.sign_in.as_ref()?.mail_page.clone()?)))
+            .collect();
         pages.sort();
         pages.into_iter().next()
     }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::caller::{Caller, Reach, Role};
+use super::caller::{Caller, PersonRole, Reach, Role, Standing};
 use super::{ManagedApi, Management};
 use crate::failure::{Failure, FailureKind};
 
@@ -32,8 +32,10 @@ pub struct Operation {
     pub method: Method,
     /// Its path there, with the names of what stands in it in braces.
     pub path: &'static str,
-    /// The least role that may do it.
+    /// The least role of an operator that may do it.
     pub least: Role,
+    /// The least that somebody has to be who may do it as a person, within their organization or tenant; nobody may if there is none.
+    pub person: Option<PersonRole>,
     /// What it is given.
     pub input: fn() -> RefOr<Schema>,
     /// What it answers.
@@ -66,6 +68,11 @@ impl Operation {
         self.method != Method::GET && !READS_WITH_A_BODY.contains(&self.id)
     }
 
+    /// Whether nobody is asked who they are: it makes somebody of them.
+    pub fn is_open(&self) -> bool {
+        self.person == Some(PersonRole::Stranger)
+    }
+
     /// Whether it makes something that was not there, which is answered with 201.
     pub fn makes_something(&self) -> bool {
         ["create", "add", "issue"].iter().any(|verb| self.id.ends_with(&format!(".{verb}")))
@@ -86,7 +93,11 @@ pub struct Call {
 impl Call {
     /// As the audit names the caller.
     pub(super) fn actor(&self) -> Actor {
-        let actor = Actor::operator(&self.caller.name);
+        let actor = match &self.caller.standing {
+            Standing::Operator(_) => Actor::operator(&self.caller.name),
+            Standing::Person(person) => Actor::account(person.account),
+            Standing::Stranger => Actor::visitor(),
+        };
         let actor = match self.caller.address {
             Some(address) => actor.from(address),
             None => actor,
@@ -164,7 +175,7 @@ pub(super) fn schema<T: PartialSchema>() -> RefOr<Schema> {
 
 /// Declares the operations of a noun: each with its name, method, path, least role and the function that carries it out.
 macro_rules! operations {
-    ($($(#[doc = $about:literal])+ $id:literal: $method:ident $path:literal for $least:ident = $function:ident($input:ty) -> $output:ty;)+) => {
+    ($($(#[doc = $about:literal])+ $id:literal: $method:ident $path:literal for $least:ident $(and $person:ident)? = $function:ident($input:ty) -> $output:ty;)+) => {
         /// What can be done here.
         pub(super) fn operations() -> Vec<$crate::management::operation::Operation> {
             use $crate::management::operation as of;
@@ -174,6 +185,7 @@ macro_rules! operations {
                 method: http::Method::$method,
                 path: $path,
                 least: $crate::management::Role::$least,
+                person: of::person!($($person)?),
                 input: of::schema::<$input>,
                 output: of::schema::<$output>,
                 parts: of::parts::<$input, $output>,
@@ -188,3 +200,14 @@ macro_rules! operations {
     };
 }
 pub(super) use operations;
+
+/// The least person that may do it, if one may.
+macro_rules! person {
+    () => {
+        None
+    };
+    ($least:ident) => {
+        Some($crate::management::PersonRole::$least)
+    };
+}
+pub(super) use person;

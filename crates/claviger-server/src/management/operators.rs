@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use claviger::grants::Access;
 use claviger::id::{OperatorId, RealmName, TenantId};
 use claviger_store::StoreError;
+use claviger_store::console_sessions::{self, AtConsole};
 use claviger_store::operators::{DEFAULT_DAYS, NewOperator, OperatorView};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -12,7 +14,7 @@ use utoipa::ToSchema;
 use super::operation::{Call, operations};
 use super::page::Page;
 use super::realms::known_realm;
-use super::{Caller, Management, Reach, Role, parse, shown};
+use super::{Caller, Management, Person, Reach, Role, Standing, parse, shown};
 use crate::failure::{Failure, FailureKind};
 
 /// An operator to make.
@@ -90,12 +92,24 @@ impl Drop for OperatorToken {
 struct CallerShown {
     /// What they are called.
     name: String,
-    /// What they may do.
-    role: Role,
+    /// What they may do: as an operator `reader`, `support` or `owner`; as a person their role.
+    role: String,
     /// The realms they are bound to, if they are.
     realms: Option<Vec<String>>,
     /// The tenants they are bound to, if they are.
     tenants: Option<Vec<String>>,
+    /// The organization that a person acts in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    org_id: Option<String>,
+    /// A person's account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account_id: Option<String>,
+    /// Whether a person's role allows everything in the organization.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    may_do_everything: Option<bool>,
+    /// Whether a person's tenant is theirs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owns_the_tenant: Option<bool>,
 }
 
 operations! {
@@ -108,7 +122,7 @@ operations! {
     /// End an operator: the token is nobody's from now on
     "operator.end": DELETE "/v1/operators/{operator}" for Owner = end(Which) -> OperatorShown;
     /// Say who asks, and what they may do
-    "operator.whoami": GET "/v1/whoami" for Reader = whoami(Oneself) -> CallerShown;
+    "operator.whoami": GET "/v1/whoami" for Reader and Member = whoami(Oneself) -> CallerShown;
 }
 
 impl Reach {
@@ -263,16 +277,67 @@ async fn end(call: &Call, input: Which) -> Result<OperatorShown, Failure> {
 
 async fn whoami(call: &Call, _: Oneself) -> Result<CallerShown, Failure> {
     let (realms, tenants) = call.caller.reach.kept();
-    Ok(CallerShown { name: call.caller.name.clone(), role: call.caller.role, realms, tenants })
+    let person = call.caller.person();
+    let role = match &call.caller.standing {
+        Standing::Operator(role) => role.to_string(),
+        Standing::Person(person) => person.role.to_string(),
+        Standing::Stranger => {
+            return Err(Failure::of(FailureKind::Unauthenticated, "nobody is known who asks"));
+        }
+    };
+    Ok(CallerShown {
+        name: call.caller.name.clone(),
+        role,
+        realms,
+        tenants,
+        org_id: person.map(|person| person.org.to_string()),
+        account_id: person.map(|person| person.account.to_string()),
+        may_do_everything: person.map(|person| person.may_do_everything),
+        owns_the_tenant: person.map(|person| person.owns_the_tenant),
+    })
 }
 
 impl Management {
-    /// Who shows this token from there, asked of the store itself: one who was ended is nobody from that moment on.
+    /// Who shows this token from there at the console: an operator, or a person who is signed in there. Asked of the store itself: one who was
+    /// ended is nobody from that moment on.
     ///
     /// # Errors
     /// If it is nobody's, or of one who was ended or has run out, which all sound the same; or if the store does not answer.
-    #[expect(clippy::disallowed_methods, reason = "whose token it is shows before anybody is anybody")]
     pub async fn caller_with(&self, token: &str, address: Option<IpAddr>) -> Result<Caller, Failure> {
+        if !token.starts_with(console_sessions::TOKEN_PREFIX) {
+            return self.operator_with(token, address).await;
+        }
+        self.is_believed().await?;
+        let nobody = || {
+            Failure::of(FailureKind::Unauthenticated, "nobody is signed in with this token")
+                .hint("`POST /v1/people/sign-in` gives another one")
+        };
+        let AtConsole { session, api, realm, email, role, owns_the_tenant } =
+            self.store.accounts().at_console(token).await?.ok_or_else(nobody)?;
+        // An API that is no more, or is another realm's by now, gives nobody a role.
+        let api = self.api_in(&realm, api.as_str()).map_err(|_| nobody())?;
+        let grants = api.api.roles.grants(role.as_str());
+        let person = Person {
+            account: session.account,
+            tenant: session.tenant,
+            org: session.org,
+            session: session.session,
+            api: api.api.name.clone(),
+            may_do_everything: grants.is_some_and(|grants| grants.all() == Some(Access::Admin)),
+            role,
+            owns_the_tenant,
+        };
+        let reach = Reach::Tenants(BTreeSet::from([session.tenant]));
+        let credential = Some(session.session.to_string());
+        Ok(Caller { name: email, standing: Standing::Person(Box::new(person)), reach, address, credential })
+    }
+
+    /// Which operator shows this token from there.
+    ///
+    /// # Errors
+    /// As [`caller_with`](Self::caller_with).
+    #[expect(clippy::disallowed_methods, reason = "whose token it is shows before anybody is anybody")]
+    pub async fn operator_with(&self, token: &str, address: Option<IpAddr>) -> Result<Caller, Failure> {
         let system = self.store.system(&claviger::danger::SystemPermit::for_job("operators"));
         let found = system.operator_of(token).await?;
         let operator = found.ok_or_else(|| {
@@ -310,17 +375,28 @@ impl Management {
         operator: &OperatorView,
         address: Option<IpAddr>,
     ) -> Result<Caller, Failure> {
-        // After a failover, those who were ended by what it lost are ended again before the store is believed.
-        if !self.door.believes().await {
-            let what = "the store is not believed at the moment, and with it nobody's token";
-            return Err(Failure::of(FailureKind::Unavailable, what)
-                .hint("`/readyz` on the address of operations says why"));
-        }
+        self.is_believed().await?;
         let role = operator.role.parse().map_err(|_| {
             Failure::of(FailureKind::Broken, "the role of this operator is none that this program knows")
         })?;
         let reach = Reach::of(operator)?;
         let credential = Some(operator.operator.to_string());
-        Ok(Caller { name: operator.name.clone(), role, reach, address, credential })
+        Ok(Caller {
+            name: operator.name.clone(),
+            standing: Standing::Operator(role),
+            reach,
+            address,
+            credential,
+        })
+    }
+
+    /// After a failover, those who were ended by what it lost are ended again before the store is believed.
+    async fn is_believed(&self) -> Result<(), Failure> {
+        if self.door.believes().await {
+            return Ok(());
+        }
+        let what = "the store is not believed at the moment, and with it nobody's token";
+        Err(Failure::of(FailureKind::Unavailable, what)
+            .hint("`/readyz` on the address of operations says why"))
     }
 }

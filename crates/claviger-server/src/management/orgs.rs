@@ -9,7 +9,7 @@ use claviger_store::tenant_store::TenantStore;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::annotations::{AnnotationChanges, Annotations, found, given};
+use super::annotations::{AnnotationChanges, Annotations, found, given, looked_for};
 use super::operation::{Call, operations};
 use super::page::{self, Page};
 use super::tenants::lower_case;
@@ -139,23 +139,23 @@ struct Revoked {
 
 operations! {
     /// Make an organization in a tenant
-    "org.create": POST "/v1/tenants/{tenant}/organizations" for Support = create(Create) -> OrgShown;
+    "org.create": POST "/v1/tenants/{tenant}/organizations" for Support and TenantOwner = create(Create) -> OrgShown;
     /// List a tenant's organizations
-    "org.list": GET "/v1/tenants/{tenant}/organizations" for Reader = list(List) -> Page<OrgShown>;
+    "org.list": GET "/v1/tenants/{tenant}/organizations" for Reader and Admin = list(List) -> Page<OrgShown>;
     /// Show an organization
-    "org.view": GET "/v1/tenants/{tenant}/organizations/{org}" for Reader = view(InOrg) -> OrgShown;
+    "org.view": GET "/v1/tenants/{tenant}/organizations/{org}" for Reader and Admin = view(InOrg) -> OrgShown;
     /// Say what your own systems call an organization, and what to keep with it
     "org.annotate": PATCH "/v1/tenants/{tenant}/organizations/{org}/annotations" for Support = annotate(Annotate) -> OrgShown;
     /// Give an organization another name
-    "org.rename": POST "/v1/tenants/{tenant}/organizations/{org}/rename" for Support = rename(Rename) -> OrgShown;
+    "org.rename": POST "/v1/tenants/{tenant}/organizations/{org}/rename" for Support and Admin = rename(Rename) -> OrgShown;
     /// Refuse everything of an organization for now (403)
-    "org.suspend": POST "/v1/tenants/{tenant}/organizations/{org}/suspend" for Support = suspend(InOrg) -> OrgShown;
+    "org.suspend": POST "/v1/tenants/{tenant}/organizations/{org}/suspend" for Support and TenantOwner = suspend(InOrg) -> OrgShown;
     /// Let a suspended organization in again
-    "org.resume": POST "/v1/tenants/{tenant}/organizations/{org}/resume" for Support = resume(InOrg) -> OrgShown;
+    "org.resume": POST "/v1/tenants/{tenant}/organizations/{org}/resume" for Support and TenantOwner = resume(InOrg) -> OrgShown;
     /// End an organization
-    "org.delete": DELETE "/v1/tenants/{tenant}/organizations/{org}" for Owner = delete(InOrg) -> Deleted;
+    "org.delete": DELETE "/v1/tenants/{tenant}/organizations/{org}" for Owner and TenantOwner = delete(InOrg) -> Deleted;
     /// End all sessions of an organization, and so all identity tokens made so far, other issuers' too
-    "org.revoke-tokens": POST "/v1/tenants/{tenant}/organizations/{org}/revoke-tokens" for Support = revoke_tokens(RevokeTokens) -> Revoked;
+    "org.revoke-tokens": POST "/v1/tenants/{tenant}/organizations/{org}/revoke-tokens" for Support and Admin = revoke_tokens(RevokeTokens) -> Revoked;
 }
 
 fn one(org: &OrgView, annotations: Annotations) -> OrgShown {
@@ -185,16 +185,23 @@ pub(super) async fn open(call: &Call, tenant: &str, org: &str) -> Result<(Tenant
 
 async fn create(call: &Call, input: Create) -> Result<OrgShown, Failure> {
     let store = call.tenant(&input.tenant).await?;
-    let made = store.org_create(&input.name).await?;
+    let made = match call.caller.person() {
+        None => store.org_create(&input.name).await?,
+        // Whoever makes one as a person is its first member.
+        Some(person) => store.org_create_with(&input.name, person.account, &person.role).await?,
+    };
     shown_whole(&store, made.org).await
 }
 
 async fn list(call: &Call, input: List) -> Result<Page<OrgShown>, Failure> {
     let store = call.tenant(&input.tenant).await?;
     let (after, limit) = (page::after(input.after.as_deref())?, page::limit(input.limit)?);
+    looked_for(call, input.external_id.as_deref())?;
     if let Some(id) = input.external_id {
         let orgs = match found(store.annotated("organization", &id).await)? {
-            Some(Annotated::Org(org)) => vec![shown_whole(&store, org).await?],
+            Some(Annotated::Org(org)) if call.caller.reaches_org(org) => {
+                vec![shown_whole(&store, org).await?]
+            }
             _ => Vec::new(),
         };
         return Ok(Page::whole(orgs));
@@ -202,10 +209,11 @@ async fn list(call: &Call, input: List) -> Result<Page<OrgShown>, Failure> {
     let List { name, state, .. } = input;
     let state = input::one_of("state", state.as_deref(), &["active", "suspended"])?;
     let is_wanted = |org: &OrgView| {
-        name.as_ref().is_none_or(|name| org.name == *name)
+        call.caller.reaches_org(org.org)
+            && name.as_ref().is_none_or(|name| org.name == *name)
             && state.is_none_or(|state| lower_case(org.state) == state)
     };
-    let is_filtered = name.is_some() || state.is_some();
+    let is_filtered = name.is_some() || state.is_some() || call.caller.bound_to().is_some();
     let read = |after, limit| store.org_page(after, limit);
     let (orgs, next) = page::wanted(after, limit, is_filtered.then_some(is_wanted), read).await?;
     let entities = orgs.iter().map(|org| Annotated::Org(org.org).entity()).collect();

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Management;
-use super::asked::{Asked, forgets};
+use super::asked::{Asked, Entrance, forgets};
 use super::letters;
 use crate::clock::shown as shown_time;
 use crate::failure::{Failure, FailureKind};
@@ -67,6 +67,7 @@ forgets! {
     NewPassword: current, new;
     Refresh: refresh_token;
     SignedIn: access_token, refresh_token;
+    ConsoleSession: token;
 }
 
 /// Somebody who is signed in (RFC 6749, section 5.1, and whose it is).
@@ -79,6 +80,47 @@ pub struct SignedIn {
     tenant_id: String,
     org_id: String,
     role: String,
+}
+
+/// Somebody who is signed in at the console.
+#[derive(Serialize, ToSchema)]
+pub struct ConsoleSession {
+    /// The token itself, to be sent as `Authorization: Bearer` to the console alone.
+    token: String,
+    /// When it ends by itself.
+    expires_at: String,
+    /// Who it is.
+    account_id: String,
+    /// The tenant they act in.
+    tenant_id: String,
+    /// The organization they act in.
+    org_id: String,
+    /// Their role there.
+    role: String,
+}
+
+/// Somebody who is signed in, with what they have asked for.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Entered {
+    /// At an API.
+    Api(SignedIn),
+    /// At the console.
+    Console(ConsoleSession),
+}
+
+/// With what tokens are made.
+pub(super) enum Minting {
+    OfApi(SigningKey),
+    OfConsole,
+}
+
+/// Looked for before anything is made, so that nobody is made for whom there is no token.
+pub(super) async fn minting(management: &Management, asked: &Asked) -> Result<Minting, Failure> {
+    Ok(match asked.entrance {
+        Entrance::Api => Minting::OfApi(identity_tokens::signer(&management.store, &asked.api.realm).await?),
+        Entrance::Console => Minting::OfConsole,
+    })
 }
 
 pub(super) fn nobody() -> Failure {
@@ -99,21 +141,35 @@ pub(super) fn email(text: &str) -> Result<Email, Failure> {
     text.parse().map_err(|_| Failure::new("`email`: this is no e-mail address"))
 }
 
-async fn signed_in(management: &Management, asked: &Asked, session: Session) -> Result<SignedIn, Failure> {
-    let signer = identity_tokens::signer(&management.store, &asked.api.realm).await?;
-    tokens(management, asked, &signer, session)
+async fn signed_in(management: &Management, asked: &Asked, session: Session) -> Result<Entered, Failure> {
+    let minting = minting(management, asked).await?;
+    tokens(management, asked, &minting, session)
 }
 
 pub(super) fn tokens(
     management: &Management,
     asked: &Asked,
-    signer: &SigningKey,
+    minting: &Minting,
     session: Session,
-) -> Result<SignedIn, Failure> {
+) -> Result<Entered, Failure> {
     let now = management.clock.now();
     let Session { session, role, refresh_token, .. } = session;
+    let signer = match minting {
+        Minting::OfApi(signer) => signer,
+        Minting::OfConsole => {
+            let token = management.store.accounts().console_token(&session, &asked.api.name);
+            return Ok(Entered::Console(ConsoleSession {
+                token: token.expose_text().unwrap_or_default().to_owned(),
+                expires_at: shown_time(session.expires_at),
+                account_id: session.account.to_string(),
+                tenant_id: session.tenant.to_string(),
+                org_id: session.org.to_string(),
+                role: role.to_string(),
+            }));
+        }
+    };
     let token = identity_tokens::issue(signer, &asked.api, &session, &role, now, &*management.random)?;
-    Ok(SignedIn {
+    Ok(Entered::Api(SignedIn {
         access_token: token.text,
         token_type: "Bearer",
         expires_in: token.lifetime_seconds,
@@ -121,7 +177,7 @@ pub(super) fn tokens(
         tenant_id: session.tenant.to_string(),
         org_id: session.org.to_string(),
         role: role.to_string(),
-    })
+    }))
 }
 
 /// Counts a try.
@@ -143,19 +199,19 @@ pub(super) async fn count(
 ///
 /// # Errors
 /// If sign-up is closed here, something is none, or the address has an account; and 429 after too many from one block of the network.
-pub async fn sign_up(management: &Management, asked: &Asked, input: SignUp) -> Result<SignedIn, Failure> {
+pub async fn sign_up(management: &Management, asked: &Asked, input: SignUp) -> Result<Entered, Failure> {
     let (owner, mut new) = signing_up(management, asked, &input).await?;
     let accounts = accounts(management, asked);
     if accounts.account_find(&asked.api.realm, &owner).await?.is_some() {
         return Err(StoreError::AlreadyExists { what: "account" }.into());
     }
-    let signer = identity_tokens::signer(&management.store, &asked.api.realm).await?;
+    let minting = minting(management, asked).await?;
     let password = Secret::new(input.password.as_bytes().to_vec());
     new.password_hash = Some(management.passwords.hash(password).await?);
     let lifetime_seconds = asked.rules.session_seconds;
     let begin = Begin { lifetime_seconds, is_direct: true, how: "sign-up", proven_under: None };
     let session = accounts.sign_up(new, begin, false).await?;
-    tokens(management, asked, &signer, session)
+    tokens(management, asked, &minting, session)
 }
 
 /// What somebody who signs up would get, counted before it is looked whether the address is somebody's, and before anything is hashed.
@@ -193,7 +249,7 @@ pub(super) async fn begin(
     (tenant, org): (TenantId, OrgId),
     account: AccountId,
     begin: Begin,
-) -> Result<SignedIn, Failure> {
+) -> Result<Entered, Failure> {
     let actor = Actor::account(account);
     let actor = asked.client.address().map_or(actor.clone(), |address| actor.from(address));
     let accounts = management.store.accounts().by(actor);
@@ -236,7 +292,7 @@ pub(super) fn chosen(
 /// # Errors
 /// The same for an address that is nobody's as for a password that is wrong, in the same time; 429 after too many of either; and 403 for
 /// somebody who may not act.
-pub async fn sign_in(management: &Management, asked: &Asked, input: SignIn) -> Result<SignedIn, Failure> {
+pub async fn sign_in(management: &Management, asked: &Asked, input: SignIn) -> Result<Entered, Failure> {
     let address = email(&input.email)?;
     if input.password.len() > LONGEST {
         return Err(Failure::new(format!("`password`: it may have {LONGEST} bytes at most")));
@@ -270,7 +326,7 @@ pub async fn sign_in(management: &Management, asked: &Asked, input: SignIn) -> R
 ///
 /// # Errors
 /// If the token is nobody's or was used before, which ends its session; or if somebody may not act.
-pub async fn refresh(management: &Management, asked: &Asked, input: Refresh) -> Result<SignedIn, Failure> {
+pub async fn refresh(management: &Management, asked: &Asked, input: Refresh) -> Result<Entered, Failure> {
     if input.grant_type.as_deref().is_some_and(|grant| grant != "refresh_token") {
         return Err(Failure::new("`grant_type`: only `refresh_token` is taken here"));
     }

@@ -13,9 +13,8 @@ use utoipa::ToSchema;
 use super::Management;
 use super::asked::{Asked, forgets};
 use super::letters;
-use super::people::{self, SignUp, SignedIn, accounts, begin, chosen, count, email, nobody, tokens};
+use super::people::{self, Entered, SignUp, accounts, begin, chosen, count, email, nobody, tokens};
 use crate::failure::{Failure, FailureKind};
-use crate::identity_tokens;
 use crate::passwords::may_be_chosen;
 
 /// A link that proves an address, and the password of whoever signs up with it.
@@ -159,7 +158,7 @@ pub async fn verify(
     asked: &Asked,
     by: Option<AccountId>,
     input: Verify,
-) -> Result<SignedIn, Failure> {
+) -> Result<Entered, Failure> {
     let accounts = accounts(management, asked);
     let lifetime_seconds = asked.rules.session_seconds;
     match accounts.proof_view(&input.token).await? {
@@ -169,7 +168,7 @@ pub async fn verify(
                 let password = Secret::new(input.password.as_bytes().to_vec());
                 new.password_hash = Some(management.passwords.hash(password).await?);
             }
-            let signer = identity_tokens::signer(&management.store, &asked.api.realm).await?;
+            let minting = people::minting(management, asked).await?;
             let is_direct = new.password_hash.is_some();
             let begin = Begin { lifetime_seconds, is_direct, how: "sign-up", proven_under: None };
             let owner = new.owner.clone();
@@ -181,7 +180,7 @@ pub async fn verify(
             if let Err(error) = accounts.sign_ups_end(&asked.api.realm, &owner).await {
                 tracing::debug!(%error, "other sign-ups of an address end by themselves");
             }
-            tokens(management, asked, &signer, session)
+            tokens(management, asked, &minting, session)
         }
         Some(Proving::Address(account)) => {
             if accounts.account_view(account).await?.realm != asked.api.realm {
@@ -250,7 +249,7 @@ forgets! { Accept: token, password; }
 ///
 /// # Errors
 /// If the invitation is nobody's any more, a password is missing or may not be chosen, or there is one already.
-pub async fn accept(management: &Management, asked: &Asked, input: Accept) -> Result<SignedIn, Failure> {
+pub async fn accept(management: &Management, asked: &Asked, input: Accept) -> Result<Entered, Failure> {
     let accounts = accounts(management, asked);
     let invited = accounts.invitation_view(&input.token).await?.ok_or_else(nobody)?;
     let found = accounts.account_password(invited.account).await?;
@@ -288,7 +287,7 @@ pub async fn accept(management: &Management, asked: &Asked, input: Accept) -> Re
             proven?.generation
         }
     };
-    let signer = identity_tokens::signer(&management.store, &asked.api.realm).await?;
+    let minting = people::minting(management, asked).await?;
     let lifetime_seconds = asked.rules.session_seconds;
     let begin = Begin { lifetime_seconds, is_direct, how: "invitation", proven_under: Some(under) };
     let actor = Actor::account(account.account);
@@ -297,7 +296,7 @@ pub async fn accept(management: &Management, asked: &Asked, input: Accept) -> Re
         Err(StoreError::NotFound { .. }) => return Err(nobody()),
         session => session?.ok_or_else(nobody)?,
     };
-    tokens(management, asked, &signer, session)
+    tokens(management, asked, &minting, session)
 }
 
 /// Whether people are asked to prove their address before they sign up.

@@ -114,8 +114,17 @@ impl Call {
     /// An organization of the tenant.
     ///
     /// # Errors
-    /// If nothing, or more than one organization, goes by the text.
+    /// If nothing, or more than one organization, goes by the text; or if the caller does not reach it, which sounds as if there were none.
     pub(super) async fn org(&self, store: &TenantStore, text: &str) -> Result<OrgId, Failure> {
+        match self.caller.bound_to() {
+            None => self.org_called(store, text).await,
+            // What others are called is not looked for.
+            Some(org) if text.parse() == Ok(org) || store.org_view(org).await?.name == text => Ok(org),
+            Some(_) => Err(StoreError::NotFound { what: "organization" }.into()),
+        }
+    }
+
+    async fn org_called(&self, store: &TenantStore, text: &str) -> Result<OrgId, Failure> {
         let id = text.parse::<OrgId>().ok();
         if let Some(org) = id
             && is_there(store.org_view(org).await)?

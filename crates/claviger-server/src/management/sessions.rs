@@ -1,10 +1,11 @@
 //! Sessions of members.
 
 use claviger::id::SessionId;
+use claviger_store::StoreError;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::members::{Who, find};
+use super::members::{Who, find, may_touch};
 use super::operation::{Call, operations};
 use super::page::Page;
 use super::{parse, shown};
@@ -44,14 +45,15 @@ struct Ended {
 
 operations! {
     /// List the sessions of a member that go on, in every organization of the tenant
-    "session.list": GET "/v1/tenants/{tenant}/organizations/{org}/members/{member}/sessions" for Reader = list(Who) -> Page<SessionShown>;
+    "session.list": GET "/v1/tenants/{tenant}/organizations/{org}/members/{member}/sessions" for Reader and Admin = list(Who) -> Page<SessionShown>;
     /// End a session, and so its tokens
-    "session.end": DELETE "/v1/tenants/{tenant}/sessions/{session}" for Support = end(Which) -> Ended;
+    "session.end": DELETE "/v1/tenants/{tenant}/sessions/{session}" for Support and Admin = end(Which) -> Ended;
 }
 
 async fn list(call: &Call, input: Who) -> Result<Page<SessionShown>, Failure> {
     let (store, _, account) = find(call, &input).await?;
-    let sessions = store.session_list(account).await?;
+    let mut sessions = store.session_list(account).await?;
+    sessions.retain(|session| call.caller.reaches_org(session.org));
     let one = |session: &claviger::directory::SessionRecord| SessionShown {
         session_id: session.session.to_string(),
         account_id: session.account.to_string(),
@@ -63,6 +65,14 @@ async fn list(call: &Call, input: Who) -> Result<Page<SessionShown>, Failure> {
 
 async fn end(call: &Call, input: Which) -> Result<Ended, Failure> {
     let store = call.tenant(&input.tenant).await?;
-    store.session_end(parse::<SessionId>(&input.session, "session")?).await?;
+    let session = parse::<SessionId>(&input.session, "session")?;
+    if call.caller.person().is_some() {
+        let found = call.operator().accounts().session_view(store.tenant(), session).await?;
+        if !call.caller.reaches_org(found.org) {
+            return Err(StoreError::NotFound { what: "session" }.into());
+        }
+        may_touch(call, &store, (found.org, found.account)).await?;
+    }
+    store.session_end(session).await?;
     Ok(Ended { session_id: input.session, state: "ended" })
 }

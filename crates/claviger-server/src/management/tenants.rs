@@ -179,7 +179,7 @@ operations! {
     /// List the tenants of a realm
     "tenant.list": GET "/v1/tenants" for Reader = list(List) -> Page<TenantShown>;
     /// Show a tenant
-    "tenant.view": GET "/v1/tenants/{tenant}" for Reader = view(InTenant) -> TenantShown;
+    "tenant.view": GET "/v1/tenants/{tenant}" for Reader and Admin = view(InTenant) -> TenantShown;
     /// Change a tenant's name, plan, or whether it demands the identity headers
     "tenant.update": PATCH "/v1/tenants/{tenant}" for Support = update(Update) -> TenantShown;
     /// Say what your own systems call a tenant, and what to keep with it

@@ -1,10 +1,11 @@
 //! User tokens, signed with each user's own secret.
 
+use claviger_store::StoreError;
 use claviger_store::user_secrets::{UserSecret, UserSecretView};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::members::{Who, find};
+use super::members::{Who, find, may_touch};
 use super::operation::{Call, operations};
 use super::page::Page;
 use super::{ManagedApi, shown};
@@ -71,11 +72,11 @@ operations! {
     /// Show a member's token; a secret is made if there is none
     "user-token.issue": POST "/v1/tenants/{tenant}/organizations/{org}/members/{member}/user-tokens" for Owner = issue(Whose) -> UserToken;
     /// List a member's tokens, without the tokens
-    "user-token.list": GET "/v1/tenants/{tenant}/organizations/{org}/members/{member}/user-tokens" for Reader = list(Who) -> Page<UserTokenShown>;
+    "user-token.list": GET "/v1/tenants/{tenant}/organizations/{org}/members/{member}/user-tokens" for Reader and Admin = list(Who) -> Page<UserTokenShown>;
     /// Give the member another secret: every token before is refused from now on
     "user-token.regenerate": POST "/v1/tenants/{tenant}/organizations/{org}/members/{member}/user-tokens/regenerate" for Owner = regenerate(Whose) -> UserToken;
     /// Take the member's secret away
-    "user-token.revoke": POST "/v1/tenants/{tenant}/organizations/{org}/members/{member}/user-tokens/revoke" for Support = revoke(Whose) -> Revoked;
+    "user-token.revoke": POST "/v1/tenants/{tenant}/organizations/{org}/members/{member}/user-tokens/revoke" for Support and Admin = revoke(Whose) -> Revoked;
 }
 
 /// The claims, exactly these and in this order (row c04).
@@ -125,7 +126,8 @@ async fn list(call: &Call, input: Who) -> Result<Page<UserTokenShown>, Failure> 
         issued_at: shown(secret.created_at),
         last_used_at: secret.last_used_at.map(shown),
     };
-    Ok(Page::whole(store.user_secret_list(account).await?.into_iter().map(one).collect()))
+    let secrets = store.user_secret_list(account).await?.into_iter();
+    Ok(Page::whole(secrets.filter(|secret| call.caller.reaches_org(secret.org)).map(one).collect()))
 }
 
 async fn regenerate(call: &Call, input: Whose) -> Result<UserToken, Failure> {
@@ -139,8 +141,15 @@ async fn regenerate(call: &Call, input: Whose) -> Result<UserToken, Failure> {
 async fn revoke(call: &Call, input: Whose) -> Result<Revoked, Failure> {
     let (api, who) = input.split();
     call.api_is_there(&api)?;
-    let (store, _, account) = find(call, &who).await?;
+    let (store, org, account) = find(call, &who).await?;
     let api = call.api_for(&store, &api).await?;
+    may_touch(call, &store, (org, account)).await?;
+    if call.caller.bound_to().is_some() {
+        let secrets = store.user_secret_list(account).await?;
+        if !secrets.iter().any(|secret| secret.api == api.api.name && call.caller.reaches_org(secret.org)) {
+            return Err(StoreError::NotFound { what: "user secret" }.into());
+        }
+    }
     store.user_secret_revoke(&api.api.name, account).await?;
     Ok(Revoked { account_id: account.to_string(), state: "revoked" })
 }

@@ -10,6 +10,7 @@
 mod a;
 mod addresses;
 mod around;
+mod at_console;
 mod c;
 mod carriers;
 mod console;

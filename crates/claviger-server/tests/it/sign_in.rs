@@ -29,7 +29,7 @@ pub(crate) fn sign_up(client: &Client, email: &str) -> Answer {
     client.post("/auth/v1/sign-up", &body).send()
 }
 
-fn sign_in(client: &Client, email: &str, password: &str) -> Answer {
+pub(crate) fn sign_in(client: &Client, email: &str, password: &str) -> Answer {
     client.post("/auth/v1/sign-in", &json!({ "email": email, "password": password })).send()
 }
 

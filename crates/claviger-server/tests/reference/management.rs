@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use claviger_server::console::openapi;
-use claviger_server::management::{Role, operations};
+use claviger_server::management::{PersonRole, Role, operations};
 
 use crate::documents::{compare, root};
 
@@ -17,17 +17,27 @@ fn the_matrix_of_permissions_is_what_the_operations_ask_for() {
     let mut out = String::from(
         "# Operations of the management API\n\n<!-- Made from the operations by `make update`. -->\n\n\
          Each is one function, whoever asks: the command line, a program, or a person. [`openapi.json`](openapi.json) has what each is\n\
-         given and answers; a running server has the same at `/openapi.json` on the address of its console. Nobody without an operator's\n\
-         token does any of it (401), nor an operator with too small a role (403) or bound to other realms or tenants (403, or 404 of what\n\
-         must not be known): a test asks for each, as each.\n\n\
-         | operation | | reader | support | owner | |\n|---|---|---|---|---|---|\n",
+         given and answers; a running server has the same at `/openapi.json` on the address of its console. Three of the columns are operators,\n\
+         the fourth says from whom on people do it who are signed in at the console: a member, somebody whose role allows everything in their\n\
+         organization, and there alone, or one of those whose the tenant is. Nobody without a token does any of it (401) but what makes\n\
+         somebody of them, nor an operator with too small a role or a person who is less (403), nor whoever is bound to other realms, tenants or\n\
+         organizations (403, or 404 of what must not be known): two tests ask for each, as each.\n\n\
+         | operation | | reader | support | owner | people | |\n|---|---|---|---|---|---|---|\n",
     );
     for operation in operations() {
         let may = |role: Role| if role >= operation.least { "yes" } else { "403" };
         let [reader, support, owner] = Role::ALL.map(may);
         let (id, method, path) = (operation.id, &operation.method, operation.path);
         let about = operation.about;
-        writeln!(out, "| `{id}` | `{method} {path}` | {reader} | {support} | {owner} | {about} |").unwrap();
+        let people = match operation.person {
+            None => "403",
+            Some(PersonRole::Stranger) => "everybody",
+            Some(PersonRole::Member) => "members",
+            Some(PersonRole::Admin) => "ADMINs",
+            Some(PersonRole::TenantOwner) => "the tenant's owner",
+        };
+        writeln!(out, "| `{id}` | `{method} {path}` | {reader} | {support} | {owner} | {people} | {about} |")
+            .unwrap();
     }
     compare("management.md", &out);
 }

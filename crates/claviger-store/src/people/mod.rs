@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub(crate) mod addresses;
+pub mod console_sessions;
 pub mod foreign_identities;
 pub mod invitations;
 pub mod members;

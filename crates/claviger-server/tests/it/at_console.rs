@@ -1,0 +1,379 @@
+//! People who are signed in at the console.
+
+use claviger_server::management::{Operation, PersonRole, operations};
+use claviger_server::on_every_store;
+use claviger_server::testing::{Answer, Home, On, Person, TestServer};
+use serde_json::{Value, json};
+
+use crate::console::{Office, WITHOUT_A_REALM, realm_of, request};
+use crate::mail::{OTHER, PASSWORD, mailed, proving};
+use crate::sign_in;
+
+on_every_store!(
+    somebody_signs_in_at_the_console_and_manages_their_organization,
+    whoever_is_no_owner_acts_in_their_organization_alone,
+    what_ends_a_session_ends_it_at_the_console,
+    whoever_guesses_at_the_console_is_counted_with_those_who_guess_elsewhere,
+    q18_somebody_signs_up_at_the_console_where_addresses_are_proven,
+);
+
+const ADA: &str = "ada@northwind.example";
+
+fn ask(server: &TestServer, method: &str, path: &str, token: &str, body: Option<Value>) -> Answer {
+    let mut request = server.console().request(method, path).bearer(token);
+    if let Some(body) = body {
+        request = request.json(&body);
+    }
+    request.send()
+}
+
+fn enter(server: &TestServer, way: &str, body: &Value) -> Answer {
+    server.console().post(&format!("/v1/people/{way}"), body).send()
+}
+
+fn signed_in(server: &TestServer, email: &str) -> Value {
+    let body = json!({ "api": "synq", "email": email, "password": PASSWORD });
+    enter(server, "sign-in", &body).expect(200).data()
+}
+
+/// A token of the console for that person, without their password.
+fn token(server: &TestServer, person: &Person) -> String {
+    let session = server.session(person);
+    let api = &server.api(&person.realm).api.name;
+    let token = server.management().store.accounts().console_token(&session, api);
+    token.expose_text().unwrap().to_owned()
+}
+
+fn somebody_signs_in_at_the_console_and_manages_their_organization(on: On) {
+    let server = TestServer::start(on);
+    let client = server.synq();
+    let made = sign_in::sign_up(&client, ADA).expect(201).json();
+    let entered = signed_in(&server, ADA);
+    let token = entered["token"].as_str().unwrap();
+    assert_eq!((&entered["tenant_id"], &entered["role"]), (&made["tenant_id"], &json!("ADMIN")));
+    let whoami = ask(&server, "GET", "/v1/whoami", token, None).expect(200).data();
+    assert_eq!((&whoami["name"], &whoami["org_id"]), (&json!(ADA), &made["org_id"]));
+    assert_eq!((&whoami["may_do_everything"], &whoami["owns_the_tenant"]), (&json!(true), &json!(true)));
+    // Each of both is nobody's where the other is somebody's.
+    assert_eq!(client.get("/api/v1/products").bearer(token).send().status, 401);
+    let of_the_api = made["access_token"].as_str().unwrap();
+    for foreign in [of_the_api, made["refresh_token"].as_str().unwrap(), "cs_nonsense"] {
+        assert_eq!(ask(&server, "GET", "/v1/whoami", foreign, None).status, 401);
+    }
+    let introspect = client.post("/auth/v1/introspect", &json!({ "token": "x" })).bearer(token).send();
+    assert_eq!(introspect.status, 401);
+    // Members: asked in, and never let in by another; of those who manage one stays.
+    let tenant = format!("/v1/tenants/{}", made["tenant_id"].as_str().unwrap());
+    let members = format!("{tenant}/organizations/{}/members", made["org_id"].as_str().unwrap());
+    let body = json!({ "member": "bob@northwind.example", "role": "VIEWER" });
+    let bob = ask(&server, "POST", &members, token, Some(body)).expect(201).data();
+    assert_eq!(bob["state"], "invited");
+    let bob = format!("{members}/{}", bob["account_id"].as_str().unwrap());
+    assert_eq!(ask(&server, "POST", &format!("{bob}/resume"), token, Some(json!({}))).status, 409);
+    let unknown = json!({ "member": "eve@northwind.example", "role": "EMPEROR" });
+    assert_eq!(ask(&server, "POST", &members, token, Some(unknown)).status, 400);
+    let own = format!("{members}/{ADA}");
+    let last = ask(&server, "POST", &format!("{own}/role"), token, Some(json!({ "role": "VIEWER" })));
+    assert_eq!((last.status, ask(&server, "DELETE", &own, token, None).status), (409, 409));
+    assert_eq!(ask(&server, "POST", &format!("{own}/suspend"), token, Some(json!({}))).status, 409);
+    let raised = ask(&server, "POST", &format!("{bob}/role"), token, Some(json!({ "role": "EDITOR" })));
+    assert_eq!(raised.expect(200).data()["role"], "EDITOR");
+    ask(&server, "DELETE", &bob, token, None).expect(200);
+    // What is about the whole tenant is its owner's; they are the first member of what they make.
+    let second =
+        ask(&server, "POST", &format!("{tenant}/organizations"), token, Some(json!({ "name": "Second" })));
+    let second = second.expect(201).data()["org_id"].as_str().unwrap().to_owned();
+    let there = ask(&server, "GET", &format!("{tenant}/organizations/{second}/members"), token, None);
+    assert_eq!(there.expect(200).data()["data"][0]["email"], ADA);
+    // Of all of it the audit says who it was, and by which session.
+    let audit = ask(&server, "GET", &format!("{tenant}/audit"), token, None).expect(200).data();
+    let invited = audit["data"].as_array().unwrap().iter().find(|entry| entry["action"] == "USER_INVITED");
+    let by = format!("account:{}", entered["account_id"].as_str().unwrap());
+    assert_eq!(
+        (invited.unwrap()["actor"].as_str(), &invited.unwrap()["address"]),
+        (Some(by.as_str()), &json!("127.0.0.1"))
+    );
+    assert!(invited.unwrap()["credential"].is_string());
+    // Another tenant is as none, and what is the operators' is refused.
+    let other = server.tenant("synq", "Other").tenant;
+    let foreign = ask(&server, "GET", &format!("/v1/tenants/{other}"), token, None);
+    let absent = ask(&server, "GET", "/v1/tenants/00000000-0000-4000-8000-000000000000", token, None);
+    assert_eq!((foreign.status, absent.status), (404, 404));
+    assert_eq!(foreign.data()["detail"], absent.data()["detail"]);
+    assert_eq!(ask(&server, "GET", "/v1/nodes", token, None).status, 403);
+    assert_eq!(ask(&server, "POST", &format!("{tenant}/suspend"), token, Some(json!({}))).status, 403);
+    let everywhere =
+        ask(&server, "POST", &format!("{own}/revoke-tokens"), token, Some(json!({ "everywhere": true })));
+    assert_eq!(everywhere.status, 403, "{}", everywhere.text());
+}
+
+fn whoever_is_no_owner_acts_in_their_organization_alone(on: On) {
+    let server = TestServer::start(on);
+    let home = server.tenant("synq", "Acme");
+    let beside = server.org(&home, "Beside");
+    let (admin, viewer) = (server.member(&home, "ADMIN"), server.member(&home, "VIEWER"));
+    let (token_of_admin, token_of_viewer) = (token(&server, &admin), token(&server, &viewer));
+    let tenant = format!("/v1/tenants/{}", home.tenant);
+    let get = |path: &str, token: &str| ask(&server, "GET", &format!("{tenant}{path}"), token, None);
+    // A member is somebody, and manages nothing.
+    assert_eq!(
+        ask(&server, "GET", "/v1/whoami", &token_of_viewer, None).expect(200).data()["role"],
+        "VIEWER"
+    );
+    assert_eq!(get("", &token_of_viewer).status, 403);
+    assert_eq!(get(&format!("/organizations/{}/members", home.org), &token_of_viewer).status, 403);
+    // An ADMIN sees what is theirs, and of the rest not that it is there.
+    let token = &token_of_admin;
+    let listed = get("/organizations", token).expect(200).data();
+    let names: Vec<&Value> = listed["data"].as_array().unwrap().iter().map(|org| &org["org_id"]).collect();
+    assert_eq!(names, [&json!(home.org.to_string())]);
+    assert_eq!(get(&format!("/organizations/{}/members", home.org), token).status, 200);
+    let absent = "00000000-0000-4000-8000-000000000000";
+    for org in [beside.org.to_string(), "Beside".to_owned(), absent.to_owned()] {
+        let answer = get(&format!("/organizations/{org}/members"), token);
+        assert_eq!(
+            (answer.status, &answer.data()["detail"]),
+            (404, &json!("there is no such organization")),
+            "{org}"
+        );
+    }
+    assert_eq!(
+        ask(&server, "POST", &format!("{tenant}/organizations"), token, Some(json!({ "name": "New" })))
+            .status,
+        403
+    );
+    let suspend = format!("{tenant}/organizations/{}/suspend", home.org);
+    assert_eq!(ask(&server, "POST", &suspend, token, Some(json!({}))).status, 403);
+    // What an operator's systems call something, and keep with it, is the operators'.
+    let owner = server.operator_token("owner");
+    let org = format!("/organizations/{}", home.org);
+    let said = json!({ "external_id": "crm-1", "metadata": { "risk": "high" } });
+    ask(&server, "PATCH", &format!("{tenant}{org}/annotations"), &owner, Some(said)).expect(200);
+    let shown = get(&org, token).expect(200).data();
+    assert_eq!((&shown["external_id"], &shown["metadata"]), (&Value::Null, &json!({})));
+    let listed = get("/organizations", token).expect(200).text();
+    assert!(!listed.contains("crm-1") && !listed.contains("risk"), "{listed}");
+    assert_eq!(get("/organizations?external_id=crm-1", token).status, 403);
+    assert_eq!(get(&format!("{org}/members?external_id=crm-2"), token).status, 403);
+    // Sessions of the owner, who is in both: theirs here are seen and ended, those beside are not.
+    let (here, there) = (server.session(&home.owner), server.session(&beside.owner));
+    let sessions = format!("/organizations/{}/members/{}/sessions", home.org, home.owner.account);
+    let seen = get(&sessions, token).expect(200).data();
+    let seen: Vec<&Value> =
+        seen["data"].as_array().unwrap().iter().map(|session| &session["session_id"]).collect();
+    assert_eq!(seen, [&json!(here.session.to_string())]);
+    let end =
+        |session: String| ask(&server, "DELETE", &format!("{tenant}/sessions/{session}"), token, None).status;
+    assert_eq!((end(there.session.to_string()), end(absent.to_owned())), (404, 404));
+    assert_eq!(end(here.session.to_string()), 200);
+    assert!(!server.run(server.store(home.tenant).session_list(home.owner.account)).unwrap().is_empty());
+    // The audit of their organization.
+    server.run(server.store(home.tenant).org_rename(beside.org, "Renamed")).unwrap();
+    let audit = get("/audit", token).expect(200).text();
+    assert!(audit.contains("SESSION_ENDED") && !audit.contains("ORGANIZATION_RENAMED"), "{audit}");
+    // Somebody's user token of another organization is not theirs to end.
+    let abroad = server.tenant("syncello", "Abroad");
+    let other = server.org(&abroad, "Other");
+    let one = server.member(&abroad, "ADMIN");
+    server.user_token(&other.owner);
+    let path = format!(
+        "/v1/tenants/{}/organizations/{}/members/{}/user-tokens",
+        abroad.tenant, abroad.org, abroad.owner.account
+    );
+    let one = self::token(&server, &one);
+    let listed = ask(&server, "GET", &path, &one, None).expect(200).data();
+    assert_eq!(listed["data"], json!([]));
+    let revoked = ask(&server, "POST", &format!("{path}/revoke"), &one, Some(json!({ "api": "syncello" })));
+    assert_eq!(revoked.status, 404, "{}", revoked.text());
+}
+
+fn what_ends_a_session_ends_it_at_the_console(on: On) {
+    let server = TestServer::start(on);
+    let client = server.synq();
+    let made = sign_in::sign_up(&client, ADA).expect(201).json();
+    let is_in = |token: &str| ask(&server, "GET", "/v1/whoami", token, None).status == 200;
+    let enter = || signed_in(&server, ADA)["token"].as_str().unwrap().to_owned();
+    let (first, second) = (enter(), enter());
+    ask(&server, "POST", "/v1/people/sign-out", &first, Some(json!({}))).expect(200);
+    assert!(!is_in(&first) && is_in(&second));
+    // Among their own sessions it stands with the others, and is ended there.
+    let bearer = made["access_token"].as_str().unwrap();
+    let sessions = client.get("/auth/v1/sessions").bearer(bearer).send().expect(200).json();
+    assert_eq!(sessions.as_array().unwrap().len(), 2);
+    let change = json!({ "current": PASSWORD, "new": OTHER });
+    client.post("/auth/v1/password", &change).bearer(bearer).send().expect(204);
+    assert!(!is_in(&second), "another password");
+    let home = server.tenant("synq", "Acme");
+    let store = server.store(home.tenant);
+    type End = (&'static str, fn(&TestServer, &Home, &Person));
+    let ends: [End; 5] = [
+        ("member suspended", |server, home, person| {
+            server.run(server.store(home.tenant).member_suspend(home.org, person.account)).unwrap();
+        }),
+        ("member removed", |server, home, person| {
+            server.run(server.store(home.tenant).member_remove(home.org, person.account)).unwrap();
+        }),
+        ("account suspended", |server, _, person| {
+            server.run(server.management().operator().accounts().account_suspend(person.account)).unwrap();
+        }),
+        ("tokens revoked", |server, home, person| {
+            let ends = claviger_store::Ends::Tokens;
+            server.run(server.store(home.tenant).member_revoke(home.org, person.account, ends)).unwrap();
+        }),
+        ("organization suspended", |server, home, _| {
+            server.run(server.store(home.tenant).org_suspend(home.org)).unwrap();
+        }),
+    ];
+    for (what, end) in ends {
+        let admin = server.member(&home, "ADMIN");
+        let token = token(&server, &admin);
+        assert!(is_in(&token), "{what}");
+        end(&server, &home, &admin);
+        assert!(!is_in(&token), "{what}");
+    }
+    server.run(store.org_resume(home.org)).unwrap();
+    // By itself after twelve hours, however long sessions go on at the API.
+    if on == On::Sqlite {
+        let eve = "eve@northwind.example";
+        sign_in::sign_up(&client, eve).expect(201);
+        let token = signed_in(&server, eve)["token"].as_str().unwrap().to_owned();
+        server.clock.advance_millis(12 * 3_600_000 - 1);
+        assert!(is_in(&token));
+        server.clock.advance_millis(1);
+        assert!(!is_in(&token));
+    }
+}
+
+fn whoever_guesses_at_the_console_is_counted_with_those_who_guess_elsewhere(on: On) {
+    let server = TestServer::start(on);
+    sign_in::sign_up(&server.synq(), ADA).expect(201);
+    let guess = |email: &str| {
+        enter(&server, "sign-in", &json!({ "api": "synq", "email": email, "password": "wrong" }))
+    };
+    let (known, unknown) = (guess(ADA), guess("nobody@northwind.example"));
+    assert_eq!((known.status, unknown.status), (401, 401));
+    assert_eq!(known.data()["detail"], unknown.data()["detail"]);
+    let statuses: Vec<u16> = (0..10).map(|_| guess(ADA).status).collect();
+    assert!(statuses.ends_with(&[429]), "{statuses:?}");
+    assert!(guess(ADA).header("retry-after").is_some());
+    assert_eq!(sign_in::sign_in(&server.synq(), ADA, PASSWORD).status, 429);
+    // Where nobody signs in sounds as an API that is none; what is wrong with a body is said, and nothing of it repeated.
+    for api in ["synaptiq", "nothing", "no name"] {
+        let answer = enter(&server, "sign-in", &json!({ "api": api, "email": ADA, "password": PASSWORD }));
+        assert_eq!((answer.status, &answer.data()["detail"]), (404, &json!("`api`: nobody signs in there")));
+    }
+    for (body, said) in [
+        (json!({ "email": ADA, "password": PASSWORD }), "`api` is missing"),
+        (json!({ "api": "synq", "email": ADA }), "missing field `password`"),
+        (json!({ "api": "synq", "email": ADA, "password": PASSWORD, "colour": "red" }), "unknown field"),
+        (json!({ "api": "synq", "email": ADA, "password": [PASSWORD] }), "another type"),
+    ] {
+        let answer = enter(&server, "sign-in", &body);
+        assert_eq!(answer.status, 400, "{}", answer.text());
+        assert!(answer.text().contains(said) && !answer.text().contains(PASSWORD), "{}", answer.text());
+    }
+}
+
+fn q18_somebody_signs_up_at_the_console_where_addresses_are_proven(on: On) {
+    let server = proving(on);
+    let sign_up = json!({ "api": "synq", "email": ADA, "password": PASSWORD, "tenant_name": "Northwind" });
+    let asked = enter(&server, "sign-up", &sign_up).expect(200).data();
+    assert_eq!(asked, json!({ "state": "mailed", "session": null }));
+    let link = mailed(&server, ADA, 1).remove(0).secret("verify");
+    let verified = json!({ "api": "synq", "token": link, "password": PASSWORD });
+    let entered = enter(&server, "verify", &verified).expect(200).data();
+    let token = entered["token"].as_str().unwrap();
+    assert_eq!(ask(&server, "GET", "/v1/whoami", token, None).expect(200).data()["role"], "ADMIN");
+    // The same for whoever has an account; and a lost password is reset as at the API.
+    assert_eq!(enter(&server, "sign-up", &sign_up).expect(200).data(), asked);
+    let mail = json!({ "api": "synq", "email": ADA });
+    enter(&server, "verify/resend", &mail).expect(200);
+    enter(&server, "password/forgot", &mail).expect(200);
+    let mails = mailed(&server, ADA, 3);
+    let link = mails.iter().find(|mail| mail.subject.contains("choose")).unwrap().secret("reset");
+    let reset = json!({ "api": "synq", "token": link, "password": OTHER });
+    enter(&server, "password/reset", &reset).expect(200);
+    assert_eq!(ask(&server, "GET", "/v1/whoami", token, None).status, 401);
+    // Whoever is invited says yes there, too.
+    let body = json!({ "api": "synq", "email": ADA, "password": OTHER });
+    let entered = enter(&server, "sign-in", &body).expect(200).data();
+    let (tenant, org) = (entered["tenant_id"].as_str().unwrap(), entered["org_id"].as_str().unwrap());
+    let members = format!("/v1/tenants/{tenant}/organizations/{org}/members");
+    let bob = json!({ "member": "bob@northwind.example", "role": "VIEWER" });
+    ask(&server, "POST", &members, entered["token"].as_str().unwrap(), Some(bob)).expect(201);
+    let link = mailed(&server, "bob@northwind.example", 1).remove(0).secret("invitation");
+    let accept = json!({ "api": "synq", "token": link, "password": PASSWORD });
+    let bob = enter(&server, "invitations/accept", &accept).expect(200).data();
+    assert_eq!((&bob["org_id"], &bob["role"]), (&entered["org_id"], &json!("VIEWER")));
+}
+
+/// Who tries something, and what they are.
+fn people(office: &Office, home: &Home) -> Vec<(&'static str, PersonRole, String)> {
+    let server = &office.server;
+    vec![
+        ("a member", PersonRole::Member, token(server, &server.member(home, "MEMBER"))),
+        ("an ADMIN", PersonRole::Admin, token(server, &server.member(home, "ADMIN"))),
+        ("the owner", PersonRole::TenantOwner, token(server, &home.owner)),
+    ]
+}
+
+#[test]
+fn every_operation_is_for_those_persons_it_is_for_and_nobody_else() {
+    let office = Office::open();
+    let server = &office.server;
+    let send = |operation: &Operation, (target, body): (String, Option<Value>), token: &str| {
+        office.ask(operation.method.as_str(), &target, Some(token), body.as_ref())
+    };
+    let open: Vec<&str> = operations().iter().filter(|one| one.is_open()).map(|one| one.path).collect();
+    let names = ["sign-in", "sign-up", "verify", "verify/resend", "password/forgot", "password/reset"];
+    let names = names.into_iter().chain(["invitations/accept"]);
+    assert_eq!(open, names.map(|name| format!("/v1/people/{name}")).collect::<Vec<_>>());
+    let closed = operations().into_iter().filter(|operation| !operation.is_open());
+    for (at, operation) in closed.enumerate() {
+        // Synaptiq's people sign in nowhere.
+        let realm = Some(realm_of(&operation)).filter(|realm| *realm != "synaptiq").unwrap_or("synq");
+        if operation.person.is_none() {
+            let customer = office.customer(realm_of(&operation), &format!("c{at}"));
+            for (who, _, token) in people(&office, &server.tenant(realm, &format!("h{at}"))) {
+                let asked = request(&operation, &customer, &format!("{at}"));
+                let answer = send(&operation, asked, &token);
+                assert_eq!(answer.status, 403, "{operation:?} for {who}: {}", answer.text());
+            }
+            continue;
+        }
+        for number in 0..3 {
+            let unique = format!("{at}-{number}");
+            let customer = office.customer(realm, &format!("c{unique}"));
+            let (who, standing, token) = people(&office, &customer.home).remove(number);
+            if !WITHOUT_A_REALM.contains(&operation.id) {
+                // Somebody of another tenant, and an ADMIN of another organization.
+                let elsewhere = server.tenant(realm, &format!("e{unique}"));
+                let foreign = send(
+                    &operation,
+                    request(&operation, &customer, &unique),
+                    &self::token(server, &elsewhere.owner),
+                );
+                assert_eq!(foreign.status, 404, "{operation:?} from elsewhere: {}", foreign.text());
+                if operation.path.contains("{org}") {
+                    let beside = server.org(&customer.home, "Beside");
+                    let other = server.member(&beside, "ADMIN");
+                    let answer = send(
+                        &operation,
+                        request(&operation, &customer, &unique),
+                        &self::token(server, &other),
+                    );
+                    assert!(
+                        [403, 404].contains(&answer.status),
+                        "{operation:?} from beside: {}",
+                        answer.text()
+                    );
+                }
+            }
+            let answer = send(&operation, request(&operation, &customer, &unique), &token);
+            let is_for = operation.person.is_some_and(|least| standing >= least);
+            let usual = if operation.makes_something() { 201 } else { 200 };
+            let expected = if is_for { usual } else { 403 };
+            assert_eq!(answer.status, expected, "{operation:?} for {who}: {}", answer.text());
+        }
+    }
+}
