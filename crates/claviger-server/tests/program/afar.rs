@@ -72,6 +72,43 @@ fn a_command_from_afar_says_what_is_wrong_and_shows_nobody_the_token() {
 }
 
 #[test]
+fn somebody_signs_in_from_afar_without_a_token_and_manages_what_is_theirs() {
+    let folder = Folder::new();
+    let console = "[console]\naddress = \"127.0.0.1:0\"\n";
+    let api = orders("127.0.0.1:1", console).replace(
+        "credentials = [\"api-key\"]",
+        "credentials = [\"api-key\", \"identity-token\"]\nsign_in = \"password\"\nsign_up = \"open\"",
+    );
+    folder.write("claviger.toml", &api);
+    let server = serve(&folder, "claviger.toml");
+    let url = format!("http://{}", server.console.unwrap());
+    let ada = ["--api", "orders", "--email", "ada@acme.example"];
+    let person = |verb: &str, more: &[&str], secrets: &str| {
+        let mut command = program(&folder);
+        command.args(["--json", "--server", &url, "person", verb]).args(ada).args(more);
+        run_with(command, secrets)
+    };
+    let made = person("sign-up", &["--tenant-name", "Acme"], "an uncommon pass phrase\n").json();
+    assert_eq!(made["state"], "signed-in", "{made}");
+    let (wrong, _) = person("sign-in", &[], "wrong\n").error();
+    assert!(wrong.contains("are nobody's"), "{wrong}");
+    let entered = person("sign-in", &[], "an uncommon pass phrase\n").json();
+    let (token, tenant) = (entered["token"].as_str().unwrap(), entered["tenant_id"].as_str().unwrap());
+    let as_ada = |words: &[&str]| {
+        let mut all = vec!["--json", "--server", &url];
+        all.extend(words);
+        with_token(&folder, token, &all)
+    };
+    let org = entered["org_id"].as_str().unwrap();
+    let members = as_ada(&["member", "list", "--tenant", tenant, "--org", org]).json();
+    assert_eq!(members[0]["email"], "ada@acme.example");
+    let (refused, _) = as_ada(&["node", "list"]).error();
+    assert!(refused.contains("those who operate this server"), "{refused}");
+    assert_eq!(as_ada(&["person", "sign-out"]).json()["state"], "ended");
+    assert!(as_ada(&["operator", "whoami"]).error().0.contains("nobody is signed in with this token"));
+}
+
+#[test]
 fn a_console_that_others_reach_speaks_tls_and_the_command_believes_whom_it_is_told_to() {
     let folder = Folder::new();
     // A certificate for `localhost`, made by the demonstration's library, is a person's own here.
