@@ -1,11 +1,13 @@
-//! Passwords: argon2id (RFC 9106), a bounded number at a time, as each takes a core and 19 MiB for some time.
+//! Passwords: argon2id (RFC 9106), a bounded number at a time, as each takes a core and 19 MiB for some time. The memory is kept and used
+//! again: what is given back to the allocator stays with the process all the same, and taken anew each page of it is a fault.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use argon2::password_hash::PasswordVerifier;
 use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD_NO_PAD as STANDARD_NO_PAD;
 use claviger::random::Random;
@@ -37,6 +39,8 @@ struct Pool {
     random: Arc<dyn Random>,
     /// What is compared with where there is nothing: it takes as long.
     decoy: String,
+    /// The memory of those that are not under way: as much as there were at once.
+    memory: Mutex<Vec<Vec<Block>>>,
 }
 
 impl std::fmt::Debug for Passwords {
@@ -45,19 +49,59 @@ impl std::fmt::Debug for Passwords {
     }
 }
 
-fn hashed(argon2: &Argon2<'_>, password: &[u8], salt: [u8; 16]) -> Result<String, Failure> {
-    let hash = argon2.hash_password_with_salt(password, &salt);
-    hash.map(|hash: PasswordHash| hash.to_string())
-        .map_err(|_| Failure::of(FailureKind::Broken, "the password could not be hashed"))
+/// How long a hash is, in bytes.
+const OUTPUT: usize = Params::DEFAULT_OUTPUT_LEN;
+
+impl Pool {
+    /// The hash of a password with this salt, in memory that was used before, if there is some.
+    fn output(&self, password: &[u8], salt: &[u8]) -> argon2::Result<[u8; OUTPUT]> {
+        let kept = || self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = || vec![Block::new(); self.argon2.params().block_count()];
+        let mut memory = kept().pop().unwrap_or_else(fresh);
+        let mut output = [0; OUTPUT];
+        let hashed = self.argon2.hash_password_into_with_memory(password, salt, &mut output, &mut memory);
+        kept().push(memory);
+        hashed.map(|()| output)
+    }
+
+    fn hashed(&self, password: &[u8], salt: [u8; 16]) -> Result<String, Failure> {
+        let output = self.output(password, &salt);
+        output
+            .map(|output| spelt(&salt, &output))
+            .map_err(|_| Failure::of(FailureKind::Broken, "the password could not be hashed"))
+    }
+
+    /// Whether it is the password of that hash.
+    fn fits(&self, password: &[u8], hash: &PasswordHash) -> bool {
+        let ours = self.argon2.params();
+        let is_ours = hash.algorithm == Algorithm::Argon2id.ident()
+            && hash.version == Some(Version::V0x13.into())
+            && Params::try_from(hash).is_ok_and(|its| {
+                (its.m_cost(), its.t_cost(), its.p_cost()) == (ours.m_cost(), ours.t_cost(), ours.p_cost())
+            });
+        match (is_ours, &hash.salt, &hash.hash) {
+            (true, Some(salt), Some(output)) if output.len() == OUTPUT => {
+                let found = self.output(password, salt);
+                found.is_ok_and(|found| verify_slices_are_equal(&found, output.as_bytes()).is_ok())
+            }
+            // Made with other parameters, its memory is of another size.
+            _ => self.argon2.verify_password(password, hash).is_ok(),
+        }
+    }
+}
+
+/// A hash as a PHC string.
+fn spelt(salt: &[u8], output: &[u8]) -> String {
+    let [salt, output] = [STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(output)];
+    format!("$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}${salt}${output}")
 }
 
 /// What looks like the hash of a password and is none's. Nothing is hashed for it: at every start that would take 19 MiB, which stay.
 fn decoy(random: &dyn Random) -> String {
-    let (mut salt, mut output) = ([0; 16], [0; 32]);
+    let (mut salt, mut output) = ([0; 16], [0; OUTPUT]);
     random.fill(&mut salt);
     random.fill(&mut output);
-    let [salt, output] = [STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(output)];
-    format!("$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}${salt}${output}")
+    spelt(&salt, &output)
 }
 
 /// A place in the queue, given back with it.
@@ -87,6 +131,7 @@ impl Passwords {
             most_waiting: at_once * WAITING_FOR_EACH,
             random,
             decoy,
+            memory: Mutex::default(),
         })))
     }
 
@@ -119,7 +164,7 @@ impl Passwords {
     pub async fn hash(&self, password: Secret) -> Result<Secret, Failure> {
         let mut salt = [0; 16];
         self.0.random.fill(&mut salt);
-        let hash = self.in_turn(move |pool| hashed(&pool.argon2, password.expose(), salt)).await??;
+        let hash = self.in_turn(move |pool| pool.hashed(password.expose(), salt)).await??;
         Ok(Secret::new(hash.into_bytes()))
     }
 
@@ -133,7 +178,7 @@ impl Passwords {
                 hash.as_ref().and_then(Secret::expose_text).map(PasswordHash::new).and_then(Result::ok);
             let is_known = known.is_some();
             let Some(hash) = known.or_else(|| PasswordHash::new(&pool.decoy).ok()) else { return false };
-            let fits = pool.argon2.verify_password(password.expose(), &hash).is_ok();
+            let fits = pool.fits(password.expose(), &hash);
             fits && is_known
         })
         .await
@@ -200,6 +245,30 @@ mod tests {
                 .verify_password(b"x", &PasswordHash::new(&passwords.0.decoy).unwrap())
                 .is_err()
         );
+    }
+
+    #[tokio::test]
+    async fn what_is_hashed_in_memory_that_was_used_is_what_the_library_hashes() {
+        let passwords = Passwords::new(2, Arc::new(SystemRandom)).unwrap();
+        let library = Argon2::default();
+        for text in ["first", "second", "third"] {
+            let hash = passwords.hash(secret(text)).await.unwrap();
+            let parsed = PasswordHash::new(hash.expose_text().unwrap()).unwrap();
+            assert!(library.verify_password(text.as_bytes(), &parsed).is_ok(), "{text}");
+            assert!(library.verify_password(b"other", &parsed).is_err());
+        }
+        assert_eq!(passwords.0.memory.lock().unwrap().len(), 1, "one at a time takes the memory of one");
+        let both = futures_util::future::join(passwords.hash(secret("a")), passwords.hash(secret("b"))).await;
+        assert!(both.0.is_ok() && both.1.is_ok());
+        assert!(passwords.0.memory.lock().unwrap().len() <= 2);
+        // What was made with other parameters is known by them.
+        let other = Params::new(8 * 1024, 3, 1, None).unwrap();
+        let other = Argon2::new(Algorithm::Argon2id, Version::V0x13, other);
+        let hash: PasswordHash =
+            argon2::password_hash::PasswordHasher::hash_password_with_salt(&other, b"old", &[7; 16]).unwrap();
+        let hash = secret(&hash.to_string());
+        assert!(passwords.verify(Some(hash.clone()), secret("old")).await.unwrap());
+        assert!(!passwords.verify(Some(hash), secret("new")).await.unwrap());
     }
 
     #[tokio::test(flavor = "multi_thread")]

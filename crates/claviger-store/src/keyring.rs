@@ -4,12 +4,13 @@
 //! stay for the keys made under them, older encryption keys for what they sealed; the newest is used for all
 //! that is made.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_lc_rs::{hkdf, hmac};
 use base64::Engine;
@@ -33,7 +34,11 @@ pub struct Keyring {
     /// Oldest first; never empty.
     encryption: Vec<(String, Secret)>,
     derivation: Secret,
+    /// What was derived for MACs so far, by its label: deriving takes as long as several of them.
+    macs: MacKeys,
 }
+
+type MacKeys = Arc<RwLock<HashMap<&'static str, Arc<hmac::Key>>>>;
 
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -99,7 +104,12 @@ impl Keyring {
     /// # Errors
     /// Never in practice: its first names are well formed.
     pub fn generate(random: &dyn Random) -> Result<Self, StoreError> {
-        let mut keyring = Self { peppers: Vec::new(), encryption: Vec::new(), derivation: fresh(random) };
+        let mut keyring = Self {
+            peppers: Vec::new(),
+            encryption: Vec::new(),
+            derivation: fresh(random),
+            macs: MacKeys::default(),
+        };
         keyring.add_pepper(random)?;
         keyring.add_encryption_key(random);
         Ok(keyring)
@@ -174,8 +184,12 @@ impl Keyring {
             .iter()
             .map(|entry| Some((entry.id.clone(), secret(&entry.secret)?)))
             .collect();
-        let found =
-            Self { peppers: peppers?, encryption: encryption?, derivation: secret(&document.derivation)? };
+        let found = Self {
+            peppers: peppers?,
+            encryption: encryption?,
+            derivation: secret(&document.derivation)?,
+            macs: MacKeys::default(),
+        };
         let complete = document.version == 1 && !found.peppers.is_empty() && !found.encryption.is_empty();
         let once = |ids: Vec<String>| ids.iter().collect::<HashSet<_>>().len() == ids.len();
         let named_once = once(found.pepper_ids()) && once(found.encryption_key_ids());
@@ -315,6 +329,15 @@ impl Keyring {
             .and_then(|okm| okm.fill(&mut out));
         debug_assert!(filled.is_ok(), "one block of output is always there");
         Secret::new(out)
+    }
+
+    /// The key of the MACs (HMAC-SHA-256) of one purpose, the same each time: what [`derive`](Self::derive) gives for `label`.
+    pub(crate) fn mac_key(&self, label: &'static str) -> Arc<hmac::Key> {
+        if let Some(key) = self.macs.read().unwrap_or_else(PoisonError::into_inner).get(label) {
+            return key.clone();
+        }
+        let key = Arc::new(hmac::Key::new(hmac::HMAC_SHA256, self.derive(label).expose()));
+        self.macs.write().unwrap_or_else(PoisonError::into_inner).entry(label).or_insert(key).clone()
     }
 
     /// Seals `plain` under the encryption key of this name.

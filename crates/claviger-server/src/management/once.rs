@@ -148,7 +148,8 @@ mod tests {
             "user-token.regenerate",
             "operator.create",
         ];
-        for operation in super::super::operations() {
+        // Of what strangers ask nothing is kept.
+        for operation in super::super::operations().into_iter().filter(|operation| !operation.is_open()) {
             let schema = serde_json::to_string(&(operation.output)()).unwrap();
             let shows = schema.contains("shown this once")
                 || schema.contains("The token itself")

@@ -257,6 +257,17 @@ fn whoever_guesses_at_the_console_is_counted_with_those_who_guess_elsewhere(on: 
     assert!(statuses.ends_with(&[429]), "{statuses:?}");
     assert!(guess(ADA).header("retry-after").is_some());
     assert_eq!(sign_in::sign_in(&server.synq(), ADA, PASSWORD).status, 429);
+    // Nor is a stranger given what another one was answered, whatever key they say.
+    let again = |email: &str, password: &str| {
+        let body = json!({ "api": "synq", "email": email, "password": password });
+        let request = server.console().post("/v1/people/sign-in", &body).header("Idempotency-Key", "one");
+        request.send()
+    };
+    sign_in::sign_up(&server.synq(), "eve@northwind.example").expect(201);
+    let first = again("eve@northwind.example", PASSWORD).expect(200);
+    let second = again("eve@northwind.example", PASSWORD).expect(200);
+    assert_ne!(first.data()["token"], second.data()["token"]);
+    assert_eq!(again("eve@northwind.example", "wrong").status, 401);
     // Where nobody signs in sounds as an API that is none; what is wrong with a body is said, and nothing of it repeated.
     for api in ["synaptiq", "nothing", "no name"] {
         let answer = enter(&server, "sign-in", &json!({ "api": api, "email": ADA, "password": PASSWORD }));

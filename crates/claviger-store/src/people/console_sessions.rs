@@ -51,7 +51,7 @@ impl Accounts {
     pub fn console_token(&self, session: &SessionRecord, api: &ApiName) -> Secret {
         let (tenant, session) = (session.tenant.as_bytes().as_slice(), session.session.as_bytes().as_slice());
         let value = [tenant, session, api.as_str().as_bytes()].concat();
-        sealed_text::made(&self.inner.keyring, "console", TOKEN_PREFIX, &value)
+        sealed_text::made(&self.inner.keyring, "console-seal", TOKEN_PREFIX, &value)
     }
 
     /// Who shows this token, while their session goes on and everything that it hangs on may act.
@@ -83,7 +83,7 @@ impl Accounts {
 
     /// What a token says, if it was made here: asks nobody.
     fn shown_at_console(&self, token: &str) -> Option<(TenantId, SessionId, ApiName)> {
-        let value = sealed_text::read(&self.inner.keyring, "console", TOKEN_PREFIX, token)?;
+        let value = sealed_text::read(&self.inner.keyring, "console-seal", TOKEN_PREFIX, token)?;
         let (tenant, rest) = value.split_first_chunk()?;
         let (session, api) = rest.split_first_chunk()?;
         let api = std::str::from_utf8(api).ok()?.parse().ok()?;

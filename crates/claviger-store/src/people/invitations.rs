@@ -122,7 +122,9 @@ impl TenantStore {
         let mut value = [0; 32];
         self.inner.random.fill(&mut value);
         let value = [self.tenant.as_bytes().as_slice(), &value].concat();
-        NewInvitation { secret: sealed_text::made(&self.inner.keyring, "invitation", TOKEN_PREFIX, &value) }
+        NewInvitation {
+            secret: sealed_text::made(&self.inner.keyring, "invitation-seal", TOKEN_PREFIX, &value),
+        }
     }
 
     /// Invites the account of that address, which is made if there is none: a member who may not act before they have said yes. With a
@@ -178,7 +180,7 @@ impl TenantStore {
 impl Accounts {
     /// The tenant that an invitation's secret names, if it was made here: asks nobody.
     fn invited_into(&self, secret: &str) -> Option<TenantId> {
-        let value = sealed_text::read(&self.inner.keyring, "invitation", TOKEN_PREFIX, secret)?;
+        let value = sealed_text::read(&self.inner.keyring, "invitation-seal", TOKEN_PREFIX, secret)?;
         TenantId::from_bytes(*value.first_chunk()?)
     }
 

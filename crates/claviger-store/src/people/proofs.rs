@@ -166,14 +166,14 @@ impl Accounts {
     pub fn proof(&self) -> NewProof {
         let mut value = [0; 32];
         self.inner.random.fill(&mut value);
-        let secret = sealed_text::made(&self.inner.keyring, "proof", TOKEN_PREFIX, &value);
+        let secret = sealed_text::made(&self.inner.keyring, "proof-seal", TOKEN_PREFIX, &value);
         let digest = digest_of(secret.expose_text().unwrap_or_default());
         NewProof { secret, digest }
     }
 
     /// Whether a link's secret was made here: asks nobody.
     pub fn has_made_proof(&self, text: &str) -> bool {
-        sealed_text::read(&self.inner.keyring, "proof", TOKEN_PREFIX, text).is_some()
+        sealed_text::read(&self.inner.keyring, "proof-seal", TOKEN_PREFIX, text).is_some()
     }
 
     fn whose(&self, realm: &RealmName, email: &Email) -> Vec<u8> {

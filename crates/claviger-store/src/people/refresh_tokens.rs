@@ -5,6 +5,8 @@
 //! of ours, so that one that was made up ends nobody's session and costs no look-up. A row is written at each use and in no feed, as no
 //! decision reads it.
 
+use std::sync::Arc;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
 use base64::Engine;
@@ -122,14 +124,13 @@ impl<'t> Shown<'t> {
 /// What tokens are made with.
 #[derive(Clone)]
 struct Keys {
-    seal: hmac::Key,
-    next: hmac::Key,
+    seal: Arc<hmac::Key>,
+    next: Arc<hmac::Key>,
 }
 
 impl Keys {
     fn of(keyring: &Keyring) -> Self {
-        let key = |label: &str| hmac::Key::new(hmac::HMAC_SHA256, keyring.derive(label).expose());
-        Self { seal: key("refresh-token-seal"), next: key("refresh-token-next") }
+        Self { seal: keyring.mac_key("refresh-token-seal"), next: keyring.mac_key("refresh-token-next") }
     }
 
     fn sealed(&self, tenant: TenantId, session: SessionId, value: [u8; 16]) -> [u8; 16] {

@@ -12,8 +12,8 @@ use crate::keyring::Keyring;
 /// Half a MAC: nobody who lacks the key makes one in 2^64 tries.
 const SEAL: usize = 16;
 
-fn seal(keyring: &Keyring, label: &str, value: &[u8]) -> [u8; SEAL] {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, keyring.derive(&format!("{label}-seal")).expose());
+fn seal(keyring: &Keyring, label: &'static str, value: &[u8]) -> [u8; SEAL] {
+    let key = keyring.mac_key(label);
     let mut seal = [0; SEAL];
     for (to, from) in seal.iter_mut().zip(hmac::sign(&key, value).as_ref()) {
         *to = *from;
@@ -22,13 +22,18 @@ fn seal(keyring: &Keyring, label: &str, value: &[u8]) -> [u8; SEAL] {
 }
 
 /// `value` as text behind `prefix`, sealed for what `label` names.
-pub(super) fn made(keyring: &Keyring, label: &str, prefix: &str, value: &[u8]) -> Secret {
+pub(super) fn made(keyring: &Keyring, label: &'static str, prefix: &str, value: &[u8]) -> Secret {
     let bytes = Zeroizing::new([value, &seal(keyring, label, value)].concat());
     Secret::new(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(&*bytes)).into_bytes())
 }
 
 /// The value of a text that was made here for what `label` names.
-pub(super) fn read(keyring: &Keyring, label: &str, prefix: &str, text: &str) -> Option<Zeroizing<Vec<u8>>> {
+pub(super) fn read(
+    keyring: &Keyring,
+    label: &'static str,
+    prefix: &str,
+    text: &str,
+) -> Option<Zeroizing<Vec<u8>>> {
     let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(text.strip_prefix(prefix)?).ok()?);
     let (value, shown) = bytes.split_last_chunk::<SEAL>()?;
     let is_ours = verify_slices_are_equal(&seal(keyring, label, value), shown).is_ok();

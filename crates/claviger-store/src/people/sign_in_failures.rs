@@ -109,7 +109,7 @@ impl Accounts {
 
     /// A MAC that addresses are found by, and not read from.
     pub(super) fn mac(&self, text: &str) -> Vec<u8> {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, self.inner.keyring.derive("sign-in-failures").expose());
+        let key = self.inner.keyring.mac_key("sign-in-failures");
         hmac::sign(&key, text.as_bytes()).as_ref().to_vec()
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::attempt::attempt;
 use super::binding::Binding;
@@ -22,6 +23,11 @@ const GROUP: usize = 256;
 /// How many groups of changes come before a job of the rows that grow, if there are always more.
 const GROUPS_IN_A_ROW: u32 = 64;
 
+/// Which part of what the last commit took a group waits for more jobs.
+const PATIENCE: u32 = 8;
+/// How long the thread sleeps where that is long; otherwise it lets others run.
+const NAP: Duration = Duration::from_micros(50);
+
 /// How often it is tried to settle a commit that failed.
 const SETTLE_EVERY: Duration = Duration::from_millis(200);
 
@@ -34,6 +40,8 @@ pub(crate) struct Writer {
     /// Whether the log may hold a commit that failed, and that whoever reads the log after a crash would take for one that
     /// did not. The next commit writes over it.
     is_unsettled: bool,
+    /// How many jobs the last group had, and how long its commit took.
+    last: (usize, Duration),
     /// Waits for two queues at once, and for nothing else.
     waiting: Runtime,
 }
@@ -59,7 +67,15 @@ impl Writer {
         let waiting = tokio::runtime::Builder::new_current_thread().build();
         let waiting = waiting
             .map_err(|error| StoreError::Setup(format!("cannot start a runtime: {}", error.kind())))?;
-        Ok(Self { connection, binding, follower, told, is_unsettled: false, waiting })
+        Ok(Self {
+            connection,
+            binding,
+            follower,
+            told,
+            is_unsettled: false,
+            last: (0, Duration::ZERO),
+            waiting,
+        })
     }
 
     /// Serves jobs until nobody can send one any more: all changes that wait, and then one job of the rows that grow, so that a
@@ -71,11 +87,8 @@ impl Writer {
             let is_growth = first.lane == Lane::Growth;
             groups = if is_growth { 0 } else { groups + 1 };
             let mut group = vec![first];
-            while !is_growth && group.len() < GROUP {
-                match changes.try_recv() {
-                    Ok(job) => group.push(job),
-                    Err(_) => break,
-                }
+            if !is_growth {
+                self.gather(&mut group, &mut changes);
             }
             if let Err(error) = self.serve_group(group) {
                 // Whoever came meanwhile has waited as long.
@@ -83,6 +96,26 @@ impl Writer {
                     job.work.answer(Err(error.clone()));
                 }
             }
+        }
+    }
+
+    /// Takes what waits; and then as many as were there the last time, if they come within a small part of what a commit takes. Those who were
+    /// answered by the last one are about to ask again: a commit for the first of them alone would keep all others waiting for its whole
+    /// length.
+    fn gather(&self, group: &mut Vec<Job>, changes: &mut mpsc::Receiver<Job>) {
+        let (expected, commit) = self.last;
+        let until = Instant::now() + commit / PATIENCE;
+        loop {
+            while group.len() < GROUP
+                && let Ok(job) = changes.try_recv()
+            {
+                group.push(job);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if group.len() >= expected.min(GROUP) || left.is_zero() {
+                return;
+            }
+            if left > 2 * NAP { std::thread::sleep(NAP) } else { std::thread::yield_now() }
         }
     }
 
@@ -181,7 +214,9 @@ impl Writer {
         if let Some(follower) = self.follower.get() {
             follower.about_to_commit(&changes.1);
         }
+        let begun = Instant::now();
         let committed = self.control("COMMIT");
+        self.last = (ends.len(), begun.elapsed());
         if let Some(follower) = self.follower.get() {
             match committed {
                 Ok(()) => follower.committed(&changes.1),
