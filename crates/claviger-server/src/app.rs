@@ -228,6 +228,9 @@ impl App {
             config.store.audit_days,
         ));
         let mut chores = vec![housekeeping.abort_handle()];
+        let notebook = last_uses::Notebook { store: management.store.clone(), uses: gateway.uses.clone() };
+        // Set once, as each server has a management of its own.
+        let _ = management.noted.set(Arc::new(notebook));
         let keep = last_uses::keep(management.store.clone(), gateway.uses.clone());
         chores.push(runtime.spawn(keep).abort_handle());
         let (store, clock) = (management.store.clone(), management.clock.clone());

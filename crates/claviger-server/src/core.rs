@@ -99,6 +99,7 @@ impl Core {
             clock: memory.clock(),
             random: world.random.clone(),
             reload: Arc::default(),
+            noted: Arc::default(),
             passwords: Passwords::new(
                 std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
                 world.random.clone(),

@@ -301,6 +301,16 @@ CREATE TRIGGER key_secret_kept BEFORE DELETE ON key_secret BEGIN
     SELECT RAISE(ABORT, 'rows are withdrawn by their state');
 END;
 
+-- When a secret of a key was last used, and from where.
+CREATE TABLE key_secret_use (
+    tenant_id TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    used_at INTEGER NOT NULL,
+    address TEXT,
+    PRIMARY KEY (tenant_id, digest),
+    FOREIGN KEY (tenant_id, digest) REFERENCES key_secret (tenant_id, digest)
+) STRICT;
+
 -- What signs one user's tokens for one API, sealed.
 CREATE TABLE user_secret (
     tenant_id TEXT NOT NULL,

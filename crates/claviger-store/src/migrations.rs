@@ -106,6 +106,7 @@ macro_rules! all_for {
             "0019_user_secret_use" works with "0007_walls_mark",
             "0020_signing_key_turns" works with "0007_walls_mark",
             "0021_email_since" works with "0007_walls_mark",
+            "0022_key_secret_use" works with "0007_walls_mark",
         )
     };
 }

@@ -3,7 +3,7 @@
 use crate::annotations;
 use crate::audit::entry;
 use crate::credentials::{
-    api_keys, key_secrets, revoked_tokens, signing_keys, user_secret_uses, user_secrets,
+    api_keys, key_secret_uses, key_secrets, revoked_tokens, signing_keys, user_secret_uses, user_secrets,
 };
 use crate::feed::leases;
 use crate::idempotency;
@@ -39,6 +39,7 @@ nouns! {
     invitations: INVITATION_ROWS;
     api_keys: KEY_ROWS;
     key_secrets: KEY_SECRET_ROWS;
+    key_secret_uses: KEY_SECRET_USE_ROWS;
     user_secrets: USER_SECRET_ROWS;
     user_secret_uses: USER_SECRET_USE_ROWS;
     foreign_identities: FOREIGN_IDENTITY_ROWS;

@@ -189,6 +189,10 @@ struct SecretShown {
     created_at: String,
     /// When it ends by itself.
     expires_at: Option<String>,
+    /// When it was last used to be let in, if it was; a second late at most.
+    last_used_at: Option<String>,
+    /// From which address, if that is known.
+    last_used_from: Option<String>,
 }
 
 /// A key.
@@ -212,6 +216,8 @@ struct KeyShown {
     created_at: String,
     /// When it ends by itself.
     expires_at: Option<String>,
+    /// When one of its secrets that are good was last used.
+    last_used_at: Option<String>,
     /// Its secrets that are good.
     secrets: Vec<SecretShown>,
     #[serde(flatten)]
@@ -277,6 +283,8 @@ fn secret(secret: &SecretView) -> SecretShown {
         old: secret.is_old,
         created_at: shown(secret.created_at),
         expires_at: secret.expires_at.map(shown),
+        last_used_at: secret.last_used_at.map(shown),
+        last_used_from: secret.last_used_from.map(|address| address.to_string()),
     }
 }
 
@@ -291,6 +299,7 @@ fn one(key: &KeyView, annotations: Annotations) -> KeyShown {
         networks: key.networks.as_ref().map(|networks| networks.iter().collect()),
         created_at: shown(key.created_at),
         expires_at: key.expires_at.map(shown),
+        last_used_at: key.secrets.iter().filter_map(|secret| secret.last_used_at).max().map(shown),
         secrets: key.secrets.iter().map(secret).collect(),
         annotations,
         version: None,
@@ -475,6 +484,8 @@ async fn annotate(call: &Call, input: Annotate) -> Result<KeyShown, Failure> {
 
 async fn rotate(call: &Call, input: Rotate) -> Result<KeyMade, Failure> {
     let (store, key) = open(call, &Which { tenant: input.tenant, key: input.key }).await?;
+    // Which of two secrets is replaced hangs on what was used so far.
+    call.management.write_down().await;
     let grace = input.grace_seconds.unwrap_or(DEFAULT_GRACE_SECONDS);
     made(&store, &store.key_rotate(key, grace).await?).await
 }

@@ -50,6 +50,7 @@ use claviger_store::Store;
 use claviger_store::operator::Operator;
 use claviger_store::tenant_store::TenantStore;
 use claviger_store::wrote::Wrote;
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use crate::failure::{Failure, FailureKind};
@@ -177,6 +178,12 @@ fn after_a_change(failure: Failure, wrote: &Wrote) -> Failure {
     Failure::of(FailureKind::Broken, what).hint("look what is there before you try again")
 }
 
+/// What a server notes in memory of those whom it lets in, and writes down a moment later.
+pub trait Noted: std::fmt::Debug + Send + Sync {
+    /// Writes it down now.
+    fn write_down(&self) -> BoxFuture<'static, ()>;
+}
+
 /// Everything commands need.
 #[derive(Debug, Clone)]
 pub struct Management {
@@ -192,6 +199,8 @@ pub struct Management {
     pub random: Arc<dyn Random>,
     /// Takes up changed settings, where a server runs.
     pub reload: Arc<OnceLock<Weak<dyn Reload>>>,
+    /// Writes down what a server has noted in memory, where one runs.
+    pub noted: Arc<OnceLock<Arc<dyn Noted>>>,
     /// Hashes and compares passwords.
     pub passwords: crate::passwords::Passwords,
     /// What is under way.
@@ -221,6 +230,13 @@ pub struct ManagedApi {
 }
 
 impl Management {
+    /// Has what this server has noted written down, before anything hangs on it. Other servers' is a second late at most.
+    pub(crate) async fn write_down(&self) {
+        if let Some(noted) = self.noted.get() {
+            noted.write_down().await;
+        }
+    }
+
     /// The operator's part of the store.
     #[expect(
         clippy::disallowed_methods,

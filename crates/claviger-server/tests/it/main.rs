@@ -26,6 +26,7 @@ mod public;
 mod q;
 mod refusals;
 mod reload;
+mod rotation;
 mod secrets;
 mod sign_in;
 mod snippets;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use claviger::api_key::{KeyPrefix, NewKey};
+use claviger::api_key::{KeyDigest, KeyPrefix, NewKey};
 use claviger::clock::UnixMillis;
 use claviger::directory::State;
 use claviger::grants::Grants;
@@ -12,7 +12,7 @@ use serde_json::json;
 
 pub use super::key_secrets::SecretView;
 use super::key_secrets::{
-    KEY_OLD_REVOKE, KEY_SECRET_PUT_ASIDE, KEY_SECRET_REVOKE, KEY_SECRETS_REVOKE, add_secret, networks,
+    Held, KEY_OLD_REVOKE, KEY_SECRET_PUT_ASIDE, KEY_SECRET_REVOKE, KEY_SECRETS_REVOKE, add_secret, networks,
     secrets,
 };
 use crate::backend::Tx;
@@ -172,6 +172,23 @@ pub struct ShownKey {
     pub view: KeyView,
     /// The secret.
     pub key: NewKey,
+}
+
+/// Why a key is not rotated once more: nobody knows who would be left with a secret that is good no more.
+pub const BOTH_IN_USE: &str =
+    "both secrets of the key are in use: end the old one first, or wait until its grace has ended";
+
+/// Which of a key's live secrets makes room for another one: of two, one that was never used, the newer one before the older one.
+///
+/// # Errors
+/// [`BOTH_IN_USE`].
+fn replaced(live: &[Held]) -> Result<Option<KeyDigest>, StoreError> {
+    if !live.iter().any(|secret| secret.view.is_old) {
+        return Ok(None);
+    }
+    let is_unused = |secret: &&Held| secret.view.last_used_at.is_none();
+    let unused = live.iter().filter(is_unused).min_by_key(|secret| secret.view.is_old);
+    unused.map(|secret| Some(secret.digest)).ok_or(StoreError::Refused { why: BOTH_IN_USE })
 }
 
 /// As the `networks` column holds them.
@@ -340,11 +357,11 @@ impl TenantStore {
     /// Gives the key another secret, which is shown this once. The one before goes on for `grace_seconds` (0 to
     /// [`MAX_GRACE_SECONDS`]), and never longer than the key or than it would have without.
     ///
-    /// While the secret of an earlier rotation is still in its grace, the newer one is taken for unused and
-    /// replaced; the one in its grace stays in use, and its grace is not made longer.
+    /// While the secret of an earlier rotation is still in its grace, there are two, and the one that was never used is replaced: mostly
+    /// the newer one, whose answer was lost; or else the older one, that everybody has left behind. A grace is not made longer by it.
     ///
     /// # Errors
-    /// If there is no such key, it is disabled, revoked or past its end, or the grace is out of range.
+    /// If there is no such key, it is disabled, revoked or past its end, or the grace is out of range; [`BOTH_IN_USE`].
     pub async fn key_rotate(&self, key: KeyId, grace_seconds: i64) -> Result<ShownKey, StoreError> {
         if !(0..=MAX_GRACE_SECONDS).contains(&grace_seconds) {
             return Err(StoreError::Invalid("the grace must be between 0 and 604800 seconds".into()));
@@ -368,11 +385,12 @@ impl TenantStore {
             let grace_end =
                 held.expires_at.unwrap_or(UnixMillis(i64::MAX)).min(now.plus_seconds(grace_seconds));
             let live = secrets(tx, tenant, key, now).await?;
-            let in_grace = live.iter().any(|secret| secret.view.is_old);
+            // Whoever leaves none its grace ends both, in use or not.
+            let replaced = if grace_end <= now { None } else { replaced(&live)? };
             for secret in &live {
                 let digest = secret.digest.as_bytes().as_slice();
                 let end = secret.view.expires_at.unwrap_or(grace_end).min(grace_end);
-                if end <= now || (in_grace && !secret.view.is_old) {
+                if end <= now || replaced == Some(secret.digest) {
                     tx.run(&KEY_SECRET_REVOKE, values![tenant, digest]).await?;
                 } else {
                     tx.run(&KEY_SECRET_PUT_ASIDE, values![tenant, digest, end]).await?;

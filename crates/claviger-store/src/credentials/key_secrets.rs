@@ -1,5 +1,7 @@
 //! The secrets of API keys: what a key is found by, and read with.
 
+use std::net::IpAddr;
+
 use claviger::api_key::{KeyDigest, NewKey};
 use claviger::clock::UnixMillis;
 use claviger::directory::KeyRecord;
@@ -101,19 +103,20 @@ statements! { "API key";
         "INSERT INTO key_secret (tenant_id, digest, key_id, slot, pepper, prefix, last_four, created_at)
          VALUES ($1, $2, $3, 'current', $4, $5, $6, $7)";
     KEY_SECRETS: Tenant [Uuid, Uuid]
-        "SELECT key_id, digest, slot, prefix, last_four, created_at, expires_at FROM key_secret
-         WHERE tenant_id = $1 AND key_id = $2 AND revoked = 0 ORDER BY created_at, digest";
+        "SELECT s.key_id, s.digest, s.slot, s.prefix, s.last_four, s.created_at, s.expires_at, u.used_at, u.address
+         FROM key_secret AS s LEFT JOIN key_secret_use AS u ON u.tenant_id = s.tenant_id AND u.digest = s.digest
+         WHERE s.tenant_id = $1 AND s.key_id = $2 AND s.revoked = 0 ORDER BY s.created_at, s.digest";
     /// Of the keys behind one and up to another, in the order of their pages.
     KEY_SECRETS_OF: Tenant [Uuid, Uuid, Int, Uuid, Int, Uuid]
-        "SELECT s.key_id, s.digest, s.slot, s.prefix, s.last_four, s.created_at, s.expires_at
-         FROM key_secret AS s JOIN api_key AS k ON k.tenant_id = s.tenant_id AND k.key_id = s.key_id
+        "SELECT s.key_id, s.digest, s.slot, s.prefix, s.last_four, s.created_at, s.expires_at, u.used_at, u.address
+         FROM key_secret AS s LEFT JOIN key_secret_use AS u ON u.tenant_id = s.tenant_id AND u.digest = s.digest JOIN api_key AS k ON k.tenant_id = s.tenant_id AND k.key_id = s.key_id
          WHERE s.tenant_id = $1 AND k.org_id = $2 AND k.state <> 'deleted' AND s.revoked = 0
              AND (k.created_at, k.key_id) > ($3, $4) AND (k.created_at, k.key_id) <= ($5, $6)
          ORDER BY s.created_at, s.digest";
     /// As [`KEY_SECRETS_OF`], of all organizations.
     KEY_SECRETS_OF_TENANT: Tenant [Uuid, Int, Uuid, Int, Uuid]
-        "SELECT s.key_id, s.digest, s.slot, s.prefix, s.last_four, s.created_at, s.expires_at
-         FROM key_secret AS s JOIN api_key AS k ON k.tenant_id = s.tenant_id AND k.key_id = s.key_id
+        "SELECT s.key_id, s.digest, s.slot, s.prefix, s.last_four, s.created_at, s.expires_at, u.used_at, u.address
+         FROM key_secret AS s LEFT JOIN key_secret_use AS u ON u.tenant_id = s.tenant_id AND u.digest = s.digest JOIN api_key AS k ON k.tenant_id = s.tenant_id AND k.key_id = s.key_id
          WHERE s.tenant_id = $1 AND k.state <> 'deleted' AND s.revoked = 0
              AND (k.created_at, k.key_id) > ($2, $3) AND (k.created_at, k.key_id) <= ($4, $5)
          ORDER BY s.created_at, s.digest";
@@ -148,6 +151,10 @@ pub struct SecretView {
     pub created_at: UnixMillis,
     /// When it ends, if it does before the key.
     pub expires_at: Option<UnixMillis>,
+    /// When it was last used, if it was: a second late at most.
+    pub last_used_at: Option<UnixMillis>,
+    /// From where, if that is known.
+    pub last_used_from: Option<IpAddr>,
 }
 
 /// Reads the `networks` column of a key.
@@ -178,6 +185,8 @@ impl Held {
             is_old,
             created_at: columns.time()?,
             expires_at: columns.maybe_time()?,
+            last_used_at: columns.maybe_time()?,
+            last_used_from: columns.maybe_text()?.and_then(|address| address.parse().ok()),
         };
         let digest = KeyDigest::from_bytes(&digest).ok_or(StoreError::Corrupt { what: "API key" })?;
         Ok(Self { key, digest, view })

@@ -5,18 +5,21 @@ use claviger::clock::UnixMillis;
 use claviger::directory::State;
 use claviger::id::Environment;
 use claviger::network::Networks;
-use claviger_store::StoreError;
-use claviger_store::api_keys::{DEFAULT_GRACE_SECONDS, MAX_GRACE_SECONDS, NewApiKey};
+use claviger_store::api_keys::{BOTH_IN_USE, DEFAULT_GRACE_SECONDS, MAX_GRACE_SECONDS, NewApiKey};
 use claviger_store::audit::AuditCursor;
+use claviger_store::key_secret_uses::KeySecretUse;
 use claviger_store::on_every_backend;
 use claviger_store::subject::{Record, Subject};
 use claviger_store::testing::{START, TestStore, TestTenant};
+use claviger_store::{StoreError, SystemPermit};
 
 on_every_backend!(
     a_key_is_shown_once_and_listed_without_its_secret,
     a_rotation_leaves_the_old_secret_its_grace,
     trap_grace_extends_an_expiring_key,
     rotating_again_replaces_the_newer_secret,
+    a09_rotating_again_replaces_the_secret_that_was_never_used_and_none_that_was,
+    the_last_use_of_a_secret_is_the_latest_that_anybody_tells_of,
     trap_prefix_containing_an_underscore_on_rotate,
     a_key_that_may_not_act_is_not_rotated,
     lists_go_page_by_page,
@@ -140,6 +143,70 @@ async fn rotating_again_replaces_the_newer_secret(test: TestStore) {
         fourth.secrets[0].last_four, third.key.last_four,
         "after the grace the newer one is the one in use"
     );
+}
+
+async fn used(
+    test: &TestStore,
+    acme: &TestTenant,
+    digests: &[KeyDigest],
+    at: UnixMillis,
+    from: Option<&str>,
+) {
+    let address = from.map(|address| address.parse().unwrap());
+    let one = |digest: &KeyDigest| KeySecretUse { tenant: acme.tenant, digest: *digest, at, address };
+    let uses = digests.iter().map(one).collect();
+    test.store.system(&SystemPermit::for_job("last-uses")).key_secrets_used(uses).await.unwrap();
+}
+
+async fn a09_rotating_again_replaces_the_secret_that_was_never_used_and_none_that_was(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let key = acme.store.key_create(new_key(&acme)).await.unwrap().view.key;
+    let second = acme.store.key_rotate(key, 3600).await.unwrap();
+    // Everybody has gone over to the new one: the one before makes room.
+    used(&test, &acme, &[second.key.digest], START, None).await;
+    test.clock.advance_millis(1_000);
+    let third = acme.store.key_rotate(key, 600).await.unwrap();
+    let shown: Vec<&str> = third.view.secrets.iter().map(|secret| secret.last_four.as_str()).collect();
+    assert_eq!(shown, [&second.key.last_four, &third.key.last_four]);
+    assert_eq!(third.view.secrets[0].expires_at, Some(START.plus_seconds(601)));
+    // Both are in use: nobody loses theirs.
+    used(&test, &acme, &[third.key.digest], START, None).await;
+    let refused = acme.store.key_rotate(key, 600).await.unwrap_err();
+    assert_eq!(refused, StoreError::Refused { why: BOTH_IN_USE });
+    let left = acme.store.key_view(key).await.unwrap();
+    assert_eq!(left.secrets.len(), 2, "nothing was changed");
+    // Unless somebody ends one of them, or wants both to end at once.
+    acme.store.key_revoke_old(key).await.unwrap();
+    test.clock.advance_millis(1_000);
+    let fourth = acme.store.key_rotate(key, 600).await.unwrap();
+    assert_eq!(fourth.view.secrets[0].last_four, third.key.last_four);
+    used(&test, &acme, &[fourth.key.digest], START, None).await;
+    let at_once = acme.store.key_rotate(key, 0).await.unwrap().view;
+    assert_eq!((at_once.secrets.len(), at_once.secrets[0].last_used_at), (1, None));
+}
+
+async fn the_last_use_of_a_secret_is_the_latest_that_anybody_tells_of(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let made = acme.store.key_create(new_key(&acme)).await.unwrap();
+    assert_eq!(made.view.secrets[0].last_used_at, None);
+    let (key, digest) = (made.view.key, made.key.digest);
+    let seen = async || {
+        let view = acme.store.key_view(key).await.unwrap();
+        (view.secrets[0].last_used_at, view.secrets[0].last_used_from.map(|address| address.to_string()))
+    };
+    used(&test, &acme, &[digest], UnixMillis(2_000), Some("2001:db8::1")).await;
+    assert_eq!(seen().await, (Some(UnixMillis(2_000)), Some("2001:db8::1".to_owned())));
+    // Another server tells of an earlier one, later.
+    used(&test, &acme, &[digest], UnixMillis(1_000), Some("192.0.2.1")).await;
+    assert_eq!(seen().await.0, Some(UnixMillis(2_000)));
+    used(&test, &acme, &[digest], UnixMillis(3_000), None).await;
+    assert_eq!(seen().await, (Some(UnixMillis(3_000)), None));
+    // In lists too; and of another tenant's digest, or none's, nothing is noted.
+    let listed = acme.store.key_list(acme.org).await.unwrap();
+    assert_eq!(listed[0].secrets[0].last_used_at, Some(UnixMillis(3_000)));
+    let rival = test.tenant("Rival").await;
+    used(&test, &rival, &[digest], UnixMillis(9_000), None).await;
+    assert_eq!(seen().await.0, Some(UnixMillis(3_000)));
 }
 
 async fn trap_prefix_containing_an_underscore_on_rotate(test: TestStore) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::api::Api;
+use crate::api_key::KeyDigest;
 use crate::clock::UnixMillis;
 use crate::credential::CredentialKind;
 use crate::directory::{Directory, Found, KeyRecord, OrgRecord, Subject, TenantRecord, Version};
@@ -143,6 +144,14 @@ impl Principal {
         match &self.parts {
             Parts::Key(record) => Some(record.key),
             Parts::Person(_) => None,
+        }
+    }
+
+    /// By what the secret is found that was shown, if it is a key: one of the two that a rotated key has.
+    pub fn key_secret(&self) -> Option<&KeyDigest> {
+        match &self.proof {
+            Proof::Key(proof) => Some(&proof.digest),
+            Proof::Identity(_) | Proof::User(_) => None,
         }
     }
 
