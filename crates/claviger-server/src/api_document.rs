@@ -9,6 +9,7 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::config::{ServedApi, Service};
 use crate::gateway::places;
 use crate::management::addresses::{ConfirmEmail, NewEmail};
+use crate::management::own_keys::{NewOwnKey, OwnKey, OwnKeyMade, OwnKeyUpdate, OwnRotation, OwnSecret};
 use crate::management::people::{NewPassword, OwnSession, Refresh, SignIn, SignUp, SignedIn};
 use crate::management::proofs::{Accept, Mailed, Reset, Verify};
 use crate::management::self_service::{Change, Invite, MemberShown, NewOrganization};
@@ -141,6 +142,42 @@ fn of_service(service: Service, method: &Method) -> Exchanged {
             ]);
             ("List what happened, most recent first", None, "200", Some(list_of(&entry)))
         }
+        (Service::Keys, &Method::GET) => {
+            let number = json!({ "type": "integer" });
+            let more = json!({ "type": "boolean" });
+            let pagination = json!({
+                "type": "object",
+                "required": ["page", "limit", "total", "totalPages", "hasMore"],
+                "properties": {
+                    "page": number, "limit": number, "total": number, "totalPages": number, "hasMore": more,
+                },
+            });
+            let list = text_object(&[("data", list_of(&named::<OwnKey>())), ("pagination", pagination)]);
+            ("List the keys of the organization on one's own side of the sandbox", None, "200", Some(list))
+        }
+        (Service::Keys, _) => (
+            "Make a key, shown this once, that may do no more than whoever asks",
+            Some(named::<NewOwnKey>()),
+            "201",
+            Some(named::<OwnKeyMade>()),
+        ),
+        (Service::Key, &Method::GET) => ("Show a key", None, "200", Some(named::<OwnKey>())),
+        (Service::Key, &Method::DELETE) => ("End a key for good", None, "204", None),
+        (Service::Key, _) => (
+            "Change a key's name, what it may do, from where, or until when",
+            Some(named::<OwnKeyUpdate>()),
+            "200",
+            Some(named::<OwnKey>()),
+        ),
+        (Service::KeyRotate, _) => (
+            "Make a new secret, shown this once; the old one goes on for the grace",
+            Some(named::<OwnRotation>()),
+            "200",
+            Some(named::<OwnKeyMade>()),
+        ),
+        (Service::KeyRevokeOld, _) => {
+            ("End the grace of a rotated key's old secret now", None, "200", Some(named::<OwnKey>()))
+        }
         (Service::AccountToken, _) => ("Show one's own user token", None, "200", Some(token)),
         (Service::AccountTokenRegenerate, _) => {
             ("Have one's own user token made anew; every one before is refused", None, "200", Some(token))
@@ -264,6 +301,12 @@ pub(crate) fn api_document(served: &ServedApi) -> Value {
         }
     }
     let mut schemas: Map<String, Value> = Map::new();
+    macro_rules! add {
+        ($($named:ty),+) => { $(schemas.insert(<$named>::name().into_owned(), schema::<$named>());)+ };
+    }
+    if served.services.iter().any(|(_, service)| service.is_about_keys()) {
+        add!(OwnKey, OwnSecret, OwnKeyMade, NewOwnKey, OwnKeyUpdate, OwnRotation);
+    }
     if served.sign_in.is_some() {
         for (method, path, asks_who) in places() {
             let name = path.strip_prefix("/auth/v1/").unwrap_or_default();
@@ -274,9 +317,6 @@ pub(crate) fn api_document(served: &ServedApi) -> Value {
                 operation = with(operation, "security", json!([]));
             }
             put(&path, &method, operation);
-        }
-        macro_rules! add {
-            ($($named:ty),+) => { $(schemas.insert(<$named>::name().into_owned(), schema::<$named>());)+ };
         }
         add!(
             SignUp,

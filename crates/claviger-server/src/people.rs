@@ -16,6 +16,7 @@ use crate::config::{Outside, Service};
 use crate::core::rules;
 use crate::failure::{Failure, FailureKind};
 use crate::gateway::{Asking, People, Served, Surface, Within};
+use crate::management::own_keys::KeyHolder;
 use crate::management::people::{self, Oneself};
 use crate::management::self_service::{self, Insider};
 use crate::management::{Asked, Entrance, Management, addresses, introspection, proofs};
@@ -83,7 +84,7 @@ async fn done(management: &Management, asked: &Asked, asking: Asking) -> Result<
 
 /// Does what somebody asks of Claviger itself who was let in.
 async fn served(management: &Management, insider: &Insider, asking: Within) -> Result<Served, Failure> {
-    let Within { service, method, id, query, sent, resource: _ } = asking;
+    let Within { service, method, id, query, sent, resource: _, idempotency_key: _ } = asking;
     let uid = id.unwrap_or_default();
     let ok = |value| Ok(Served { status: StatusCode::OK, value: Some(value), next: None });
     let made = |value| Ok(Served { status: StatusCode::CREATED, value: Some(value), next: None });
@@ -111,7 +112,37 @@ async fn served(management: &Management, insider: &Insider, asking: Within) -> R
         (Service::AccountTokenRegenerate, Method::POST) => {
             ok(self_service::regenerate_own_token(management, insider).await?)
         }
-        // The route has no such method.
+        // The route has no such method, or it is about keys.
+        _ => Err(Failure::of(FailureKind::NotFound, "nothing is served here by this method")),
+    }
+}
+
+/// Does what somebody asks of keys who was let in for it.
+async fn served_of_keys(holder: &KeyHolder, asking: Within) -> Result<Served, Failure> {
+    let Within { service, method, id, query, sent, resource: _, idempotency_key } = asking;
+    let (id, once) = (id.unwrap_or_default(), idempotency_key.as_deref());
+    let answer = |status, value| Ok(Served { status, value: Some(value), next: None });
+    match (service, method) {
+        (Service::Keys, Method::GET) => answer(StatusCode::OK, holder.list(&query).await?),
+        (Service::Keys, Method::POST) => {
+            let input: Value = sent.read()?;
+            let made = holder.create(sent.read()?);
+            answer(StatusCode::CREATED, holder.once(once, ("keys", &input), made).await?)
+        }
+        (Service::Key, Method::GET) => answer(StatusCode::OK, holder.view(&id).await?),
+        (Service::Key, Method::PATCH) => answer(StatusCode::OK, holder.update(&id, sent.read()?).await?),
+        (Service::Key, Method::DELETE) => {
+            holder.revoke(&id).await?;
+            Ok(Served { status: StatusCode::NO_CONTENT, value: None, next: None })
+        }
+        (Service::KeyRotate, Method::POST) => {
+            let rotation = if sent.is_empty() { Default::default() } else { sent.read()? };
+            let input: Value = if sent.is_empty() { Value::Null } else { sent.read()? };
+            let rotated = holder.rotate(&id, rotation);
+            let what = format!("keys/{id}/rotate");
+            answer(StatusCode::OK, holder.once(once, (&what, &input), rotated).await?)
+        }
+        (Service::KeyRevokeOld, Method::POST) => answer(StatusCode::OK, holder.revoke_old(&id).await?),
         _ => Err(Failure::of(FailureKind::NotFound, "nothing is served here by this method")),
     }
 }
@@ -148,6 +179,13 @@ impl People for Host {
             Outside::NotFound => FailureKind::NotFound,
             Outside::Forbidden => FailureKind::NotGranted,
         };
+        if asking.service.is_about_keys() {
+            let holder = KeyHolder::of(&management, permit, client);
+            return self.has_done(async move {
+                let _at_work = management.at_work.begin()?;
+                served_of_keys(&holder?, asking).await
+            });
+        }
         let insider = Insider::of(&management, permit, (asking.resource.clone(), outside), client);
         self.has_done(async move {
             let _at_work = management.at_work.begin()?;

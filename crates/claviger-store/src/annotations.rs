@@ -169,7 +169,10 @@ pub struct AnnotationUpdate {
 
 impl AnnotationUpdate {
     /// Refuses what cannot be an external id or metadata, whatever there is already.
-    fn check(&self) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    /// Saying what it may be.
+    pub fn check(&self) -> Result<(), StoreError> {
         if let Some(Some(id)) = &self.external_id
             && (id.is_empty() || id.len() > MAX_EXTERNAL_ID_BYTES || id.chars().any(char::is_control))
         {

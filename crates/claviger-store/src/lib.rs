@@ -49,8 +49,8 @@ pub mod withdrawals;
 pub use actor::Actor;
 pub use claviger::danger::{OperatorPermit, SystemPermit};
 pub use credentials::{
-    api_keys, key_lookups, key_secret_uses, key_uses, revoked_tokens, sealed_keys, signing_keys,
-    user_secret_uses, user_secrets,
+    api_keys, key_authority, key_lookups, key_rotation, key_secret_uses, key_uses, revoked_tokens,
+    sealed_keys, signing_keys, user_secret_uses, user_secrets,
 };
 pub use email::Email;
 pub use ends::Ends;

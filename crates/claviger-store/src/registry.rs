@@ -2,7 +2,7 @@
 
 use crate::backend::postgres::{check, ran, withdrawn};
 use crate::backend::tx;
-use crate::credentials::{held_keys, key_uses, sealed_keys};
+use crate::credentials::{held_keys, key_authority, key_uses, sealed_keys};
 use crate::feed::{loads, make_good, nodes, open_transaction, sweep};
 use crate::people::{addresses, console_sessions, passwords};
 use crate::statement::Statement;
@@ -19,6 +19,7 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static Statement> {
         facts::STATEMENTS,
         feed::STATEMENTS,
         held_keys::STATEMENTS,
+        key_authority::STATEMENTS,
         key_uses::STATEMENTS,
         keyring_check::STATEMENTS,
         make_good::STATEMENTS,

@@ -23,6 +23,11 @@ impl Networks {
         self.0.iter().any(|network| network.contains(&address))
     }
 
+    /// Whether each of these is within one of `others`.
+    pub fn within(&self, others: &Networks) -> bool {
+        self.0.iter().all(|network| others.0.iter().any(|other| other.contains(network)))
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -162,6 +167,19 @@ mod tests {
 
     fn address(text: &str) -> IpAddr {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn networks_are_within_others_one_by_one() {
+        let networks = |list: &[&str]| Networks::new(list.iter().map(|text| text.parse().unwrap()).collect());
+        let ours = networks(&["10.0.0.0/8", "2001:db8::/32"]);
+        for within in [&["10.1.0.0/16", "2001:db8:1::/48"][..], &["10.0.0.0/8"], &["10.9.8.7"], &[]] {
+            assert!(networks(within).within(&ours), "{within:?}");
+        }
+        for beyond in [&["10.1.0.0/16", "192.0.2.0/24"][..], &["0.0.0.0/0"], &["::/0"], &["8.0.0.0/6"]] {
+            assert!(!networks(beyond).within(&ours), "{beyond:?}");
+        }
+        assert!(!ours.within(&networks(&[])));
     }
 
     #[test]

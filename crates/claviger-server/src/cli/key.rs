@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Read};
 
 use clap::{Args, Subcommand};
 use claviger::id::Environment;
-use claviger_store::api_keys::DEFAULT_GRACE_SECONDS;
+use claviger_store::key_rotation::DEFAULT_GRACE_SECONDS;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use zeroize::Zeroizing;

@@ -333,16 +333,25 @@ impl Place<'_> {
                 return Err(error("methods", format!("`{method}` is not served here; there are {known}")));
             }
             let parameters = route.path.matches('{').count();
-            let wanted = usize::from(service == Service::Member);
-            if parameters != wanted || wanted == 1 && !route.path.ends_with('}') || route.path.contains("{*")
+            let wanted = usize::from(service.names_one());
+            let ends_with_it = matches!(service, Service::Member | Service::Key);
+            if parameters != wanted || ends_with_it && !route.path.ends_with('}') || route.path.contains("{*")
             {
                 let what = match service {
                     Service::Member => "the path of one member ends with a parameter, and has no other",
+                    Service::Key => "the path of one key ends with a parameter, and has no other",
+                    Service::KeyRotate | Service::KeyRevokeOld => {
+                        "the path names one key by a parameter, and has no other"
+                    }
                     _ => "the path of what is served here has no parameter",
                 };
                 return Err(error("path", what.to_owned()));
             }
-            if self.settings.sign_in == super::SignIn::Off {
+            if service.is_about_keys() && !self.settings.credentials.contains(&Kind::ApiKey) {
+                let what = "nobody has a key here; name \"api-key\" in the API's `credentials`";
+                return Err(error("serve", what.to_owned()));
+            }
+            if !service.is_about_keys() && self.settings.sign_in == super::SignIn::Off {
                 let what = "what is served here is for people who sign in; say `sign_in = \"password\"`";
                 return Err(error("serve", what.to_owned()));
             }
@@ -352,7 +361,7 @@ impl Place<'_> {
                 Access::ByMethod(words) => words.values().any(is_none),
             };
             if is_open {
-                let what = "what is served here is for people who sign in, and asks who they are";
+                let what = "what is served here asks who it is for";
                 return Err(error("access", what.to_owned()));
             }
             if service.is_about_oneself() && !self.settings.credentials.contains(&Kind::UserToken) {
@@ -435,6 +444,7 @@ impl Place<'_> {
             routes.push(Route {
                 access: access.map_err(|what| error("access", what))?,
                 credentials: match (route.credentials.as_slice(), route.serve) {
+                    ([], Some(service)) if service.is_about_keys() => None,
                     ([], Some(_)) => Some(kinds(&[Kind::IdentityToken])),
                     ([], None) => None,
                     (named, _) => Some(kinds(named)),
@@ -528,6 +538,8 @@ fn unsaid(route: &super::Route) -> RouteAccess {
     let Some(service) = route.serve else { return RouteAccess::Ladder };
     let level = |name: &str| match name {
         _ if service.is_about_oneself() => AccessLevel::Read,
+        // To look at them as well.
+        _ if service.is_about_keys() => AccessLevel::Admin,
         "GET" => AccessLevel::Read,
         _ => AccessLevel::Admin,
     };

@@ -423,27 +423,51 @@ pub enum Service {
     AccountToken,
     /// Another one.
     AccountTokenRegenerate,
+    /// The API keys of the organization: a list, and new ones.
+    Keys,
+    /// One of them: what it is, changes, and the end.
+    Key,
+    /// Another secret for one of them.
+    KeyRotate,
+    /// The end of its old secret's grace.
+    KeyRevokeOld,
 }
 
 impl Service {
     /// All of them, by the words of the settings.
-    pub const ALL: [(&'static str, Self); 6] = [
+    pub const ALL: [(&'static str, Self); 10] = [
         ("members", Self::Members),
         ("member", Self::Member),
         ("organizations", Self::Organizations),
         ("audit", Self::Audit),
         ("account-token", Self::AccountToken),
         ("account-token-regenerate", Self::AccountTokenRegenerate),
+        ("keys", Self::Keys),
+        ("key", Self::Key),
+        ("key-rotate", Self::KeyRotate),
+        ("key-revoke-old", Self::KeyRevokeOld),
     ];
 
     /// Its methods.
     pub fn methods(self) -> &'static [&'static str] {
         match self {
-            Self::Members | Self::Organizations => &["GET", "POST"],
+            Self::Members | Self::Organizations | Self::Keys => &["GET", "POST"],
+            Self::Key => &["GET", "PATCH", "DELETE"],
+            Self::KeyRotate | Self::KeyRevokeOld => &["POST"],
             Self::Member => &["PATCH", "DELETE"],
             Self::Audit | Self::AccountToken => &["GET"],
             Self::AccountTokenRegenerate => &["POST"],
         }
+    }
+
+    /// Whether it is about API keys, which manage keys themselves.
+    pub fn is_about_keys(self) -> bool {
+        matches!(self, Self::Keys | Self::Key | Self::KeyRotate | Self::KeyRevokeOld)
+    }
+
+    /// Whether its path names one of them, by a parameter.
+    pub(crate) fn names_one(self) -> bool {
+        matches!(self, Self::Member | Self::Key | Self::KeyRotate | Self::KeyRevokeOld)
     }
 
     /// Whether it is about whoever asks, and nobody else.

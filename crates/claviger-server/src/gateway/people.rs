@@ -103,6 +103,8 @@ pub struct Within {
     pub query: Vec<(String, String)>,
     /// What was sent; empty with a method that takes nothing.
     pub sent: Sent,
+    /// The key under which it is done once, if there is one.
+    pub idempotency_key: Option<String>,
 }
 
 /// What came of it.
@@ -288,7 +290,7 @@ impl Gateway {
             holder.may_act.clone()?;
         }
         let is_nothing = matches!(place, Place::SignOut | Place::Sessions | Place::Session(_));
-        let wanted = Wanted { is_nothing, form: place.form() };
+        let wanted = Wanted { is_nothing, may_be_empty: false, form: place.form() };
         let sent = sent(wanted, &parts.headers, body).await?;
         let is_form = sent.is_form();
         let asking = match (place, oneself) {
@@ -382,8 +384,10 @@ impl Gateway {
     ) -> Result<Outcome, Refused> {
         let (parts, body) = exchange.request.into_parts();
         let asks = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::DELETE);
-        let is_empty = asks || service == Service::AccountTokenRegenerate;
-        let sent = sent(Wanted { is_nothing: is_empty, form: None }, &parts.headers, body).await?;
+        let is_empty = asks || matches!(service, Service::AccountTokenRegenerate | Service::KeyRevokeOld);
+        let may_be_empty = service == Service::KeyRotate;
+        let wanted = Wanted { is_nothing: is_empty, may_be_empty, form: None };
+        let sent = sent(wanted, &parts.headers, body).await?;
         if parts.method == Method::OPTIONS {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::NO_CONTENT;
@@ -392,7 +396,8 @@ impl Gateway {
         let query = parts.uri.query().unwrap_or_default();
         let query = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         let method = if parts.method == Method::HEAD { Method::GET } else { parts.method };
-        let asking = Within { service, resource, method, id, query, sent };
+        let idempotency_key = idempotency_key(&parts.headers)?;
+        let asking = Within { service, resource, method, id, query, sent, idempotency_key };
         // Only with a permit does anybody come here.
         let permit = passage.permit().ok_or(Reason::NoCredential)?;
         let Served { status, value, next } =
@@ -458,6 +463,22 @@ impl Gateway {
 
 /// Of another issuer's token, and of a key.
 const NOT_REVOKED_HERE: &str = "tokens of this kind are not revoked here";
+
+/// The field with that key.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// The key under which something is done once (draft-ietf-httpapi-idempotency-key-header).
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Failure> {
+    let mut all = headers.get_all(IDEMPOTENCY_KEY).iter();
+    match (all.next(), all.next()) {
+        (None, _) => Ok(None),
+        (Some(key), None) => {
+            let wrong = |_| Failure::new("`Idempotency-Key` has characters that are none of ASCII");
+            Ok(Some(key.to_str().map_err(wrong)?.trim().trim_matches('"').to_owned()))
+        }
+        (Some(_), Some(_)) => Err(Failure::new("`Idempotency-Key` stands there twice")),
+    }
+}
 
 /// An answer as the API has its own.
 fn shaped(surface: &Surface, value: Value) -> Value {

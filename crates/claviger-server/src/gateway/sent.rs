@@ -39,6 +39,11 @@ impl Sent {
         self.form.is_some()
     }
 
+    /// Whether nothing was sent.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// Reads it: every field once, and none that is not known; in a form what is not known is passed over.
     ///
     /// # Errors
@@ -81,6 +86,8 @@ fn said(error: &serde_json::Error) -> Failure {
 pub(super) struct Wanted {
     /// Nothing is looked at.
     pub(super) is_nothing: bool,
+    /// Nothing may be sent as well.
+    pub(super) may_be_empty: bool,
     /// The parameters of a form, where one is taken beside JSON.
     pub(super) form: Option<&'static [&'static str]>,
 }
@@ -101,7 +108,7 @@ pub(super) async fn sent(wanted: Wanted, headers: &HeaderMap, body: Body) -> Res
     let essence = said.split(';').next().unwrap_or_default().trim();
     let is_form = essence.eq_ignore_ascii_case("application/x-www-form-urlencoded");
     let form = wanted.form.filter(|_| is_form);
-    if wanted.is_nothing || form.is_some() {
+    if wanted.is_nothing || form.is_some() || wanted.may_be_empty && bytes.is_empty() {
         return Ok(Sent { bytes, form });
     }
     if !essence.eq_ignore_ascii_case("application/json") {

@@ -6,10 +6,9 @@ use claviger::api_key::{KeyDigest, PresentedKey};
 use claviger::directory::{Annotated, State};
 use claviger::id::{Environment, KeyId};
 use claviger::network::{Network, Networks};
-use claviger_store::api_keys::{
-    ApiKeyUpdate, DEFAULT_GRACE_SECONDS, KeyView, NewApiKey, SecretView, ShownKey,
-};
+use claviger_store::api_keys::{ApiKeyUpdate, KeyView, NewApiKey, SecretView, ShownKey};
 use claviger_store::key_lookups::KeysListed;
+use claviger_store::key_rotation::DEFAULT_GRACE_SECONDS;
 use claviger_store::tenant_store::TenantStore;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -347,7 +346,7 @@ async fn create(call: &Call, input: Create) -> Result<KeyMade, Failure> {
     made(&store, &store.key_create(new).await?).await
 }
 
-fn networks(list: &[String]) -> Result<Networks, Failure> {
+pub(super) fn networks(list: &[String]) -> Result<Networks, Failure> {
     let networks = list.iter().map(|text| parse::<Network>(text, "networks"));
     networks.collect::<Result<Vec<_>, _>>().map(Networks::new)
 }

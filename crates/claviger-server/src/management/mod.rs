@@ -23,6 +23,7 @@ mod once;
 mod operation;
 mod operators;
 mod orgs;
+pub mod own_keys;
 mod page;
 pub mod people;
 mod persons;

@@ -47,12 +47,25 @@ impl Request {
         id: &str,
         input: &Value,
     ) -> Result<Self, Failure> {
+        // Whoever gets the name of an operator who was ended is not the same one.
+        let owner = format!("{} {}", caller.name, caller.credential.as_deref().unwrap_or_default());
+        Self::of(operator, owner, key, (id, input))
+    }
+
+    /// Of whoever goes by `owner`, for this.
+    ///
+    /// # Errors
+    /// If the key is none.
+    pub(super) fn of(
+        operator: Operator,
+        owner: String,
+        key: &str,
+        (id, input): (&str, &Value),
+    ) -> Result<Self, Failure> {
         if key.is_empty() || key.len() > LONGEST_KEY || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
             let what = format!("an idempotency key has 1 to {LONGEST_KEY} visible characters of ASCII");
             return Err(Failure::new(what).hint("a new UUID for each thing that is to be done once"));
         }
-        // Whoever gets the name of an operator who was ended is not the same one.
-        let owner = format!("{} {}", caller.name, caller.credential.as_deref().unwrap_or_default());
         let input = zeroize::Zeroizing::new(input.to_string());
         let once = Once {
             owner,

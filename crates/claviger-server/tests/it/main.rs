@@ -22,6 +22,7 @@ mod introspection;
 mod mail;
 mod mail_server;
 mod outage;
+mod own_keys;
 mod public;
 mod q;
 mod refusals;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use claviger::api_key::{KeyDigest, KeyPrefix, NewKey};
+use claviger::api_key::{KeyPrefix, NewKey};
 use claviger::clock::UnixMillis;
 use claviger::directory::State;
 use claviger::grants::Grants;
@@ -10,11 +10,9 @@ use claviger::id::{Environment, KeyId, OrgId, TenantId};
 use claviger::network::Networks;
 use serde_json::json;
 
+use super::key_authority::{Authority, KEY_BEYOND, KeyManager, Power};
 pub use super::key_secrets::SecretView;
-use super::key_secrets::{
-    Held, KEY_OLD_REVOKE, KEY_SECRET_PUT_ASIDE, KEY_SECRET_REVOKE, KEY_SECRETS_REVOKE, add_secret, networks,
-    secrets,
-};
+use super::key_secrets::{KEY_SECRETS_REVOKE, add_secret, networks, secrets};
 use crate::backend::Tx;
 use crate::credentials::held_keys;
 use crate::error::StoreError;
@@ -101,11 +99,6 @@ statements! { "API key";
         "UPDATE api_key SET state = $3 WHERE tenant_id = $1 AND key_id = $2 AND state <> 'deleted' RETURNING org_id";
 }
 
-/// How long the secret that a rotation puts aside goes on, unless said otherwise, in seconds.
-pub const DEFAULT_GRACE_SECONDS: i64 = 24 * 60 * 60;
-/// The longest grace, in seconds.
-pub const MAX_GRACE_SECONDS: i64 = 7 * 24 * 60 * 60;
-
 /// What a key is made of.
 #[derive(Debug, Clone)]
 pub struct NewApiKey {
@@ -174,21 +167,34 @@ pub struct ShownKey {
     pub key: NewKey,
 }
 
-/// Why a key is not rotated once more: nobody knows who would be left with a secret that is good no more.
-pub const BOTH_IN_USE: &str =
-    "both secrets of the key are in use: end the old one first, or wait until its grace has ended";
+/// What somebody wants of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// See it, or take away what it may do.
+    Look,
+    /// Get hold of what it may do.
+    Manage,
+}
 
-/// Which of a key's live secrets makes room for another one: of two, one that was never used, the newer one before the older one.
+/// Whether a key is there for whoever manages keys, and does not exceed them.
 ///
 /// # Errors
-/// [`BOTH_IN_USE`].
-fn replaced(live: &[Held]) -> Result<Option<KeyDigest>, StoreError> {
-    if !live.iter().any(|secret| secret.view.is_old) {
-        return Ok(None);
+/// If not: a key that is not there for them sounds as if there were none.
+pub(super) async fn manageable(
+    tx: &mut Tx<'_>,
+    tenant: TenantId,
+    (manager, key): (Option<&KeyManager>, &KeyView),
+    wish: Wish,
+) -> Result<(), StoreError> {
+    let Some(authority) = Authority::of(tx, tenant, manager).await? else { return Ok(()) };
+    if !authority.sees(key.org, key.environment) {
+        return Err(StoreError::NotFound { what: "API key" });
     }
-    let is_unused = |secret: &&Held| secret.view.last_used_at.is_none();
-    let unused = live.iter().filter(is_unused).min_by_key(|secret| secret.view.is_old);
-    unused.map(|secret| Some(secret.digest)).ok_or(StoreError::Refused { why: BOTH_IN_USE })
+    let (grants, networks, expires_at) = (&key.grants, key.networks.as_ref(), key.expires_at);
+    match wish {
+        Wish::Look => Ok(()),
+        Wish::Manage => authority.covers(Power { grants, networks, expires_at }),
+    }
 }
 
 /// As the `networks` column holds them.
@@ -219,7 +225,12 @@ pub(super) fn read(row: Row) -> Result<KeyView, StoreError> {
     })
 }
 
-async fn view(tx: &mut Tx<'_>, tenant: TenantId, key: KeyId, now: UnixMillis) -> Result<KeyView, StoreError> {
+pub(super) async fn view(
+    tx: &mut Tx<'_>,
+    tenant: TenantId,
+    key: KeyId,
+    now: UnixMillis,
+) -> Result<KeyView, StoreError> {
     let row = tx.run_one(&KEY, values![tenant, key]).await?;
     let found = read(row.ok_or(StoreError::NotFound { what: "API key" })?)?;
     let secrets = secrets(tx, tenant, key, now).await?;
@@ -240,7 +251,7 @@ pub(crate) async fn place_and_state(
     Ok((key.org, key.state))
 }
 
-async fn generate(
+pub(super) async fn generate(
     tx: &mut Tx<'_>,
     inner: &Inner,
     prefix: &KeyPrefix,
@@ -264,28 +275,26 @@ impl TenantStore {
         let details =
             json!({ "name": name, "environment": environment, "grants": grants, "organization": org });
         let entry = self.entry("KEY_CREATED", ("key", id.to_string()), details);
-        let inner = Arc::clone(&self.inner);
+        let (inner, manager) = (Arc::clone(&self.inner), self.key_manager.clone());
         self.write(async move |tx: &mut Tx<'_>| {
             orgs::not_deleted(tx, tenant, new.org).await?;
             let now = tx.now().await?;
-            if new.expires_at.is_some_and(|end| end <= now) {
+            let (mut within, mut expires_at) = (new.networks.clone(), new.expires_at);
+            if let Some(authority) = Authority::of(tx, tenant, manager.as_ref()).await? {
+                if !authority.sees(new.org, new.environment) {
+                    return Err(StoreError::Refused { why: KEY_BEYOND });
+                }
+                (within, expires_at) = authority.narrowed(within, expires_at);
+                authority.covers(Power { grants: &new.grants, networks: within.as_ref(), expires_at })?;
+            }
+            if expires_at.is_some_and(|end| end <= now) {
                 return Err(StoreError::Invalid("a key must end in the future".into()));
             }
             let (prefix, environment) = (new.prefix.as_str(), new.environment.as_str());
-            let networks = new.networks.as_ref().map(networks_text);
+            let networks = within.as_ref().map(networks_text);
             let grants = new.grants.to_string();
-            let row = values![
-                tenant,
-                id,
-                new.org,
-                &name,
-                prefix,
-                environment,
-                grants,
-                networks,
-                new.expires_at,
-                now
-            ];
+            let row =
+                values![tenant, id, new.org, &name, prefix, environment, grants, networks, expires_at, now];
             tx.run_one(&KEY_ADD, row).await?.ok_or(StoreError::NotFound { what: "organization" })?;
             let key = generate(tx, &inner, &new.prefix, new.environment).await?;
             add_secret(tx, tenant, id, &key, now).await?;
@@ -300,10 +309,12 @@ impl TenantStore {
     /// # Errors
     /// If there is none.
     pub async fn key_view(&self, key: KeyId) -> Result<KeyView, StoreError> {
-        let tenant = self.tenant;
+        let (tenant, manager) = (self.tenant, self.key_manager.clone());
         self.read(async move |tx: &mut Tx<'_>| {
             let now = tx.now().await?;
-            view(tx, tenant, key, now).await
+            let found = view(tx, tenant, key, now).await?;
+            manageable(tx, tenant, (manager.as_ref(), &found), Wish::Look).await?;
+            Ok(found)
         })
         .await
     }
@@ -325,9 +336,18 @@ impl TenantStore {
             details.extend(update.expires_at.map(|end| ("expires_at".into(), json!(end.map(|end| end.0)))));
         }
         let entry = self.entry("KEY_UPDATED", ("key", key.to_string()), details);
+        let manager = self.key_manager.clone();
         self.write(async move |tx: &mut Tx<'_>| {
             let row = tx.run_one(&KEY_HELD, values![tenant, key]).await?;
             let held = read(row.ok_or(StoreError::NotFound { what: "API key" })?)?;
+            manageable(tx, tenant, (manager.as_ref(), &held), Wish::Manage).await?;
+            let after = KeyView {
+                grants: update.grants.clone().unwrap_or_else(|| held.grants.clone()),
+                networks: update.networks.clone().unwrap_or_else(|| held.networks.clone()),
+                expires_at: update.expires_at.unwrap_or(held.expires_at),
+                ..held.clone()
+            };
+            manageable(tx, tenant, (manager.as_ref(), &after), Wish::Manage).await?;
             let now = tx.now().await?;
             if held.state == State::Deleted {
                 return Err(StoreError::Refused { why: "the key is revoked, and stays so" });
@@ -350,76 +370,6 @@ impl TenantStore {
             ];
             tx.run_one(&KEY_UPDATE, row).await?.ok_or(StoreError::NotFound { what: "API key" })?;
             entry.within(held.org).write(tx).await
-        })
-        .await
-    }
-
-    /// Gives the key another secret, which is shown this once. The one before goes on for `grace_seconds` (0 to
-    /// [`MAX_GRACE_SECONDS`]), and never longer than the key or than it would have without.
-    ///
-    /// While the secret of an earlier rotation is still in its grace, there are two, and the one that was never used is replaced: mostly
-    /// the newer one, whose answer was lost; or else the older one, that everybody has left behind. A grace is not made longer by it.
-    ///
-    /// # Errors
-    /// If there is no such key, it is disabled, revoked or past its end, or the grace is out of range; [`BOTH_IN_USE`].
-    pub async fn key_rotate(&self, key: KeyId, grace_seconds: i64) -> Result<ShownKey, StoreError> {
-        if !(0..=MAX_GRACE_SECONDS).contains(&grace_seconds) {
-            return Err(StoreError::Invalid("the grace must be between 0 and 604800 seconds".into()));
-        }
-        let tenant = self.tenant;
-        let entry =
-            self.entry("KEY_ROTATED", ("key", key.to_string()), json!({ "grace_seconds": grace_seconds }));
-        let inner = Arc::clone(&self.inner);
-        self.write(async move |tx: &mut Tx<'_>| {
-            let row = tx.run_one(&KEY_HELD, values![tenant, key]).await?;
-            let held = read(row.ok_or(StoreError::NotFound { what: "API key" })?)?;
-            let now = tx.now().await?;
-            match held.state {
-                State::Active => {}
-                State::Suspended => return Err(StoreError::Refused { why: "a disabled key is not rotated" }),
-                State::Deleted => return Err(StoreError::NotFound { what: "API key" }),
-            }
-            if held.expires_at.is_some_and(|end| end <= now) {
-                return Err(StoreError::Refused { why: "a key past its end is not rotated" });
-            }
-            let grace_end =
-                held.expires_at.unwrap_or(UnixMillis(i64::MAX)).min(now.plus_seconds(grace_seconds));
-            let live = secrets(tx, tenant, key, now).await?;
-            // Whoever leaves none its grace ends both, in use or not.
-            let replaced = if grace_end <= now { None } else { replaced(&live)? };
-            for secret in &live {
-                let digest = secret.digest.as_bytes().as_slice();
-                let end = secret.view.expires_at.unwrap_or(grace_end).min(grace_end);
-                if end <= now || replaced == Some(secret.digest) {
-                    tx.run(&KEY_SECRET_REVOKE, values![tenant, digest]).await?;
-                } else {
-                    tx.run(&KEY_SECRET_PUT_ASIDE, values![tenant, digest, end]).await?;
-                }
-            }
-            let new = generate(tx, &inner, &held.prefix, held.environment).await?;
-            add_secret(tx, tenant, key, &new, now).await?;
-            entry.within(held.org).write(tx).await?;
-            Ok(ShownKey { view: view(tx, tenant, key, now).await?, key: new })
-        })
-        .await
-    }
-
-    /// Ends the grace of the secret that a rotation put aside.
-    ///
-    /// # Errors
-    /// If there is no such key, or no secret of it is in its grace.
-    pub async fn key_revoke_old(&self, key: KeyId) -> Result<KeyView, StoreError> {
-        let tenant = self.tenant;
-        let entry = self.entry("KEY_OLD_REVOKED", ("key", key.to_string()), json!({}));
-        self.write(async move |tx: &mut Tx<'_>| {
-            let now = tx.now().await?;
-            let org = view(tx, tenant, key, now).await?.org;
-            let revoked = tx.run(&KEY_OLD_REVOKE, values![tenant, key, now]).await?;
-            if revoked.is_empty() {
-                return Err(StoreError::NotFound { what: "old secret of the key" });
-            }
-            entry.within(org).write(tx).await?;
-            view(tx, tenant, key, now).await
         })
         .await
     }
@@ -469,7 +419,15 @@ impl TenantStore {
     async fn key_state(&self, key: KeyId, state: State, action: &'static str) -> Result<(), StoreError> {
         let tenant = self.tenant;
         let entry = self.entry(action, ("key", key.to_string()), json!({}));
+        let manager = self.key_manager.clone();
         self.write(async move |tx: &mut Tx<'_>| {
+            if manager.is_some() {
+                let row = tx.run_one(&KEY_HELD, values![tenant, key]).await?;
+                let held = read(row.ok_or(StoreError::NotFound { what: "API key" })?)?;
+                // Whoever lets it in again gives what it may do; to take that away is everybody's who sees it.
+                let wish = if state == State::Active { Wish::Manage } else { Wish::Look };
+                manageable(tx, tenant, (manager.as_ref(), &held), wish).await?;
+            }
             let row = tx.run_one(&KEY_STATE, values![tenant, key, state::text(state)]).await?;
             let Some(row) = row else { return Self::revoked_or_none(tx, tenant, key, state).await };
             if state == State::Deleted {

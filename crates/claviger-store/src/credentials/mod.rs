@@ -2,7 +2,9 @@
 
 pub mod api_keys;
 pub(crate) mod held_keys;
+pub mod key_authority;
 pub mod key_lookups;
+pub mod key_rotation;
 pub mod key_secret_uses;
 pub(crate) mod key_secrets;
 pub mod key_uses;

@@ -8,6 +8,7 @@ use claviger::id::TenantId;
 use crate::actor::Actor;
 use crate::audit::entry::Entry;
 use crate::backend::{Bound, Mode, Tx};
+use crate::credentials::key_authority::KeyManager;
 use crate::error::StoreError;
 use crate::parts::inner::Inner;
 use crate::parts::wrote::Wrote;
@@ -21,11 +22,13 @@ pub struct TenantStore {
     pub(crate) actor: Actor,
     unedited: Option<Unedited>,
     wrote: Wrote,
+    /// Who manages keys, if it is somebody within the tenant.
+    pub(crate) key_manager: Option<KeyManager>,
 }
 
 impl TenantStore {
     pub(crate) fn new(inner: Arc<Inner>, tenant: TenantId, actor: Actor) -> Self {
-        Self { inner, tenant, actor, unedited: None, wrote: Wrote::default() }
+        Self { inner, tenant, actor, unedited: None, wrote: Wrote::default(), key_manager: None }
     }
 
     /// The tenant whose part this is.
@@ -43,6 +46,13 @@ impl TenantStore {
     #[must_use]
     pub fn by(self, actor: Actor) -> Self {
         Self { actor, ..self }
+    }
+
+    /// The same part, for somebody within the tenant who manages its keys: only those that are there for them, and none that may do more than
+    /// they.
+    #[must_use]
+    pub fn managed_by(self, manager: KeyManager) -> Self {
+        Self { key_manager: Some(manager), ..self }
     }
 
     /// The present version of something. To be read before the thing itself, so that what is seen is no older.

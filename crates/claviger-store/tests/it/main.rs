@@ -14,6 +14,7 @@ mod edits;
 mod feed;
 mod growth;
 mod handing_over;
+mod key_authority;
 mod mail;
 mod nodes;
 mod opening;
