@@ -19,6 +19,7 @@ mod endings;
 mod foreign;
 mod forwarding;
 mod introspection;
+mod limits;
 mod mail;
 mod mail_server;
 mod outage;
