@@ -4,7 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use claviger::Permit;
+use claviger::clock::UnixMillis;
 use claviger::danger::SystemPermit;
+use claviger::network::Client;
 use claviger_store::Store;
 use claviger_store::key_secret_uses::KeySecretUse;
 use claviger_store::user_secret_uses::UserSecretUse;
@@ -62,6 +65,10 @@ pub(crate) struct Notebook {
 }
 
 impl Noted for Notebook {
+    fn note(&self, permit: &Permit, at: UnixMillis, client: Client) {
+        self.uses.note(permit, at, client);
+    }
+
     fn write_down(&self) -> BoxFuture<'static, ()> {
         let (store, uses) = (self.store.clone(), self.uses.clone());
         Box::pin(async move { write_down(&store, &uses).await })

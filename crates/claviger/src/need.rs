@@ -38,6 +38,12 @@ impl Need {
         Self { demands, credentials: None, not_among: None, websocket: false, cost: 1 }
     }
 
+    /// The same, which takes so much of limits.
+    #[must_use]
+    pub fn costing(self, cost: u32) -> Self {
+        Self { cost, ..self }
+    }
+
     /// Whether nobody has to say who they are.
     pub fn is_public(&self) -> bool {
         self.demands.is_empty()

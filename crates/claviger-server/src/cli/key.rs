@@ -72,17 +72,20 @@ impl Serialize for KeyChanges {
 const LONGEST: u64 = 4096;
 
 impl KeyCommand {
-    /// What is to be asked for; of a key that is to be found, the key itself is read from standard input.
+    /// What is to be asked for; of a key that is to be found or verified, the key itself is read from standard input.
     pub(super) fn asked(&self) -> Result<Asked, Failure> {
         let mut asked = Asked::of("key", self)?;
-        if matches!(self, Self::Find { last_four: None }) {
+        if matches!(self, Self::Find { last_four: None } | Self::Verify { .. }) {
             if std::io::stdin().is_terminal() {
                 super::print::note("Paste the key, then press Enter and Ctrl-D:");
             }
             let mut text = Zeroizing::new(String::new());
             let read = std::io::stdin().lock().take(LONGEST).read_to_string(&mut text);
             read.map_err(|error| Failure::new(format!("cannot read the key ({})", complaint(&error))))?;
-            asked.input = serde_json::json!({ "key": text.trim() });
+            if let Some(members) = asked.input.as_object_mut() {
+                members.remove("last_four");
+                members.insert("key".to_owned(), text.trim().into());
+            }
         }
         Ok(asked)
     }
@@ -153,6 +156,26 @@ pub(crate) enum KeyCommand {
         /// What it ends with
         #[arg(long, value_name = "TEXT")]
         last_four: Option<String>,
+    },
+    /// Say whether a key may do something, and take what that costs of its limits
+    ///
+    /// As the gateway would decide it, for programs that do not stand behind it. The key itself is read from standard input.
+    Verify {
+        /// The API that it is for, by its name in the settings
+        #[arg(long, value_name = "NAME")]
+        api: String,
+        /// On what it is to be good
+        #[arg(long, value_name = "NAME")]
+        resource: String,
+        /// How far: read, write or admin
+        #[arg(long, value_parser = ["read", "write", "admin"])]
+        access: String,
+        /// How much of its limits that takes
+        #[arg(long, value_name = "N")]
+        cost: Option<u32>,
+        /// The address of whoever has shown it
+        #[arg(long, value_name = "ADDRESS")]
+        from: Option<String>,
     },
     /// Show a key, without its secrets
     View(Which),

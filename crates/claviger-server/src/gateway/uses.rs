@@ -80,7 +80,7 @@ pub struct Uses {
 
 impl Uses {
     /// Somebody was let in.
-    pub(super) fn note(&self, permit: &Permit, at: UnixMillis, client: Client) {
+    pub(crate) fn note(&self, permit: &Permit, at: UnixMillis, client: Client) {
         let (principal, used) = (permit.principal(), (at, client.address()));
         match (principal.kind(), principal.key_secret()) {
             (CredentialKind::ApiKey, Some(digest)) => {

@@ -12,6 +12,7 @@ mod explain;
 mod input;
 pub mod introspection;
 mod issuers;
+mod key_verification;
 mod keyring;
 mod keys;
 mod known;
@@ -42,11 +43,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::ArcSwap;
-use claviger::clock::Clock;
+use claviger::clock::{Clock, UnixMillis};
 use claviger::grants::Access;
 use claviger::id::{ApiName, RealmName, RoleName, TenantId};
+use claviger::network::Client;
 use claviger::random::Random;
-use claviger::{Api, Door};
+use claviger::{Api, Door, Permit};
 use claviger_store::Store;
 use claviger_store::operator::Operator;
 use claviger_store::tenant_store::TenantStore;
@@ -75,6 +77,7 @@ pub fn operations() -> Vec<Operation> {
         accounts::operations(),
         sessions::operations(),
         keys::operations(),
+        key_verification::operations(),
         tokens::operations(),
         user_tokens::operations(),
         signing_keys::operations(),
@@ -181,6 +184,9 @@ fn after_a_change(failure: Failure, wrote: &Wrote) -> Failure {
 
 /// What a server notes in memory of those whom it lets in, and writes down a moment later.
 pub trait Noted: std::fmt::Debug + Send + Sync {
+    /// Notes that somebody was let in.
+    fn note(&self, permit: &Permit, at: UnixMillis, client: Client);
+
     /// Writes it down now.
     fn write_down(&self) -> BoxFuture<'static, ()>;
 }
@@ -384,7 +390,7 @@ mod tests {
             all.iter().filter(|operation| not_get(operation) && !operation.changes()).collect();
         assert_eq!(
             read.iter().map(|operation| operation.id).collect::<Vec<_>>(),
-            ["key.find", "explain.request"]
+            ["key.find", "key.verify", "explain.request"]
         );
     }
 }

@@ -19,7 +19,7 @@ use super::{ManagedApi, Management};
 use crate::failure::{Failure, FailureKind};
 
 /// What changes nothing, though it is asked for with `POST`.
-const READS_WITH_A_BODY: [&str; 2] = ["explain.request", "key.find"];
+const READS_WITH_A_BODY: [&str; 3] = ["explain.request", "key.find", "key.verify"];
 
 /// Something that can be done.
 #[derive(Clone)]

@@ -73,6 +73,8 @@ impl Office {
             "step": "next",
             "api": realm,
             "scope": "read",
+            "resource": "leads",
+            "access": "read",
             "subject": "s",
             "last_four": "abcd",
             "issuer": "https://nobody.example",
@@ -142,12 +144,13 @@ pub(super) fn realm_of(operation: &Operation) -> &'static str {
 }
 
 /// What belongs to no realm, or to whoever asks.
-pub(super) const WITHOUT_A_REALM: [&str; 7] = [
+pub(super) const WITHOUT_A_REALM: [&str; 8] = [
     "realm.list",
     "operator.list",
     "operator.whoami",
     "person.sign-out",
     "key.find",
+    "key.verify",
     "limit.list",
     "issuer.list",
 ];

@@ -36,4 +36,5 @@ mod streams;
 mod switching;
 mod systems;
 mod team;
+mod verification;
 mod withdrawal;
