@@ -128,7 +128,8 @@ pub(crate) fn managed(served: &[ServedApi]) -> Apis {
         let (api, hosts) = (served.api.clone(), served.hosts.clone());
         let sign_in = served.sign_in.as_ref().map(rules);
         let (token_algorithm, token_key_days) = (served.token_algorithm, served.token_key_days);
-        let managed = ManagedApi { api, hosts, sign_in, token_algorithm, token_key_days };
+        let most_live_keys = served.most_live_keys.clone();
+        let managed = ManagedApi { api, hosts, sign_in, most_live_keys, token_algorithm, token_key_days };
         (served.api.name.clone(), Arc::new(managed))
     };
     served.iter().map(one).collect()

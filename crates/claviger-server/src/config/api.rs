@@ -1,5 +1,6 @@
 //! From an API's settings to the API the door decides about.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use claviger::code::Code;
 use claviger::credential::{CredentialKind, Kinds};
 use claviger::envelope::Envelope;
 use claviger::grants::{Access as AccessLevel, Grants};
+use claviger::id::PlanName;
 use claviger::key_set::{Algorithm, KeySet};
 use claviger::limit_rule::{Amount, Form, LimitRule};
 use claviger::route::{Level, Route, RouteAccess, RouteTable};
@@ -47,6 +49,8 @@ pub struct ServedApi {
     pub document_path: Option<String>,
     /// What Claviger answers itself: where, and what.
     pub services: Vec<(String, Service)>,
+    /// How many live keys a tenant may have, by its plan.
+    pub most_live_keys: BTreeMap<PlanName, u64>,
     /// What is said there of something outside of somebody's organization.
     pub outside: Outside,
     /// What new signing keys of its realm are of.
@@ -151,6 +155,9 @@ pub fn build_api(settings: &super::Api, index: usize, source: &Source) -> Result
     if settings.plans.is_empty() {
         return Err(error("plans", "name at least one plan"));
     }
+    if let Some(unknown) = settings.most_live_keys.keys().find(|plan| !settings.plans.contains(plan)) {
+        return Err(error("most_live_keys", &format!("`{unknown}` is none of the API's `plans`")));
+    }
     if settings.token_key_days == 1 {
         return Err(error(
             "token_key_days",
@@ -216,6 +223,7 @@ pub fn build_api(settings: &super::Api, index: usize, source: &Source) -> Result
         sign_in: place.sign_in()?,
         document_path: place.document_path()?,
         services: place.services()?,
+        most_live_keys: settings.most_live_keys.clone(),
         outside: settings.outside,
         token_key_days: settings.token_key_days,
         token_algorithm: match settings.token_algorithm {

@@ -330,6 +330,7 @@ pub struct Api {
     pub raw_utf8: bool,
     pub max_body_bytes: u64,
     pub plans: Vec<PlanName>,
+    pub most_live_keys: BTreeMap<PlanName, u64>,
     pub cors_origins: Vec<String>,
     pub timeouts: Timeouts,
     pub roles: BTreeMap<String, String>,

@@ -343,7 +343,8 @@ async fn create(call: &Call, input: Create) -> Result<KeyMade, Failure> {
         networks: input.networks.as_deref().map(networks).transpose()?,
         expires_at,
     };
-    made(&store, &store.key_create(new).await?).await
+    let most = call.management.api(api.api.name.as_str())?.most_live_keys.clone();
+    made(&store, &store.key_create_under(new, most).await?).await
 }
 
 pub(super) fn networks(list: &[String]) -> Result<Networks, Failure> {

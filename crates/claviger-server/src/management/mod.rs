@@ -45,7 +45,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use arc_swap::ArcSwap;
 use claviger::clock::{Clock, UnixMillis};
 use claviger::grants::Access;
-use claviger::id::{ApiName, RealmName, RoleName, TenantId};
+use claviger::id::{ApiName, PlanName, RealmName, RoleName, TenantId};
 use claviger::network::Client;
 use claviger::random::Random;
 use claviger::{Api, Door, Permit};
@@ -230,6 +230,8 @@ pub struct ManagedApi {
     pub hosts: Vec<String>,
     /// How people sign in there, if they do.
     pub sign_in: Option<Rules>,
+    /// How many live keys a tenant may have, by its plan.
+    pub most_live_keys: BTreeMap<PlanName, u64>,
     /// What its realm's signing keys are of.
     pub token_algorithm: claviger::key_set::Algorithm,
     /// For how many days one of them signs; 0 is until somebody says so.

@@ -11,7 +11,7 @@ use claviger::id::{Environment, KeyId, OrgId};
 use claviger::network::Client;
 use claviger::{Api, Permit};
 use claviger_store::annotations::AnnotationUpdate;
-use claviger_store::api_keys::{ApiKeyUpdate, KeyView, NewApiKey, SecretView, ShownKey};
+use claviger_store::api_keys::{ApiKeyUpdate, KeyView, NewApiKey, PLAN_IS_FULL, SecretView, ShownKey};
 use claviger_store::key_authority::{KEY_BEYOND, KeyManager};
 use claviger_store::key_lookups::KeysListed;
 use claviger_store::key_rotation::{BOTH_IN_USE, DEFAULT_GRACE_SECONDS};
@@ -78,7 +78,9 @@ impl KeyHolder {
 fn refused(error: StoreError) -> Failure {
     match error {
         StoreError::Refused { why: KEY_BEYOND } => Failure::of(FailureKind::NotGranted, KEY_BEYOND),
-        StoreError::Refused { why: BOTH_IN_USE } => Failure::of(FailureKind::Conflict, BOTH_IN_USE),
+        StoreError::Refused { why } if [BOTH_IN_USE, PLAN_IS_FULL].contains(&why) => {
+            Failure::of(FailureKind::Conflict, why)
+        }
         error => error.into(),
     }
 }
@@ -283,7 +285,8 @@ impl KeyHolder {
             networks: input.allowed_networks.as_deref().map(networks).transpose()?,
             expires_at,
         };
-        let key = self.store.key_create(new).await.map_err(refused)?;
+        let most = self.management.api(self.api.name.as_str())?.most_live_keys.clone();
+        let key = self.store.key_create_under(new, most).await.map_err(refused)?;
         if !update.metadata.is_empty() {
             let id = key.view.key;
             if let Err(error) = self.store.annotate(Annotated::Key(id), update).await {

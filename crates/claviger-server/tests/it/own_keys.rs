@@ -2,7 +2,7 @@
 
 use claviger::id::Environment;
 use claviger_server::on_every_store;
-use claviger_server::testing::{Answer, Home, On, TestServer};
+use claviger_server::testing::{Answer, Behind, Home, On, Plan, TestServer};
 use serde_json::{Value, json};
 
 on_every_store!(
@@ -12,6 +12,7 @@ on_every_store!(
     a12_a_test_key_manages_test_keys_only,
     what_is_asked_of_keys_is_read_within_its_bounds,
     a_key_is_made_or_rotated_once_under_an_idempotency_key,
+    a_plan_caps_how_many_keys_there_are,
     strangers_manage_no_key,
 );
 
@@ -235,6 +236,45 @@ fn a_key_is_made_or_rotated_once_under_an_idempotency_key(on: On) {
     // Whoever may not do it does not hear what came of it either.
     let weak = server.key(&home, "read").text;
     assert_eq!(post(&weak, KEYS, body, "one").status, 403);
+}
+
+fn a_plan_caps_how_many_keys_there_are(on: On) {
+    let settings = |settings: &mut toml::Table| {
+        for api in settings["api"].as_array_mut().unwrap() {
+            let api = api.as_table_mut().unwrap();
+            if api["name"].as_str() == Some("synaptiq") {
+                api.insert(
+                    "most_live_keys".into(),
+                    toml::Table::from_iter([("Starter".to_owned(), 3.into())]).into(),
+                );
+            }
+        }
+    };
+    let server = TestServer::start_as(&Plan { on, behind: Behind::Example, settings: &settings });
+    let home = server.tenant_on("synaptiq", "Acme", "Starter");
+    let admin = server.key(&home, "admin").text;
+    let make = || ask(&server, &admin, "POST", KEYS, Some(json!({ "name": "n" })));
+    make().expect(201);
+    let last = make().expect(201).json();
+    let full = make();
+    assert_eq!((full.status, &full.json()["error"]["code"]), (409, &json!("conflict")), "{}", full.text());
+    assert!(full.text().contains("plan allows no more live keys"), "{}", full.text());
+    // An operator is held to it too; and there is room again once one has gone, or on another plan.
+    let owner = server.operator_token("owner");
+    let path = format!("/v1/tenants/{}/organizations/{}/keys", home.tenant, home.org);
+    let by_operator = || server.console().post(&path, &json!({ "name": "n" })).bearer(&owner).send().status;
+    assert_eq!(by_operator(), 409);
+    ask(&server, &admin, "DELETE", &format!("{KEYS}/{}", text(&last, "id")), None).expect(204);
+    assert_eq!((by_operator(), by_operator()), (201, 409));
+    let tenant = format!("/v1/tenants/{}", home.tenant);
+    server
+        .console()
+        .request("PATCH", &tenant)
+        .json(&json!({ "plan": "Pro" }))
+        .bearer(&owner)
+        .send()
+        .expect(200);
+    make().expect(201);
 }
 
 fn strangers_manage_no_key(on: On) {

@@ -1,12 +1,13 @@
 //! API keys: a stable id, what it allows, and one or two live secrets.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use claviger::api_key::{KeyPrefix, NewKey};
 use claviger::clock::UnixMillis;
-use claviger::directory::State;
+use claviger::directory::{Annotated, State};
 use claviger::grants::Grants;
-use claviger::id::{Environment, KeyId, OrgId, TenantId};
+use claviger::id::{Environment, KeyId, OrgId, PlanName, TenantId};
 use claviger::network::Networks;
 use serde_json::json;
 
@@ -22,8 +23,9 @@ use crate::parts::inner::Inner;
 use crate::parts::tenant_store::TenantStore;
 use crate::state;
 use crate::statement::statements;
-use crate::tenancy::orgs;
+use crate::tenancy::{orgs, tenants};
 use crate::value::{Row, values};
+use crate::versions;
 
 /// The rows of keys.
 pub(crate) static KEY_ROWS: Noun = Noun {
@@ -95,6 +97,10 @@ statements! { "API key";
              networks = CASE WHEN $5 = 1 THEN $6 ELSE networks END,
              expires_at = CASE WHEN $7 = 1 THEN $8 ELSE expires_at END
          WHERE tenant_id = $1 AND key_id = $2 AND state <> 'deleted' RETURNING key_id";
+    /// Those that may be used, now or once they are enabled again.
+    KEYS_LIVE: Tenant [Uuid, Text, Int]
+        "SELECT CAST(count(*) AS bigint) FROM api_key
+         WHERE tenant_id = $1 AND environment = $2 AND state <> 'deleted' AND (expires_at IS NULL OR expires_at > $3)";
     KEY_STATE: Tenant [Uuid, Uuid, Text] withdraws
         "UPDATE api_key SET state = $3 WHERE tenant_id = $1 AND key_id = $2 AND state <> 'deleted' RETURNING org_id";
 }
@@ -166,6 +172,10 @@ pub struct ShownKey {
     /// The secret.
     pub key: NewKey,
 }
+
+/// Why no key is made.
+pub const PLAN_IS_FULL: &str =
+    "the tenant's plan allows no more live keys: end one first, or take another plan";
 
 /// What somebody wants of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -267,6 +277,19 @@ impl TenantStore {
     /// # Errors
     /// If the organization is not there, the name is not one, or the key would have ended already.
     pub async fn key_create(&self, new: NewApiKey) -> Result<ShownKey, StoreError> {
+        self.key_create_under(new, BTreeMap::new()).await
+    }
+
+    /// As [`key_create`](Self::key_create), if with it there are no more live keys than the tenant's plan allows on that side of the sandbox: as
+    /// many as `most` says, or any number on a plan that it does not name.
+    ///
+    /// # Errors
+    /// As there, or [`PLAN_IS_FULL`].
+    pub async fn key_create_under(
+        &self,
+        new: NewApiKey,
+        most: BTreeMap<PlanName, u64>,
+    ) -> Result<ShownKey, StoreError> {
         let tenant = self.tenant;
         let id = KeyId::generate(self.inner.random.as_ref());
         let name = state::display_name(&new.name)?;
@@ -289,6 +312,16 @@ impl TenantStore {
             }
             if expires_at.is_some_and(|end| end <= now) {
                 return Err(StoreError::Invalid("a key must end in the future".into()));
+            }
+            if !most.is_empty() {
+                // One at a time in a tenant: of many at once no more than there is room for.
+                versions::hold(tx, tenant, Annotated::Tenant(tenant)).await?;
+                let plan = tenants::view(tx, tenant).await?.plan;
+                let row = tx.run_one(&KEYS_LIVE, values![tenant, new.environment.as_str(), now]).await?;
+                let live = row.ok_or(StoreError::Corrupt { what: "API key" })?.read().int()?;
+                if most.get(&plan).is_some_and(|most| u64::try_from(live).is_ok_and(|live| live >= *most)) {
+                    return Err(StoreError::Refused { why: PLAN_IS_FULL });
+                }
             }
             let (prefix, environment) = (new.prefix.as_str(), new.environment.as_str());
             let networks = within.as_ref().map(networks_text);

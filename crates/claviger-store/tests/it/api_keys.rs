@@ -5,7 +5,7 @@ use claviger::clock::UnixMillis;
 use claviger::directory::State;
 use claviger::id::Environment;
 use claviger::network::Networks;
-use claviger_store::api_keys::NewApiKey;
+use claviger_store::api_keys::{NewApiKey, PLAN_IS_FULL};
 use claviger_store::audit::AuditCursor;
 use claviger_store::key_rotation::{BOTH_IN_USE, DEFAULT_GRACE_SECONDS, MAX_GRACE_SECONDS};
 use claviger_store::key_secret_uses::KeySecretUse;
@@ -21,6 +21,7 @@ on_every_backend!(
     rotating_again_replaces_the_newer_secret,
     a09_rotating_again_replaces_the_secret_that_was_never_used_and_none_that_was,
     the_last_use_of_a_secret_is_the_latest_that_anybody_tells_of,
+    of_many_keys_that_are_made_at_once_no_more_are_made_than_the_plan_allows,
     trap_prefix_containing_an_underscore_on_rotate,
     a_key_that_may_not_act_is_not_rotated,
     lists_go_page_by_page,
@@ -208,6 +209,39 @@ async fn the_last_use_of_a_secret_is_the_latest_that_anybody_tells_of(test: Test
     let rival = test.tenant("Rival").await;
     used(&test, &rival, &[digest], UnixMillis(9_000), None).await;
     assert_eq!(seen().await.0, Some(UnixMillis(3_000)));
+}
+
+async fn of_many_keys_that_are_made_at_once_no_more_are_made_than_the_plan_allows(test: TestStore) {
+    let acme = test.tenant("Acme").await;
+    let second = acme.store.org_create("Second").await.unwrap().org;
+    let plan = acme.store.tenant_view().await.unwrap().plan;
+    let most = || [(plan.clone(), 20)].into();
+    let tries = (0..60).map(|at| {
+        let (store, most) = (acme.store.clone(), most());
+        // Wherever in the tenant.
+        let new = NewApiKey { org: if at % 2 == 0 { acme.org } else { second }, ..new_key(&acme) };
+        async move { store.key_create_under(new, most).await }
+    });
+    let all = futures_util::future::join_all(tries).await;
+    let made: Vec<_> = all.iter().filter_map(|made| made.as_ref().ok()).collect();
+    assert_eq!(made.len(), 20);
+    for refused in all.iter().filter_map(|made| made.as_ref().err()) {
+        assert_eq!(*refused, StoreError::Refused { why: PLAN_IS_FULL });
+    }
+    let one_more = async |new: NewApiKey| acme.store.key_create_under(new, most()).await.is_ok();
+    // The sandbox has its own; a disabled key counts, an ended one does not.
+    assert!(one_more(NewApiKey { environment: Environment::Test, ..new_key(&acme) }).await);
+    acme.store.key_disable(made[0].view.key).await.unwrap();
+    assert!(!one_more(new_key(&acme)).await);
+    acme.store.key_revoke(made[0].view.key).await.unwrap();
+    let ending = NewApiKey { expires_at: Some(START.plus_seconds(60)), ..new_key(&acme) };
+    assert!(one_more(ending).await);
+    assert!(!one_more(new_key(&acme)).await);
+    test.clock.advance_millis(60_000);
+    assert!(one_more(new_key(&acme)).await);
+    // A plan that is not named allows any number.
+    let other = [("Other".parse().unwrap(), 1)].into();
+    acme.store.key_create_under(new_key(&acme), other).await.unwrap();
 }
 
 async fn trap_prefix_containing_an_underscore_on_rotate(test: TestStore) {

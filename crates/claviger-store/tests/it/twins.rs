@@ -131,6 +131,10 @@ async fn what_one_tenant_does_changes_nothing_of_another(test: TestStore) {
         store.session_create(acme.org, theirs.ann, 60),
         store.session_end(theirs.session),
         store.key_create(claviger_store::api_keys::NewApiKey { org: acme.org, ..new_key(&rival) }),
+        store.key_create_under(
+            claviger_store::api_keys::NewApiKey { org: acme.org, ..new_key(&rival) },
+            [("Starter".parse().unwrap(), 9)].into(),
+        ),
         store.key_list(acme.org),
         store.key_page(KeysListed { org: Some(acme.org), revoked_too: true }, None, 500),
         store.key_update(theirs.key, ApiKeyUpdate::default()),
