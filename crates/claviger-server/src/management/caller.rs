@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
+use claviger::grants::Grants;
 use claviger::id::{AccountId, ApiName, OrgId, RealmName, RoleName, SessionId, TenantId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -91,7 +92,9 @@ pub struct Person {
     pub api: ApiName,
     /// Their role.
     pub role: RoleName,
-    /// Whether that allows everything.
+    /// What that allows; nothing if the API knows no such role.
+    pub grants: Grants,
+    /// Whether that is everything.
     pub may_do_everything: bool,
     /// Whether the tenant is theirs.
     pub owns_the_tenant: bool,

@@ -6,14 +6,16 @@ use claviger::api_key::{KeyDigest, PresentedKey};
 use claviger::directory::{Annotated, State};
 use claviger::id::{Environment, KeyId};
 use claviger::network::{Network, Networks};
+use claviger_store::StoreError;
 use claviger_store::api_keys::{ApiKeyUpdate, KeyView, NewApiKey, SecretView, ShownKey};
+use claviger_store::key_authority::{KEY_BEYOND, KeyManager};
 use claviger_store::key_lookups::KeysListed;
 use claviger_store::key_rotation::DEFAULT_GRACE_SECONDS;
 use claviger_store::tenant_store::TenantStore;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::annotations::{AnnotationChanges, Annotations, found, given};
+use super::annotations::{AnnotationChanges, Annotations, found, given, looked_for};
 use super::operation::{Call, operations};
 use super::page::{self, Page};
 use super::{input, parse, shown};
@@ -252,27 +254,27 @@ impl Drop for KeyMade {
 
 operations! {
     /// Make a key and show it, this once
-    "key.create": POST "/v1/tenants/{tenant}/organizations/{org}/keys" for Owner = create(Create) -> KeyMade;
+    "key.create": POST "/v1/tenants/{tenant}/organizations/{org}/keys" for Owner and Admin = create(Create) -> KeyMade;
     /// List the keys of a tenant, or of an organization, without their secrets
-    "key.list": GET "/v1/tenants/{tenant}/keys" for Reader = list(List) -> Page<KeyShown>;
+    "key.list": GET "/v1/tenants/{tenant}/keys" for Reader and Admin = list(List) -> Page<KeyShown>;
     /// Find a key by itself or by its last four characters, whosever it is
     "key.find": POST "/v1/keys/find" for Reader = find(Find) -> Page<KeyFound>;
     /// Show a key, without its secrets
-    "key.view": GET "/v1/tenants/{tenant}/keys/{key}" for Reader = view(Which) -> KeyShown;
+    "key.view": GET "/v1/tenants/{tenant}/keys/{key}" for Reader and Admin = view(Which) -> KeyShown;
     /// Change a key's name, what it may do, from where, or until when
-    "key.update": PATCH "/v1/tenants/{tenant}/keys/{key}" for Owner = update(Update) -> KeyShown;
+    "key.update": PATCH "/v1/tenants/{tenant}/keys/{key}" for Owner and Admin = update(Update) -> KeyShown;
     /// Say what your own systems call a key, and what to keep with it
     "key.annotate": PATCH "/v1/tenants/{tenant}/keys/{key}/annotations" for Support = annotate(Annotate) -> KeyShown;
     /// Make a new secret and show it, this once; the old one goes on for the grace
-    "key.rotate": POST "/v1/tenants/{tenant}/keys/{key}/rotate" for Owner = rotate(Rotate) -> KeyMade;
+    "key.rotate": POST "/v1/tenants/{tenant}/keys/{key}/rotate" for Owner and Admin = rotate(Rotate) -> KeyMade;
     /// End the grace of a rotated key's old secret now
-    "key.revoke-old": POST "/v1/tenants/{tenant}/keys/{key}/revoke-old" for Support = revoke_old(Which) -> KeyShown;
+    "key.revoke-old": POST "/v1/tenants/{tenant}/keys/{key}/revoke-old" for Support and Admin = revoke_old(Which) -> KeyShown;
     /// Refuse a key for now
-    "key.disable": POST "/v1/tenants/{tenant}/keys/{key}/disable" for Support = disable(Which) -> KeyShown;
+    "key.disable": POST "/v1/tenants/{tenant}/keys/{key}/disable" for Support and Admin = disable(Which) -> KeyShown;
     /// Let a disabled key in again
-    "key.enable": POST "/v1/tenants/{tenant}/keys/{key}/enable" for Support = enable(Which) -> KeyShown;
+    "key.enable": POST "/v1/tenants/{tenant}/keys/{key}/enable" for Support and Admin = enable(Which) -> KeyShown;
     /// End a key for good
-    "key.revoke": DELETE "/v1/tenants/{tenant}/keys/{key}" for Support = revoke(Which) -> KeyShown;
+    "key.revoke": DELETE "/v1/tenants/{tenant}/keys/{key}" for Support and Admin = revoke(Which) -> KeyShown;
 }
 
 fn secret(secret: &SecretView) -> SecretShown {
@@ -318,14 +320,33 @@ async fn made(store: &TenantStore, made: &ShownKey) -> Result<KeyMade, Failure> 
     Ok(KeyMade { key, shown: one(&made.view, annotation.into()) })
 }
 
+/// The tenant's part of the store, in which a person manages keys no further than they may do things themselves.
+async fn managed(call: &Call, tenant: &str) -> Result<TenantStore, Failure> {
+    let store = call.tenant(tenant).await?;
+    Ok(match call.caller.person() {
+        None => store,
+        Some(person) => {
+            let (org, grants) = (call.caller.bound_to(), person.grants.clone());
+            store.managed_by(KeyManager::Person { org, environment: None, grants })
+        }
+    })
+}
+
+fn refused(error: StoreError) -> Failure {
+    match error {
+        StoreError::Refused { why: KEY_BEYOND } => Failure::of(FailureKind::Forbidden, KEY_BEYOND),
+        error => error.into(),
+    }
+}
+
 async fn open(call: &Call, which: &Which) -> Result<(TenantStore, KeyId), Failure> {
-    let store = call.tenant(&which.tenant).await?;
+    let store = managed(call, &which.tenant).await?;
     let key = call.key(&store, &which.key).await?;
     Ok((store, key))
 }
 
 async fn create(call: &Call, input: Create) -> Result<KeyMade, Failure> {
-    let store = call.tenant(&input.tenant).await?;
+    let store = managed(call, &input.tenant).await?;
     let realm = store.tenant_view().await?.realm;
     let management = &call.management;
     let grants = management.known_scope(&realm, input.scope.as_deref().unwrap_or("read"))?;
@@ -344,7 +365,7 @@ async fn create(call: &Call, input: Create) -> Result<KeyMade, Failure> {
         expires_at,
     };
     let most = call.management.api(api.api.name.as_str())?.most_live_keys.clone();
-    made(&store, &store.key_create_under(new, most).await?).await
+    made(&store, &store.key_create_under(new, most).await.map_err(refused)?).await
 }
 
 pub(super) fn networks(list: &[String]) -> Result<Networks, Failure> {
@@ -354,9 +375,10 @@ pub(super) fn networks(list: &[String]) -> Result<Networks, Failure> {
 
 async fn list(call: &Call, input: List) -> Result<Page<KeyShown>, Failure> {
     let store = call.tenant(&input.tenant).await?;
+    looked_for(call, input.external_id.as_deref())?;
     let org = match &input.org {
         Some(org) => Some(call.org(&store, org).await?),
-        None => None,
+        None => call.caller.bound_to(),
     };
     let (after, limit) = (page::after(input.after.as_deref())?, page::limit(input.limit)?);
     let List { name, state, environment, external_id, .. } = input;
@@ -464,7 +486,7 @@ async fn update(call: &Call, input: Update) -> Result<KeyShown, Failure> {
         },
     };
     let held = store.clone().unless_edited(Annotated::Key(key), input::version(input.if_version.as_deref())?);
-    held.key_update(key, update).await?;
+    held.key_update(key, update).await.map_err(refused)?;
     shown_whole(&store, key).await
 }
 
@@ -487,29 +509,29 @@ async fn rotate(call: &Call, input: Rotate) -> Result<KeyMade, Failure> {
     // Which of two secrets is replaced hangs on what was used so far.
     call.management.write_down().await;
     let grace = input.grace_seconds.unwrap_or(DEFAULT_GRACE_SECONDS);
-    made(&store, &store.key_rotate(key, grace).await?).await
+    made(&store, &store.key_rotate(key, grace).await.map_err(refused)?).await
 }
 
 async fn revoke_old(call: &Call, input: Which) -> Result<KeyShown, Failure> {
     let (store, key) = open(call, &input).await?;
-    store.key_revoke_old(key).await?;
+    store.key_revoke_old(key).await.map_err(refused)?;
     shown_whole(&store, key).await
 }
 
 async fn disable(call: &Call, input: Which) -> Result<KeyShown, Failure> {
     let (store, key) = open(call, &input).await?;
-    store.key_disable(key).await?;
+    store.key_disable(key).await.map_err(refused)?;
     shown_whole(&store, key).await
 }
 
 async fn enable(call: &Call, input: Which) -> Result<KeyShown, Failure> {
     let (store, key) = open(call, &input).await?;
-    store.key_enable(key).await?;
+    store.key_enable(key).await.map_err(refused)?;
     shown_whole(&store, key).await
 }
 
 async fn revoke(call: &Call, input: Which) -> Result<KeyShown, Failure> {
     let (store, key) = open(call, &input).await?;
-    store.key_revoke(key).await?;
+    store.key_revoke(key).await.map_err(refused)?;
     shown_whole(&store, key).await
 }

@@ -316,14 +316,15 @@ impl Management {
             self.store.accounts().at_console(token).await?.ok_or_else(nobody)?;
         // An API that is no more, or is another realm's by now, gives nobody a role.
         let api = self.api_in(&realm, api.as_str()).map_err(|_| nobody())?;
-        let grants = api.api.roles.grants(role.as_str());
+        let grants = api.api.roles.grants(role.as_str()).map(|grants| (**grants).clone()).unwrap_or_default();
         let person = Person {
             account: session.account,
             tenant: session.tenant,
             org: session.org,
             session: session.session,
             api: api.api.name.clone(),
-            may_do_everything: grants.is_some_and(|grants| grants.all() == Some(Access::Admin)),
+            may_do_everything: grants.all() == Some(Access::Admin),
+            grants,
             role,
             owns_the_tenant,
         };

@@ -58,7 +58,10 @@ impl KeyHolder {
             (CredentialKind::ApiKey, Some(key), _) => KeyManager::Key(key),
             // Another issuer's word is not turned into a key of ours that has no end.
             _ if principal.is_anothers_word() => return Err(nothing()),
-            (_, _, Some(grants)) => KeyManager::Person { org, environment, grants: grants.clone() },
+            (_, _, Some(grants)) => {
+                let (org, environment) = (Some(org), Some(environment));
+                KeyManager::Person { org, environment, grants: grants.clone() }
+            }
             (_, _, None) => return Err(nothing()),
         };
         let actor = Actor::principal(principal);

@@ -145,6 +145,10 @@ impl Call {
     /// If nothing, or more than one key, goes by the text.
     pub(super) async fn key(&self, store: &TenantStore, text: &str) -> Result<KeyId, Failure> {
         let id = text.parse::<KeyId>().ok();
+        if self.caller.person().is_some() {
+            // What others are called is not looked for; one that is not theirs is none, whatever is done to it.
+            return id.ok_or_else(|| StoreError::NotFound { what: "API key" }.into());
+        }
         if let Some(key) = id
             && is_there(store.key_view(key).await)?
         {

@@ -6,7 +6,7 @@ use claviger_server::testing::{Answer, Home, On, Person, TestServer};
 use serde_json::{Value, json};
 
 use crate::console::{Office, WITHOUT_A_REALM, realm_of, request};
-use crate::mail::{OTHER, PASSWORD, mailed, proving};
+use crate::mail::{OTHER, PASSWORD, mailed, proving, with};
 use crate::sign_in;
 
 on_every_store!(
@@ -15,6 +15,7 @@ on_every_store!(
     what_ends_a_session_ends_it_at_the_console,
     whoever_guesses_at_the_console_is_counted_with_those_who_guess_elsewhere,
     q18_somebody_signs_up_at_the_console_where_addresses_are_proven,
+    an_admin_manages_keys_that_may_do_no_more_than_they_in_their_organization,
 );
 
 const ADA: &str = "ada@northwind.example";
@@ -318,6 +319,59 @@ fn q18_somebody_signs_up_at_the_console_where_addresses_are_proven(on: On) {
     assert_eq!((&bob["org_id"], &bob["role"]), (&entered["org_id"], &json!("VIEWER")));
 }
 
+/// Where Synq's programs have keys as well.
+fn taking_keys(on: On) -> TestServer {
+    with(on, |api| api["credentials"].as_array_mut().unwrap().push("api-key".into()))
+}
+
+fn an_admin_manages_keys_that_may_do_no_more_than_they_in_their_organization(on: On) {
+    let server = taking_keys(on);
+    let home = server.tenant("synq", "Acme");
+    let beside = server.org(&home, "Beside");
+    let admin = token(&server, &server.member(&home, "ADMIN"));
+    let owner = token(&server, &home.owner);
+    let keys = |org: &Home| format!("/v1/tenants/{}/organizations/{}/keys", org.tenant, org.org);
+    let post = |path: &str, body: Value| ask(&server, "POST", path, &admin, Some(body));
+    let made = post(&keys(&home), json!({ "name": "ci", "scope": "products:write" })).expect(201).data();
+    let (id, key) = (made["key_id"].as_str().unwrap(), made["key"].as_str().unwrap());
+    assert_eq!(server.synq().get("/api/v1/products").bearer(key).send().status, 200);
+    let path = format!("/v1/tenants/{}/keys", home.tenant);
+    let rotated = post(&format!("{path}/{id}/rotate"), json!({})).expect(200).data();
+    assert_eq!(
+        server.synq().get("/api/v1/products").bearer(rotated["key"].as_str().unwrap()).send().status,
+        200
+    );
+    let update = json!({ "name": "builds" });
+    assert_eq!(
+        ask(&server, "PATCH", &format!("{path}/{id}"), &admin, Some(update)).expect(200).data()["name"],
+        "builds"
+    );
+    // Those of the organization beside are nowhere, whatever they are called; the owner has them.
+    let other = server.key(&beside, "read");
+    assert_eq!(post(&keys(&beside), json!({ "name": "x" })).status, 404);
+    for what in [other.id.to_string(), "read live".to_owned()] {
+        for (method, end) in
+            [("GET", ""), ("DELETE", ""), ("POST", "/rotate"), ("POST", "/disable"), ("POST", "/revoke-old")]
+        {
+            let body = (method == "POST").then(|| json!({}));
+            let answer =
+                ask(&server, method, &format!("{path}/{what}{end}").replace(' ', "%20"), &admin, body);
+            assert_eq!(answer.status, 404, "{method} {what}{end}: {}", answer.text());
+        }
+    }
+    let listed = |token: &str| {
+        ask(&server, "GET", &path, token, None).expect(200).data()["data"].as_array().unwrap().len()
+    };
+    assert_eq!((listed(&admin), listed(&owner)), (1, 2));
+    ask(&server, "GET", &format!("{path}/{}", other.id), &owner, None).expect(200);
+    assert_eq!(server.synq().get("/api/v1/products").bearer(&other.text).send().status, 200);
+    ask(&server, "DELETE", &format!("{path}/{id}"), &admin, None).expect(200);
+    assert_eq!(server.synq().get("/api/v1/products").bearer(key).send().status, 401);
+    // Whose role is less than everything manages none.
+    let editor = token(&server, &server.member(&home, "EDITOR"));
+    assert_eq!(ask(&server, "POST", &keys(&home), &editor, Some(json!({ "name": "x" }))).status, 403);
+}
+
 /// Who tries something, and what they are.
 fn people(office: &Office, home: &Home) -> Vec<(&'static str, PersonRole, String)> {
     let server = &office.server;
@@ -330,7 +384,7 @@ fn people(office: &Office, home: &Home) -> Vec<(&'static str, PersonRole, String
 
 #[test]
 fn every_operation_is_for_those_persons_it_is_for_and_nobody_else() {
-    let office = Office::open();
+    let office = Office::of(taking_keys(On::Sqlite));
     let server = &office.server;
     let send = |operation: &Operation, (target, body): (String, Option<Value>), token: &str| {
         office.ask(operation.method.as_str(), &target, Some(token), body.as_ref())

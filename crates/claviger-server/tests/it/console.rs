@@ -19,7 +19,11 @@ pub(super) struct Office {
 
 impl Office {
     pub(super) fn open() -> Self {
-        let mut office = Self { server: TestServer::start(On::Sqlite), owner: String::new() };
+        Self::of(TestServer::start(On::Sqlite))
+    }
+
+    pub(super) fn of(server: TestServer) -> Self {
+        let mut office = Self { server, owner: String::new() };
         office.owner = office.operator("first", Role::Owner, None);
         office
     }

@@ -26,12 +26,12 @@ statements! { "API key";
 pub enum KeyManager {
     /// A key: as far as it goes itself at that moment.
     Key(KeyId),
-    /// A person, in their organization.
+    /// A person.
     Person {
-        /// Where they act.
-        org: OrgId,
-        /// On which side of the sandbox.
-        environment: Environment,
+        /// In which organization; `None` is in all of the tenant.
+        org: Option<OrgId>,
+        /// On which side of the sandbox; `None` is on both.
+        environment: Option<Environment>,
         /// What they may do.
         grants: Grants,
     },
@@ -40,8 +40,8 @@ pub enum KeyManager {
 /// What somebody may do who manages keys.
 #[derive(Debug)]
 pub(super) struct Authority {
-    org: OrgId,
-    environment: Environment,
+    org: Option<OrgId>,
+    environment: Option<Environment>,
     grants: Grants,
     networks: Option<Networks>,
     expires_at: Option<UnixMillis>,
@@ -77,8 +77,8 @@ impl Authority {
         let row = tx.run_one(&KEY_AUTHORITY, values![tenant, *key]).await?.ok_or_else(|| beyond.clone())?;
         let mut columns = row.read();
         let found = Self {
-            org: columns.parse()?,
-            environment: columns.parse()?,
+            org: Some(columns.parse()?),
+            environment: Some(columns.parse()?),
             grants: columns.parse()?,
             networks: networks(&mut columns)?,
             expires_at: None,
@@ -93,7 +93,7 @@ impl Authority {
 
     /// Whether a key of that organization and side is there for them at all.
     pub(super) fn sees(&self, org: OrgId, environment: Environment) -> bool {
-        (self.org, self.environment) == (org, environment)
+        self.org.is_none_or(|own| own == org) && self.environment.is_none_or(|own| own == environment)
     }
 
     /// Whether they may do all that a key with this power may.

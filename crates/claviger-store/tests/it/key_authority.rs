@@ -116,8 +116,8 @@ async fn a07_a_key_gets_hold_of_none_that_may_do_more_than_itself_and_ends_any(t
     is_beyond(ours.key_rotate(weaker, 60).await);
     // A person is bound by their grants.
     let person = KeyManager::Person {
-        org: acme.org,
-        environment: Environment::Live,
+        org: Some(acme.org),
+        environment: Some(Environment::Live),
         grants: "keys:admin leads:read".parse().unwrap(),
     };
     let theirs = acme.store.clone().managed_by(person);
