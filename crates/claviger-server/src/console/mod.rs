@@ -215,6 +215,8 @@ impl Desk {
         let key = idempotency_key(&parts.headers)?;
         let waits =
             operation.method != http::Method::GET && (waits_for_all || prefers_to_wait(&parts.headers));
+        // Which servers there are, and what they have heard of, is the operators'.
+        let waits = waits && caller.is_operator();
         let names_nodes = caller.reach == management::Reach::Everything;
         let (management, id) = (self.management.clone(), operation.id);
         let done =

@@ -74,6 +74,14 @@ fn cursor(after: Option<&str>) -> Result<AuditCursor, Failure> {
     Ok(page::after(after)?.map_or(AuditCursor::NEWEST, AuditCursor::from))
 }
 
+/// What people see of an entry: who operates this server, from where and with what, is the operators'.
+fn for_people(mut entry: AuditEntry) -> AuditEntry {
+    if entry.actor.starts_with("operator:") {
+        (entry.actor, entry.address, entry.credential) = ("operator".to_owned(), None, None);
+    }
+    entry
+}
+
 fn page(entries: &[AuditEntry], limit: u16) -> Page<EntryShown> {
     let one = |entry: &AuditEntry| EntryShown {
         audit_id: entry.id.clone(),
@@ -98,6 +106,10 @@ async fn list(call: &Call, input: List) -> Result<Page<EntryShown>, Failure> {
         Some(org) => {
             store.audit_of(Some(org), cursor, limit).await?.into_iter().map(|(entry, _)| entry).collect()
         }
+    };
+    let entries: Vec<AuditEntry> = match call.caller.is_operator() {
+        true => entries,
+        false => entries.into_iter().map(for_people).collect(),
     };
     Ok(page(&entries, limit))
 }

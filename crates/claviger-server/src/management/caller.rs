@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
-use claviger::grants::Grants;
 use claviger::id::{AccountId, ApiName, OrgId, RealmName, RoleName, SessionId, TenantId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -92,9 +91,7 @@ pub struct Person {
     pub api: ApiName,
     /// Their role.
     pub role: RoleName,
-    /// What that allows; nothing if the API knows no such role.
-    pub grants: Grants,
-    /// Whether that is everything.
+    /// Whether that allows everything.
     pub may_do_everything: bool,
     /// Whether the tenant is theirs.
     pub owns_the_tenant: bool,
@@ -211,6 +208,11 @@ impl Caller {
     pub(crate) fn stranger(address: Option<IpAddr>) -> Self {
         let reach = Reach::Tenants(BTreeSet::new());
         Self { name: "stranger".to_owned(), standing: Standing::Stranger, reach, address, credential: None }
+    }
+
+    /// Whether it is one of those who operate this server.
+    pub(crate) fn is_operator(&self) -> bool {
+        matches!(self.standing, Standing::Operator(_))
     }
 
     /// The person, if it is one.

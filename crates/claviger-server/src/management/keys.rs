@@ -326,7 +326,9 @@ async fn managed(call: &Call, tenant: &str) -> Result<TenantStore, Failure> {
     Ok(match call.caller.person() {
         None => store,
         Some(person) => {
-            let (org, grants) = (call.caller.bound_to(), person.grants.clone());
+            let realm = store.tenant_view().await?.realm;
+            let grants = call.management.role_where_keys_are(&realm, &person.role);
+            let org = call.caller.bound_to();
             store.managed_by(KeyManager::Person { org, environment: None, grants })
         }
     })
@@ -364,7 +366,7 @@ async fn create(call: &Call, input: Create) -> Result<KeyMade, Failure> {
         networks: input.networks.as_deref().map(networks).transpose()?,
         expires_at,
     };
-    let most = call.management.api(api.api.name.as_str())?.most_live_keys.clone();
+    let most = management.most_live_keys(&realm);
     made(&store, &store.key_create_under(new, most).await.map_err(refused)?).await
 }
 

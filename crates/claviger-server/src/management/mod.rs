@@ -44,7 +44,8 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::ArcSwap;
 use claviger::clock::{Clock, UnixMillis};
-use claviger::grants::Access;
+use claviger::credential::CredentialKind;
+use claviger::grants::{Access, Grants};
 use claviger::id::{ApiName, PlanName, RealmName, RoleName, TenantId};
 use claviger::network::Client;
 use claviger::random::Random;
@@ -157,20 +158,32 @@ pub async fn call(
     if let Some(once) = &once
         && let Some(value) = once.begin().await?
     {
-        return Ok(Outcome { value, revision: operator.revision().await.ok(), is_repeated: true });
+        let value = as_shown(caller, value);
+        return Ok(Outcome { value, revision: revision(caller, &operator).await, is_repeated: true });
     }
     let outcome = (operation.run)(call, input).await;
     let outcome = outcome.map_err(|failure| after_a_change(failure, &wrote));
+    let outcome = outcome.map(|value| as_shown(caller, value));
     if let Some(once) = once {
         once.end(&outcome, &wrote).await;
     }
-    let mut value = outcome?;
-    if caller.person().is_some() {
+    let value = outcome?;
+    // What is done is done, whether it can be said how far the store has come with it or not.
+    let revision = if changes { revision(caller, &operator).await } else { None };
+    Ok(Outcome { value, revision, is_repeated: false })
+}
+
+/// What somebody is shown of an answer: what is the operators', they alone.
+fn as_shown(caller: &Caller, mut value: Value) -> Value {
+    if !caller.is_operator() {
         annotations::withhold(&mut value);
     }
-    // What is done is done, whether it can be said how far the store has come with it or not.
-    let revision = if changes { operator.revision().await.ok() } else { None };
-    Ok(Outcome { value, revision, is_repeated: false })
+    value
+}
+
+/// How far the store has come: that counts what everybody does, and is for operators.
+async fn revision(caller: &Caller, operator: &Operator) -> Option<String> {
+    if caller.is_operator() { operator.revision().await.ok() } else { None }
 }
 
 /// What fails after something was written does not say that nothing was, as the store does of a part that it could not do.
@@ -340,6 +353,35 @@ impl Management {
         names.dedup();
         names.retain(|name| self.roles_beyond(realm, name).contains(role));
         Some(names)
+    }
+
+    /// What a role allows at each of the realm's APIs that take keys: a key is good at all of them. One that an API does not know allows nothing
+    /// there.
+    pub(crate) fn role_where_keys_are(&self, realm: &RealmName, role: &RoleName) -> Vec<Grants> {
+        let apis = self.apis.load();
+        let taking = apis
+            .values()
+            .filter(|api| api.api.realm == *realm && api.api.credentials.contain(CredentialKind::ApiKey));
+        let grants =
+            |api: &Arc<ManagedApi>| api.api.roles.grants(role.as_str()).map(|grants| (**grants).clone());
+        taking.map(|api| grants(api).unwrap_or_default()).collect()
+    }
+
+    /// How many live keys a tenant may have by its plan: the least that any of the realm's APIs says that take keys, as a key is good at all of
+    /// them.
+    pub(crate) fn most_live_keys(&self, realm: &RealmName) -> BTreeMap<PlanName, u64> {
+        let apis = self.apis.load();
+        let mut least = BTreeMap::new();
+        for api in apis.values().filter(|api| api.api.realm == *realm) {
+            if !api.api.credentials.contain(CredentialKind::ApiKey) {
+                continue;
+            }
+            for (plan, most) in &api.most_live_keys {
+                let known = least.entry(plan.clone()).or_insert(*most);
+                *known = (*known).min(*most);
+            }
+        }
+        least
     }
 
     /// How long the identity tokens of a realm live at most, in seconds.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use claviger::directory::Annotated;
 use claviger::id::OrgId;
+use claviger_store::members::BEYOND;
 use claviger_store::orgs::OrgView;
 use claviger_store::tenant_store::TenantStore;
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ use super::operation::{Call, operations};
 use super::page::{self, Page};
 use super::tenants::lower_case;
 use super::{input, shown};
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
 
 /// An organization to make.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -262,6 +263,12 @@ async fn delete(call: &Call, input: InOrg) -> Result<Deleted, Failure> {
 
 async fn revoke_tokens(call: &Call, input: RevokeTokens) -> Result<Revoked, Failure> {
     let (store, org) = open(call, &input.tenant, &input.org).await?;
+    if let Some(person) = call.caller.person() {
+        let realm = store.tenant_view().await?.realm;
+        if call.management.roles_within(&realm, &person.role).is_some() {
+            return Err(Failure::of(FailureKind::Forbidden, BEYOND));
+        }
+    }
     let generation = store.org_revoke(org, super::input::ends(input.credentials)).await?;
     Ok(Revoked { org_id: org.to_string(), generation })
 }

@@ -54,14 +54,15 @@ impl KeyHolder {
         let principal = permit.principal();
         let (org, environment) = (permit.org(), principal.environment());
         let nothing = || Failure::of(FailureKind::NotGranted, "nobody knows what whoever asks may do");
-        let manager = match (principal.kind(), principal.key(), principal.grants()) {
+        let manager = match (principal.kind(), principal.key(), principal.role()) {
             (CredentialKind::ApiKey, Some(key), _) => KeyManager::Key(key),
             // Another issuer's word is not turned into a key of ours that has no end.
             _ if principal.is_anothers_word() => return Err(nothing()),
-            (_, _, Some(grants)) => {
-                let (org, environment) = (Some(org), Some(environment));
-                KeyManager::Person { org, environment, grants: grants.clone() }
-            }
+            (_, _, Some(role)) => KeyManager::Person {
+                org: Some(org),
+                environment: Some(environment),
+                grants: management.role_where_keys_are(&permit.api().realm, role),
+            },
             (_, _, None) => return Err(nothing()),
         };
         let actor = Actor::principal(principal);
@@ -288,7 +289,7 @@ impl KeyHolder {
             networks: input.allowed_networks.as_deref().map(networks).transpose()?,
             expires_at,
         };
-        let most = self.management.api(self.api.name.as_str())?.most_live_keys.clone();
+        let most = self.management.most_live_keys(&self.api.realm);
         let key = self.store.key_create_under(new, most).await.map_err(refused)?;
         if !update.metadata.is_empty() {
             let id = key.view.key;

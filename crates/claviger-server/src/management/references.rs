@@ -84,11 +84,13 @@ impl Call {
             }
         }
         let (realms, tenants) = (self.realms().await?, self.tenants());
+        // What an operator's systems call something is looked for by operators alone.
+        let by_external_id = self.caller.is_operator();
         let mut called = Vec::new();
         for realm in &realms {
             called.extend(operator.tenant_called(realm, text).await?);
         }
-        if !tenants.is_empty() {
+        if by_external_id && !tenants.is_empty() {
             let annotations = operator.tenant_annotations(tenants.clone()).await?;
             let so = |tenant: &TenantId| annotations.get(&tenant.to_string())?.external_id.as_deref();
             called.extend(tenants.iter().copied().filter(|tenant| so(tenant) == Some(text)));
@@ -131,7 +133,11 @@ impl Call {
         {
             return Ok(org);
         }
-        match (found(store.annotated("organization", text).await)?, id) {
+        let called = match self.caller.is_operator() {
+            true => found(store.annotated("organization", text).await)?,
+            false => None,
+        };
+        match (called, id) {
             (Some(Annotated::Org(org)), _) => Ok(org),
             // What is done to it says that there is none.
             (_, Some(org)) => Ok(org),
@@ -180,7 +186,8 @@ impl Call {
         {
             return Ok(account);
         }
-        if let Some(Annotated::Member(its, account)) = found(store.annotated("member", text).await)?
+        if self.caller.is_operator()
+            && let Some(Annotated::Member(its, account)) = found(store.annotated("member", text).await)?
             && its == org
         {
             return Ok(account);

@@ -2,7 +2,7 @@
 
 use claviger_server::management::{Operation, PersonRole, operations};
 use claviger_server::on_every_store;
-use claviger_server::testing::{Answer, Home, On, Person, TestServer};
+use claviger_server::testing::{Answer, Behind, Home, On, Person, Plan, TestServer};
 use serde_json::{Value, json};
 
 use crate::console::{Office, WITHOUT_A_REALM, realm_of, request};
@@ -16,6 +16,9 @@ on_every_store!(
     whoever_guesses_at_the_console_is_counted_with_those_who_guess_elsewhere,
     q18_somebody_signs_up_at_the_console_where_addresses_are_proven,
     an_admin_manages_keys_that_may_do_no_more_than_they_in_their_organization,
+    where_addresses_have_to_be_proven_nobody_manages_before,
+    a_key_is_good_at_every_api_of_its_realm_and_so_is_what_its_maker_needs,
+    what_is_the_operators_is_shown_to_nobody_else_however_often_they_ask,
 );
 
 const ADA: &str = "ada@northwind.example";
@@ -370,6 +373,114 @@ fn an_admin_manages_keys_that_may_do_no_more_than_they_in_their_organization(on:
     // Whose role is less than everything manages none.
     let editor = token(&server, &server.member(&home, "EDITOR"));
     assert_eq!(ask(&server, "POST", &keys(&home), &editor, Some(json!({ "name": "x" }))).status, 403);
+}
+
+fn where_addresses_have_to_be_proven_nobody_manages_before(on: On) {
+    let server = proving(on);
+    let home = server.tenant("synq", "Acme");
+    let admin = server.member(&home, "ADMIN");
+    let token = token(&server, &admin);
+    assert_eq!(ask(&server, "GET", "/v1/whoami", &token, None).status, 401);
+    server.run(server.management().operator().accounts().account_verify_email(admin.account)).unwrap();
+    assert_eq!(ask(&server, "GET", "/v1/whoami", &token, None).status, 200);
+    drop(server);
+    // Nor does anybody where nobody signs in any more.
+    let server = with(on, |api| {
+        for name in ["sign_in", "sign_up", "mail_page"] {
+            api.remove(name);
+        }
+        let routes = api["route"].as_array_mut().unwrap();
+        routes.retain(|route| route.get("serve").is_none());
+    });
+    let home = server.tenant("synq", "Acme");
+    let token = self::token(&server, &home.owner);
+    assert_eq!(ask(&server, "GET", "/v1/whoami", &token, None).status, 401);
+}
+
+fn a_key_is_good_at_every_api_of_its_realm_and_so_is_what_its_maker_needs(on: On) {
+    // Another API of the realm, where an EDITOR may do everything, and fewer keys are allowed.
+    let settings = |settings: &mut toml::Table| {
+        let apis = settings["api"].as_array_mut().unwrap();
+        let synq = apis.iter_mut().find(|api| api["name"].as_str() == Some("synq")).unwrap();
+        let synq = synq.as_table_mut().unwrap();
+        synq["credentials"].as_array_mut().unwrap().push("api-key".into());
+        let mut docs = synq.clone();
+        docs.insert("name".into(), "docs".into());
+        docs.insert("hosts".into(), vec![toml::Value::from("docs.localhost")].into());
+        docs["roles"].as_table_mut().unwrap().insert("EDITOR".into(), "admin".into());
+        let most = toml::Table::from_iter([("Standard".to_owned(), 2.into())]);
+        docs.insert("most_live_keys".into(), most.into());
+        apis.push(docs.into());
+    };
+    let server = TestServer::start_as(&Plan { on, behind: Behind::Example, settings: &settings });
+    let home = server.tenant("synq", "Acme");
+    let editor = server.member(&home, "EDITOR");
+    let session = server.session(&editor);
+    let docs = "docs".parse().unwrap();
+    let token = server.management().store.accounts().console_token(&session, &docs);
+    let token = token.expose_text().unwrap();
+    assert_eq!(ask(&server, "GET", "/v1/whoami", token, None).expect(200).data()["may_do_everything"], true);
+    let keys = format!("/v1/tenants/{}/organizations/{}/keys", home.tenant, home.org);
+    let make = |token: &str, scope: &str, api: &str| {
+        let body = json!({ "name": "n", "scope": scope, "api": api });
+        ask(&server, "POST", &keys, token, Some(body)).status
+    };
+    assert_eq!((make(token, "admin", "synq"), make(token, "admin", "docs")), (403, 403));
+    assert_eq!(make(token, "products:write", "docs"), 201);
+    // Nor is a cap passed by naming the API that has none.
+    let owner = server.operator_token("owner");
+    assert_eq!((make(&owner, "read", "synq"), make(&owner, "read", "synq")), (201, 409));
+}
+
+fn what_is_the_operators_is_shown_to_nobody_else_however_often_they_ask(on: On) {
+    let server = TestServer::start(on);
+    let home = server.tenant("synq", "Acme");
+    let (owner, operator) = (token(&server, &home.owner), server.operator_token("owner"));
+    let tenant = format!("/v1/tenants/{}", home.tenant);
+    let org = format!("{tenant}/organizations/{}", home.org);
+    let said = |id: &str| json!({ "external_id": id, "metadata": { "risk": "high" } });
+    ask(&server, "PATCH", &format!("{tenant}/annotations"), &operator, Some(said("crm-1"))).expect(200);
+    ask(&server, "PATCH", &format!("{org}/annotations"), &operator, Some(said("crm-2"))).expect(200);
+    let rename = || {
+        let request =
+            server.console().post(&format!("{org}/rename"), &json!({ "name": "Head" })).bearer(&owner);
+        request.header("Idempotency-Key", "one").header("Prefer", "wait").send().expect(200)
+    };
+    for answer in [rename(), rename()] {
+        assert_eq!((&answer.data()["external_id"], &answer.data()["metadata"]), (&Value::Null, &json!({})));
+        let told = ["x-claviger-revision", "x-claviger-behind", "preference-applied"];
+        assert!(told.iter().all(|name| answer.header(name).is_none()), "{}", answer.text());
+    }
+    // Nor is anything found by it, and the audit names no operator.
+    for path in ["/v1/tenants/crm-1".to_owned(), format!("{tenant}/organizations/crm-2")] {
+        assert_eq!(ask(&server, "GET", &path, &owner, None).status, 404, "{path}");
+        assert!(
+            ask(&server, "GET", &path.replace(&home.tenant.to_string(), "crm-1"), &operator, None).status
+                == 200
+        );
+    }
+    let audit = ask(&server, "GET", &format!("{tenant}/audit"), &owner, None).expect(200);
+    assert!(!audit.text().contains("operator:") && !audit.text().contains("crm-"), "{}", audit.text());
+    let entries = audit.data();
+    let annotated =
+        entries["data"].as_array().unwrap().iter().find(|entry| entry["action"] == "METADATA_UPDATED");
+    let annotated = annotated.unwrap();
+    assert_eq!((&annotated["actor"], &annotated["address"]), (&json!("operator"), &Value::Null));
+    // Who is asked in is shown as they were named, and once they are gone no more.
+    server
+        .run(server.management().operator().accounts().account_create(
+            &"synq".parse().unwrap(),
+            &"Bob@x.example".parse().unwrap(),
+            None,
+        ))
+        .unwrap();
+    let body = json!({ "member": "bob@X.example", "role": "VIEWER" });
+    let invited = ask(&server, "POST", &format!("{org}/members"), &owner, Some(body)).expect(201).data();
+    assert_eq!(invited["email"], "bob@X.example");
+    let bob = format!("{org}/members/{}", invited["account_id"].as_str().unwrap());
+    ask(&server, "DELETE", &bob, &owner, None).expect(200);
+    assert_eq!(ask(&server, "GET", &bob, &owner, None).status, 404);
+    assert_eq!(ask(&server, "GET", &bob, &operator, None).status, 200);
 }
 
 /// Who tries something, and what they are.

@@ -32,8 +32,8 @@ pub enum KeyManager {
         org: Option<OrgId>,
         /// On which side of the sandbox; `None` is on both.
         environment: Option<Environment>,
-        /// What they may do.
-        grants: Grants,
+        /// What they may do, at each API that a key of theirs may be good at.
+        grants: Vec<Grants>,
     },
 }
 
@@ -42,7 +42,7 @@ pub enum KeyManager {
 pub(super) struct Authority {
     org: Option<OrgId>,
     environment: Option<Environment>,
-    grants: Grants,
+    grants: Vec<Grants>,
     networks: Option<Networks>,
     expires_at: Option<UnixMillis>,
 }
@@ -79,7 +79,7 @@ impl Authority {
         let found = Self {
             org: Some(columns.parse()?),
             environment: Some(columns.parse()?),
-            grants: columns.parse()?,
+            grants: vec![columns.parse()?],
             networks: networks(&mut columns)?,
             expires_at: None,
         };
@@ -111,7 +111,8 @@ impl Authority {
             (Some(ours), Some(theirs)) => theirs <= ours,
             (Some(_), None) => false,
         };
-        match power.grants.within(&self.grants) && from_within && as_long {
+        let everywhere = self.grants.iter().all(|ours| power.grants.within(ours));
+        match everywhere && !self.grants.is_empty() && from_within && as_long {
             true => Ok(()),
             false => Err(StoreError::Refused { why: KEY_BEYOND }),
         }

@@ -17,7 +17,7 @@ pub const TOKEN_PREFIX: &str = "cs_";
 statements! { "session";
     /// A session that goes on at `$3`, whose ground stands: no generation has grown since it was made, and all that it hangs on may act.
     CONSOLE_STANDING: Tenant [Uuid, Uuid, Int]
-        "SELECT m.role, m.state, t.state, o.state, a.state, t.realm, t.owner_id, a.email,
+        "SELECT m.role, m.state, t.state, o.state, a.state, t.realm, t.owner_id, a.email, a.email_verified,
              s.tenant_id, s.session_id, s.org_id, s.account_id, s.ended, s.expires_at,
              s.tenant_generation, s.org_generation, s.account_generation, s.member_generation
          FROM session AS s
@@ -40,6 +40,8 @@ pub struct AtConsole {
     pub realm: RealmName,
     /// Their address.
     pub email: String,
+    /// Whether it was proved.
+    pub email_verified: bool,
     /// Their role in the organization of the session.
     pub role: RoleName,
     /// Whether the tenant is theirs.
@@ -71,12 +73,14 @@ impl Accounts {
             let others =
                 [columns.state("tenant")?, columns.state("organization")?, columns.state("account")?];
             let (realm, owner, email) = (columns.parse()?, columns.maybe_parse()?, columns.text()?);
+            let email_verified = columns.truth()?;
             let session = sessions::read(&mut columns)?;
             if !is_active || others.iter().any(|state| *state != State::Active) {
                 return Ok(None);
             }
             let owns_the_tenant = owner == Some(session.account);
-            Ok(Some(AtConsole { session, api: api.clone(), realm, email, role, owns_the_tenant }))
+            let api = api.clone();
+            Ok(Some(AtConsole { session, api, realm, email, email_verified, role, owns_the_tenant }))
         };
         self.inner.run(Bound::Tenant(tenant), Mode::Read, work).await
     }

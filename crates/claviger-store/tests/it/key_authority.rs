@@ -118,7 +118,7 @@ async fn a07_a_key_gets_hold_of_none_that_may_do_more_than_itself_and_ends_any(t
     let person = KeyManager::Person {
         org: Some(acme.org),
         environment: Some(Environment::Live),
-        grants: "keys:admin leads:read".parse().unwrap(),
+        grants: vec!["keys:admin leads:read".parse().unwrap(), "keys:admin leads:admin".parse().unwrap()],
     };
     let theirs = acme.store.clone().managed_by(person);
     theirs.key_rotate(weaker, 0).await.unwrap();
