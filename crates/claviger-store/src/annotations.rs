@@ -204,7 +204,10 @@ impl AnnotationUpdate {
     }
 
     /// What there is after it.
-    fn applied_to(&self, mut view: AnnotationView) -> Result<AnnotationView, StoreError> {
+    ///
+    /// # Errors
+    /// If that would be more than there may be.
+    pub fn applied_to(&self, mut view: AnnotationView) -> Result<AnnotationView, StoreError> {
         if let Some(external_id) = &self.external_id {
             view.external_id.clone_from(external_id);
         }
@@ -362,9 +365,15 @@ impl TenantStore {
             return Err(StoreError::Refused { why: "what a tenant is called is the operator's to say" });
         }
         update.check()?;
-        let tenant = self.tenant;
+        let (tenant, manager) = (self.tenant, self.key_manager.clone());
         let entry = self.entry("METADATA_UPDATED", (about.kind(), about.entity()), details(&update));
-        self.write(async move |tx: &mut Tx<'_>| put(tx, tenant, about, &update, &entry).await).await
+        self.write(async move |tx: &mut Tx<'_>| {
+            if let Annotated::Key(key) = about {
+                api_keys::manages(tx, tenant, manager.as_ref(), key).await?;
+            }
+            put(tx, tenant, about, &update, &entry).await
+        })
+        .await
     }
 
     /// What is called so elsewhere, of this kind.

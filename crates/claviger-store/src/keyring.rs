@@ -411,6 +411,18 @@ mod tests {
     }
 
     #[test]
+    fn the_key_of_macs_is_what_is_derived_for_its_label_whenever_it_is_asked_for() {
+        let keyring = keyring(&Counting::default());
+        for label in ["one", "other", "one"] {
+            let derived = hmac::Key::new(hmac::HMAC_SHA256, keyring.derive(label).expose());
+            let (ours, theirs) = (hmac::sign(&keyring.mac_key(label), b"x"), hmac::sign(&derived, b"x"));
+            assert_eq!(ours.as_ref(), theirs.as_ref(), "{label}");
+        }
+        let of = |label| hmac::sign(&keyring.mac_key(label), b"x").as_ref().to_vec();
+        assert_ne!(of("one"), of("other"));
+    }
+
+    #[test]
     fn a_sealed_value_opens_at_its_own_place_alone() {
         let random = Counting::default();
         let mut keyring = keyring(&random);

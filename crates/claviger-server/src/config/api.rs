@@ -13,7 +13,7 @@ use claviger::api::{
 use claviger::code::Code;
 use claviger::credential::{CredentialKind, Kinds};
 use claviger::envelope::Envelope;
-use claviger::grants::{Access as AccessLevel, Grants};
+use claviger::grants::Grants;
 use claviger::id::PlanName;
 use claviger::key_set::{Algorithm, KeySet};
 use claviger::limit_rule::{Amount, Form, LimitRule};
@@ -21,6 +21,7 @@ use claviger::route::{Level, Route, RouteAccess, RouteTable};
 use claviger::target::Oddities;
 use http::Method;
 
+use super::service::{served, unsaid, with_the_unsaid};
 use super::source::Source;
 use super::{Access, ConfigError, Https, Kind, LimitForm, Outside, Service, TokenAlgorithm};
 
@@ -222,7 +223,7 @@ pub fn build_api(settings: &super::Api, index: usize, source: &Source) -> Result
         body_idle: Duration::from_secs(settings.timeouts.body_idle),
         sign_in: place.sign_in()?,
         document_path: place.document_path()?,
-        services: place.services()?,
+        services: served(settings, |setting, what| place.error(setting, what))?,
         most_live_keys: settings.most_live_keys.clone(),
         outside: settings.outside,
         token_key_days: settings.token_key_days,
@@ -326,59 +327,6 @@ impl Place<'_> {
             return Err(self.error("document_path", "write a path that is no route, such as `/openapi.json`"));
         }
         Ok(Some(path.clone()))
-    }
-
-    /// What Claviger answers itself, each where it can.
-    fn services(&self) -> Result<Vec<(String, Service)>, ConfigError> {
-        let mut services = Vec::new();
-        for (at, route) in self.settings.route.iter().enumerate() {
-            let Some(service) = route.serve else { continue };
-            let error = |setting: &str, what: String| self.error(&format!("route[{at}].{setting}"), what);
-            if let Some(method) =
-                route.methods.iter().find(|name| !service.methods().contains(&name.as_str()))
-            {
-                let known = service.methods().join(", ");
-                return Err(error("methods", format!("`{method}` is not served here; there are {known}")));
-            }
-            let parameters = route.path.matches('{').count();
-            let wanted = usize::from(service.names_one());
-            let ends_with_it = matches!(service, Service::Member | Service::Key);
-            if parameters != wanted || ends_with_it && !route.path.ends_with('}') || route.path.contains("{*")
-            {
-                let what = match service {
-                    Service::Member => "the path of one member ends with a parameter, and has no other",
-                    Service::Key => "the path of one key ends with a parameter, and has no other",
-                    Service::KeyRotate | Service::KeyRevokeOld => {
-                        "the path names one key by a parameter, and has no other"
-                    }
-                    _ => "the path of what is served here has no parameter",
-                };
-                return Err(error("path", what.to_owned()));
-            }
-            if service.is_about_keys() && !self.settings.credentials.contains(&Kind::ApiKey) {
-                let what = "nobody has a key here; name \"api-key\" in the API's `credentials`";
-                return Err(error("serve", what.to_owned()));
-            }
-            if !service.is_about_keys() && self.settings.sign_in == super::SignIn::Off {
-                let what = "what is served here is for people who sign in; say `sign_in = \"password\"`";
-                return Err(error("serve", what.to_owned()));
-            }
-            let is_none = |word: &String| word == "none";
-            let is_open = match &route.access {
-                Access::All(word) => is_none(word),
-                Access::ByMethod(words) => words.values().any(is_none),
-            };
-            if is_open {
-                let what = "what is served here asks who it is for";
-                return Err(error("access", what.to_owned()));
-            }
-            if service.is_about_oneself() && !self.settings.credentials.contains(&Kind::UserToken) {
-                let what = "nobody has a user token here; name \"user-token\" in the API's `credentials`";
-                return Err(error("serve", what.to_owned()));
-            }
-            services.push((route.path.clone(), service));
-        }
-        Ok(services)
     }
 
     /// Hosts as they are compared: without a port, in lower case.
@@ -538,30 +486,6 @@ impl Place<'_> {
         }
         Ok((issuers, files))
     }
-}
-
-/// What a route's methods need that does not say it. What Claviger answers itself is managing wherever something is changed, whatever the
-/// ladder says, and about oneself it is for everybody.
-fn unsaid(route: &super::Route) -> RouteAccess {
-    let Some(service) = route.serve else { return RouteAccess::Ladder };
-    let level = |name: &str| match name {
-        _ if service.is_about_oneself() => AccessLevel::Read,
-        // To look at them as well.
-        _ if service.is_about_keys() => AccessLevel::Admin,
-        "GET" => AccessLevel::Read,
-        _ => AccessLevel::Admin,
-    };
-    let methods = route.methods.iter();
-    let levels = methods.filter_map(|name| Some((name.parse().ok()?, Level::Needs(level(name)))));
-    RouteAccess::PerMethod(levels.collect())
-}
-
-/// The levels that are said, and those of the methods of a served route that are not.
-fn with_the_unsaid(route: &super::Route, said: Vec<(Method, Level)>) -> Vec<(Method, Level)> {
-    let RouteAccess::PerMethod(unsaid) = unsaid(route) else { return said };
-    let missing = unsaid.into_iter().filter(|(method, _)| !said.iter().any(|(own, _)| own == method));
-    let missing: Vec<_> = missing.collect();
-    said.into_iter().chain(missing).collect()
 }
 
 /// A page that links in mail open: over HTTPS, or on this machine.

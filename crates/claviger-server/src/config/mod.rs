@@ -5,6 +5,7 @@
 mod api;
 mod load;
 mod mail;
+mod service;
 mod source;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ pub use api::{KeyFile, ServedApi, SignInRules, build_api};
 pub use load::in_force;
 pub(crate) use load::{TOKEN_VARIABLE, operator_token};
 pub use mail::{Mail, MailServer, Mailing, Security};
+pub use service::Service;
 pub use source::{ConfigError, Source};
 
 /// All settings, checked.
@@ -406,75 +408,6 @@ pub enum Outside {
     NotFound,
     /// 403.
     Forbidden,
-}
-
-/// What Claviger answers on a route itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Service {
-    /// The members of the organization: a list, and invitations.
-    Members,
-    /// One of them: role and state, and the end.
-    Member,
-    /// The organizations of the tenant that somebody is in, and new ones.
-    Organizations,
-    /// What happened.
-    Audit,
-    /// Somebody's own user token.
-    AccountToken,
-    /// Another one.
-    AccountTokenRegenerate,
-    /// The API keys of the organization: a list, and new ones.
-    Keys,
-    /// One of them: what it is, changes, and the end.
-    Key,
-    /// Another secret for one of them.
-    KeyRotate,
-    /// The end of its old secret's grace.
-    KeyRevokeOld,
-}
-
-impl Service {
-    /// All of them, by the words of the settings.
-    pub const ALL: [(&'static str, Self); 10] = [
-        ("members", Self::Members),
-        ("member", Self::Member),
-        ("organizations", Self::Organizations),
-        ("audit", Self::Audit),
-        ("account-token", Self::AccountToken),
-        ("account-token-regenerate", Self::AccountTokenRegenerate),
-        ("keys", Self::Keys),
-        ("key", Self::Key),
-        ("key-rotate", Self::KeyRotate),
-        ("key-revoke-old", Self::KeyRevokeOld),
-    ];
-
-    /// Its methods.
-    pub fn methods(self) -> &'static [&'static str] {
-        match self {
-            Self::Members | Self::Organizations | Self::Keys => &["GET", "POST"],
-            Self::Key => &["GET", "PATCH", "DELETE"],
-            Self::KeyRotate | Self::KeyRevokeOld => &["POST"],
-            Self::Member => &["PATCH", "DELETE"],
-            Self::Audit | Self::AccountToken => &["GET"],
-            Self::AccountTokenRegenerate => &["POST"],
-        }
-    }
-
-    /// Whether it is about API keys, which manage keys themselves.
-    pub fn is_about_keys(self) -> bool {
-        matches!(self, Self::Keys | Self::Key | Self::KeyRotate | Self::KeyRevokeOld)
-    }
-
-    /// Whether its path names one of them, by a parameter.
-    pub(crate) fn names_one(self) -> bool {
-        matches!(self, Self::Member | Self::Key | Self::KeyRotate | Self::KeyRevokeOld)
-    }
-
-    /// Whether it is about whoever asks, and nobody else.
-    pub(crate) fn is_about_oneself(self) -> bool {
-        matches!(self, Self::AccountToken | Self::AccountTokenRegenerate)
-    }
 }
 
 /// What the methods of a route need: one word for all of them, or one for each.

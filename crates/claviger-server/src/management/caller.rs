@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use claviger::id::{AccountId, ApiName, OrgId, RealmName, RoleName, SessionId, TenantId};
+use claviger::network::Client;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -213,6 +214,11 @@ impl Caller {
     /// Whether it is one of those who operate this server.
     pub(crate) fn is_operator(&self) -> bool {
         matches!(self.standing, Standing::Operator(_))
+    }
+
+    /// Where they are, for what is counted by that. Without an address they are on this machine.
+    pub(crate) fn client(&self) -> Client {
+        Client::At(self.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)))
     }
 
     /// The person, if it is one.

@@ -1,6 +1,5 @@
 //! Whether a key may do something, for programs that do not stand behind the gateway: decided, counted and limited as there.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use claviger::grants::Access;
@@ -131,10 +130,9 @@ async fn verify(call: &Call, input: Verify) -> Result<Verified, Failure> {
         let what = format!("this is more than {MOST_COST}");
         return Err(Failure::argument("cost", &cost.to_string(), what));
     }
-    let program = call.caller.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let client = match &input.from {
         Some(from) => Client::At(parse(from, "from")?),
-        None => Client::UnknownBehind(program),
+        None => Client::UnknownBehind(call.caller.client().block()),
     };
     let nobodys = || Verified { status: Some(401), code: Some("unauthorized"), ..Verified::default() };
     // To somebody bound, an API that they know nothing of is as one where the key is nobody's.
@@ -156,9 +154,12 @@ async fn verify(call: &Call, input: Verify) -> Result<Verified, Failure> {
             return Err(Failure::of(crate::failure::FailureKind::Unavailable, "keys cannot be looked up"));
         }
         Err(refusal) => {
-            let known = refusal.who().filter(|who| reaches(call, &api, who)).map(known);
+            if refusal.who().is_some_and(|who| !reaches(call, &api, who)) {
+                return Ok(nobodys());
+            }
             let (status, code) = (refusal.status().as_u16(), refusal.code().as_str());
-            return Ok(Verified { status: Some(status), code: Some(code), ..known.unwrap_or_default() });
+            let known = refusal.who().map(known).unwrap_or_default();
+            return Ok(Verified { status: Some(status), code: Some(code), ..known });
         }
     }
     let need = Arc::new(Need::of(resource, access).costing(cost));

@@ -1,12 +1,10 @@
 //! People in organizations, their roles, and who they are to other issuers.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 
 use claviger::directory::{Annotated, MemberState};
 use claviger::grants::{Access, Grants};
 use claviger::id::{AccountId, OrgId, RoleName};
-use claviger::network::Client;
 use claviger_store::foreign_identities::LinkView;
 use claviger_store::members::{BEYOND, Managed, Manager, MemberView, NewRole as ToRole};
 use claviger_store::tenant_store::TenantStore;
@@ -295,8 +293,8 @@ async fn add(call: &Call, input: Add) -> Result<MemberShown, Failure> {
                 return Err(beyond());
             }
             let accounts = call.management.store.accounts();
-            let client = Client::At(call.caller.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)));
-            let counted = accounts.inviting(store.tenant(), &email, &client.block().to_string());
+            let block = call.caller.client().block().to_string();
+            let counted = accounts.inviting(store.tenant(), &email, &block);
             people::count(&call.management, &accounts, counted).await?;
             (true, over)
         }

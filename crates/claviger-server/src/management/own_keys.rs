@@ -10,7 +10,7 @@ use claviger::directory::{Annotated, State};
 use claviger::id::{Environment, KeyId, OrgId};
 use claviger::network::Client;
 use claviger::{Api, Permit};
-use claviger_store::annotations::AnnotationUpdate;
+use claviger_store::annotations::{AnnotationUpdate, AnnotationView};
 use claviger_store::api_keys::{ApiKeyUpdate, KeyView, NewApiKey, PLAN_IS_FULL, SecretView, ShownKey};
 use claviger_store::key_authority::{KEY_BEYOND, KeyManager};
 use claviger_store::key_lookups::KeysListed;
@@ -280,6 +280,7 @@ impl KeyHolder {
             input.metadata.into_iter().map(|(name, value)| (name, Some(value))).collect();
         let update = AnnotationUpdate { external_id: None, metadata };
         update.check()?;
+        update.applied_to(AnnotationView::default())?;
         let new = NewApiKey {
             org: self.org,
             name: input.name,
@@ -325,10 +326,24 @@ impl KeyHolder {
         };
         let annotation = AnnotationUpdate { external_id: None, metadata: input.metadata };
         annotation.check()?;
-        // Also where only the metadata changes: whoever may not manage it does not write on it.
-        self.store.key_update(key, update).await.map_err(refused)?;
-        if !annotation.metadata.is_empty() {
-            self.store.annotate(Annotated::Key(key), annotation).await?;
+        annotation.applied_to(self.store.annotation(Annotated::Key(key)).await?)?;
+        let (says_nothing, annotates) = (update == ApiKeyUpdate::default(), !annotation.metadata.is_empty());
+        if says_nothing && !annotates {
+            let what = "name one of `name`, `scope`, `expiresAt`, `allowedNetworks` and `metadata`";
+            return Err(Failure::new(what));
+        }
+        if !says_nothing {
+            self.store.key_update(key, update).await.map_err(refused)?;
+        }
+        if annotates {
+            let annotated = self.store.annotate(Annotated::Key(key), annotation).await;
+            annotated.map_err(|error| match says_nothing {
+                true => refused(error),
+                false => Failure::of(
+                    FailureKind::Broken,
+                    "the key is changed, and what is kept with it may not be",
+                ),
+            })?;
         }
         self.view(id).await
     }

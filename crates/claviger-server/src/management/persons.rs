@@ -1,8 +1,5 @@
 //! How people come in at the console: what they do at an API's own host, by the same functions; what they are given is good here alone.
 
-use std::net::{IpAddr, Ipv4Addr};
-
-use claviger::network::Client;
 use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
@@ -131,8 +128,7 @@ fn asked(call: &Call, api: &str) -> Result<Asked, Failure> {
     let managed = call.management.api(api).map_err(|_| nowhere())?;
     let mut rules = managed.sign_in.clone().ok_or_else(nowhere)?;
     rules.session_seconds = rules.session_seconds.min(LONGEST_SECONDS);
-    // Without an address it is somebody on this machine.
-    let client = Client::At(call.caller.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+    let client = call.caller.client();
     Ok(Asked { api: managed.api.clone(), entrance: Entrance::Console, rules, client })
 }
 

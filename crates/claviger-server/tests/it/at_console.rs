@@ -269,6 +269,7 @@ fn whoever_guesses_at_the_console_is_counted_with_those_who_guess_elsewhere(on: 
     };
     sign_in::sign_up(&server.synq(), "eve@northwind.example").expect(201);
     let first = again("eve@northwind.example", PASSWORD).expect(200);
+    assert!(first.header("x-claviger-revision").is_none(), "nor how far the store has come");
     let second = again("eve@northwind.example", PASSWORD).expect(200);
     assert_ne!(first.data()["token"], second.data()["token"]);
     assert_eq!(again("eve@northwind.example", "wrong").status, 401);

@@ -115,7 +115,9 @@ fn a07_no_key_manages_what_exceeds_it(on: On) {
     let rotated =
         ask(&server, &manager, "POST", &format!("{path}/rotate"), Some(json!({ "graceSeconds": 0 })));
     assert_eq!(rotated.status, 403);
-    assert_eq!(ask(&server, &manager, "PATCH", &path, Some(json!({ "name": "mine" }))).status, 403);
+    for change in [json!({ "name": "mine" }), json!({ "metadata": { "note": "mine" } })] {
+        assert_eq!(ask(&server, &manager, "PATCH", &path, Some(change)).status, 403);
+    }
     assert_eq!(leads(&server, &stronger.text), 200);
     let raised = json!({ "scope": "leads:write" });
     assert_eq!(
@@ -195,7 +197,15 @@ fn what_is_asked_of_keys_is_read_within_its_bounds(on: On) {
     {
         assert_eq!(bad("POST", &format!("{path}/rotate"), json!({ "graceSeconds": grace })), 400, "{grace}");
     }
-    assert_eq!(bad("PATCH", &path, json!({ "colour": "red" })), 400);
+    // Nor is anything half done: of too much to keep, and a new name, the name is not taken either.
+    let much: Value =
+        (0..200).map(|at| (format!("k{at}"), json!("x"))).collect::<serde_json::Map<_, _>>().into();
+    for body in [json!({ "colour": "red" }), json!({}), json!({ "name": "renamed", "metadata": much })] {
+        assert_eq!(bad("PATCH", &path, body), 400);
+    }
+    assert_eq!(bad("POST", KEYS, json!({ "name": "n", "metadata": much })), 400);
+    let name = ask(&server, &admin, "GET", &path, None).expect(200).json()["name"].clone();
+    assert_eq!(name, "read live");
     for query in ["limit=0", "limit=101", "page=0", "page=x"] {
         assert_eq!(ask(&server, &admin, "GET", &format!("{KEYS}?{query}"), None).status, 400, "{query}");
     }

@@ -126,6 +126,9 @@ fn of_a_key_beyond_the_operator_and_of_nobodys_one_thing_is_said_and_nothing_tak
     assert_eq!(ask(&server.key(&ours, "read").text)["valid"], true);
     let asked = server.synaptiq().get("/api/v1/leads").bearer(&theirs.text).send().expect(200);
     assert_eq!(asked.header("x-ratelimit-remaining"), Some("119"), "nothing was taken of it");
+    server.run(server.store(other.tenant).tenant_suspend()).unwrap();
+    assert_eq!(ask(&theirs.text), nobodys, "nor that its tenant is suspended");
+    server.run(server.store(other.tenant).tenant_resume()).unwrap();
     server.run(server.store(other.tenant).key_disable(theirs.id)).unwrap();
     assert_eq!(ask(&theirs.text), nobodys);
 }

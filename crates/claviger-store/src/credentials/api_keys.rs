@@ -125,7 +125,7 @@ pub struct NewApiKey {
 }
 
 /// What to change of a key; `None` stays as it is.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ApiKeyUpdate {
     /// What people call it.
     pub name: Option<String>,
@@ -205,6 +205,24 @@ pub(super) async fn manageable(
         Wish::Look => Ok(()),
         Wish::Manage => authority.covers(Power { grants, networks, expires_at }),
     }
+}
+
+/// Whether a key is there for whoever manages keys, and does not exceed them.
+///
+/// # Errors
+/// As [`manageable`]; or if there is none.
+pub(crate) async fn manages(
+    tx: &mut Tx<'_>,
+    tenant: TenantId,
+    manager: Option<&KeyManager>,
+    key: KeyId,
+) -> Result<(), StoreError> {
+    if manager.is_none() {
+        return Ok(());
+    }
+    let row = tx.run_one(&KEY, values![tenant, key]).await?;
+    let key = read(row.ok_or(StoreError::NotFound { what: "API key" })?)?;
+    manageable(tx, tenant, (manager, &key), Wish::Manage).await
 }
 
 /// As the `networks` column holds them.

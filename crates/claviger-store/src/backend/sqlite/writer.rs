@@ -56,6 +56,25 @@ enum Lost {
     Unknown,
 }
 
+/// Takes what waits; and then as many as were there the last time, if they come within a small part of what its commit took. Those who were
+/// answered by the last one are about to ask again: a commit for the first of them alone would keep all others waiting for its whole
+/// length.
+fn gather<T>(group: &mut Vec<T>, changes: &mut mpsc::Receiver<T>, (expected, commit): (usize, Duration)) {
+    let until = Instant::now() + commit / PATIENCE;
+    loop {
+        while group.len() < GROUP
+            && let Ok(job) = changes.try_recv()
+        {
+            group.push(job);
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if group.len() >= expected.min(GROUP) || left.is_zero() {
+            return;
+        }
+        if left > 2 * NAP { std::thread::sleep(NAP) } else { std::thread::yield_now() }
+    }
+}
+
 impl Writer {
     pub(crate) fn new(
         (connection, binding): (Connection, Binding),
@@ -88,7 +107,7 @@ impl Writer {
             groups = if is_growth { 0 } else { groups + 1 };
             let mut group = vec![first];
             if !is_growth {
-                self.gather(&mut group, &mut changes);
+                gather(&mut group, &mut changes, self.last);
             }
             if let Err(error) = self.serve_group(group) {
                 // Whoever came meanwhile has waited as long.
@@ -96,26 +115,6 @@ impl Writer {
                     job.work.answer(Err(error.clone()));
                 }
             }
-        }
-    }
-
-    /// Takes what waits; and then as many as were there the last time, if they come within a small part of what a commit takes. Those who were
-    /// answered by the last one are about to ask again: a commit for the first of them alone would keep all others waiting for its whole
-    /// length.
-    fn gather(&self, group: &mut Vec<Job>, changes: &mut mpsc::Receiver<Job>) {
-        let (expected, commit) = self.last;
-        let until = Instant::now() + commit / PATIENCE;
-        loop {
-            while group.len() < GROUP
-                && let Ok(job) = changes.try_recv()
-            {
-                group.push(job);
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if group.len() >= expected.min(GROUP) || left.is_zero() {
-                return;
-            }
-            if left > 2 * NAP { std::thread::sleep(NAP) } else { std::thread::yield_now() }
         }
     }
 
@@ -296,4 +295,45 @@ impl Writer {
             tracing::error!("a transaction could not be rolled back; the next one will fail too");
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_waits_for_those_whom_the_last_commit_answered_and_for_nobody_else() {
+        let (sender, mut changes) = mpsc::channel(QUEUED);
+        let long = Duration::from_secs(3600) * PATIENCE;
+        // Three more come, once it waits for them; it has an hour.
+        let late = std::thread::spawn(move || {
+            for job in 1..4 {
+                sender.blocking_send(job).unwrap();
+                std::thread::yield_now();
+            }
+            sender
+        });
+        let mut group = vec![0];
+        gather(&mut group, &mut changes, (4, long));
+        assert_eq!(group, [0, 1, 2, 3]);
+        // As many as the last time, and nobody is waited for.
+        let sender = late.join().unwrap();
+        let mut group = vec![0];
+        gather(&mut group, &mut changes, (1, long));
+        assert_eq!(group, [0]);
+        // What waits comes along, however many there were; and a group has its most.
+        for job in 0..QUEUED {
+            sender.blocking_send(job).unwrap();
+        }
+        let mut group = vec![0];
+        gather(&mut group, &mut changes, (usize::MAX, long));
+        assert_eq!(group.len(), GROUP);
+        // Who does not come is not waited for beyond the part.
+        let mut group = vec![0];
+        while changes.try_recv().is_ok() {}
+        gather(&mut group, &mut changes, (9, Duration::ZERO));
+        assert_eq!(group, [0]);
+    }
+
+    const QUEUED: usize = GROUP + 10;
 }
